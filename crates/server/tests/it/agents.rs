@@ -1,4 +1,4 @@
-//! Agent sessions through the operations, as the wires and workers use them.
+//! Agent sessions, through the operations that wires and workers use.
 
 use crate::world::{Actor, World};
 use domain::Refusal;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use store::access::{ConnectWorkers, PermissionType, UseSessions, ViewSessions};
 use store::{Granted, OrganizationChoice};
 
-/// The proof of what somebody may.
+/// The grant of a permission.
 pub async fn proof<P: PermissionType>(who: &Actor<'_>) -> Granted<P> {
     let caller =
         authenticate::authenticate(who.world.app(), who.key.as_deref(), OrganizationChoice::ByDefault);
@@ -38,7 +38,7 @@ pub fn says(text: &str) -> MessageDraft {
     MessageDraft { text: text.to_owned(), ..MessageDraft::default() }
 }
 
-/// A new session with its first message.
+/// Creates a session with its first message.
 pub async fn asked(who: &Actor<'_>, text: &str) -> AgentSession {
     created(who, AgentSessionDraft { message: Some(says(text)), ..AgentSessionDraft::default() })
         .await
@@ -68,10 +68,10 @@ pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment>
     turns::claim_turn(world.app(), reach, &claim).await.unwrap()
 }
 
-/// What the key of these workers is kept as.
+/// The id under which the workers' key is stored.
 const KEY: SecretHash = SecretHash([0; 32]);
 
-/// The turn, as its worker speaks of it.
+/// The turn, as its worker names it in reports.
 pub fn held(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTurn {
     let WorkerGrant::Organization(worker) = reach else { panic!("a worker of one organization") };
     let (organization, session) = (assignment.session.organization, assignment.session.id);
@@ -119,11 +119,11 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         assert_eq!((turn.message.text.as_str(), turn.agent.as_ref().unwrap().name.as_str()), ("hello", "default"));
         assert_eq!(state(&ana, session.id).await, "claimed");
-        assert!(claim(world, &reach).await.is_none(), "a turn is had once");
+        assert!(claim(world, &reach).await.is_none(), "a turn is claimed once");
         let app = world.app();
         turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.working");
-        // The answer to a report may be lost: the worker says it again, with more.
+        // The response to a report may be lost: the worker sends the report again, with more items.
         turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
         say(&ana, session.id, "and?").await;
         let done = turns::finish_turn(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
@@ -182,7 +182,7 @@ both! {
         let session = created(&admin, of(&ana)).await.unwrap();
         assert_eq!((session.given.owner, session.given.created_by), (ana.principal, admin.principal));
         let listed = agents::sessions::list_agent_sessions(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
-        assert_eq!(listed.unwrap().total, 1, "nothing was created by what was refused");
+        assert_eq!(listed.unwrap().total, 1, "a refused request creates nothing");
     }
 
     async fn a_turn_goes_to_another_worker_once(world: &World) {
@@ -229,7 +229,7 @@ both! {
         assert!(turns::renew_lease(app, &held(&reach, &turn)).await.unwrap().cancelled);
         turns::finish_turn(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
-        // Another organization's worker learns nothing of it.
+        // It is not found by another organization's worker.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
         let foreign = proof::<ConnectWorkers>(&other).await;
         let asked = WorkerTurn::authorize(&foreign, held(&reach, &turn).key);
@@ -302,7 +302,7 @@ both! {
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
         turns::report_turn(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
         turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
-        // Again from the second event, in pieces, with the deltas left out and without a gap.
+        // Again from the second event, in pages, without the deltas and without a gap.
         let back = agents::events::follow_events(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
         let mut back = back.with_kinds(None, vec![domain::agent::EventKind::OutputDelta]);
         let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! Agent sessions when many want something at once: limits, workers, and requests that are repeated.
+//! Agent sessions under concurrency: limits, workers, and repeated requests.
 
 use crate::agents::{asked, claim, created, held, messages, output, proof, reach, say, says, spent, state};
 use crate::world::World;
@@ -48,7 +48,7 @@ both! {
         let session = created(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
         let app = world.app();
-        // The same report many times at once is one report.
+        // The same report sent many times at once counts once.
         let held_turn = held(&reach, &turn);
         let racing = (0..8).map(|_| turns::report_turn(app, &held_turn, spent(0, 2)));
         assert!(join_all(racing).await.iter().all(Result::is_ok));
@@ -58,7 +58,7 @@ both! {
         }
         turns::report_turn(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
         let standing = turns::report_turn(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
-        assert!(standing.cancelled, "the worker is told to stop");
+        assert!(standing.cancelled, "the worker must stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
         let done = turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
@@ -91,7 +91,7 @@ both! {
         let eleventh = asked(&admin, "x").await;
         assert!(claim(world, &reach).await.is_none());
         assert_eq!(state(&admin, eleventh.id).await, "suspended.org_usage_limit_exceeded");
-        // In the next month it goes on when somebody says something.
+        // In the next month, a message continues it.
         world.advance(Span::minutes(60 * 24 * 31));
         assert_eq!(say(&admin, eleventh.id, "now?").await.state.name(), "resuming");
         assert_eq!(claim(world, &reach).await.unwrap().message.text, "x");
@@ -155,14 +155,14 @@ both! {
         idempotency::finish_idempotent_request(app, token, &answer).await.unwrap();
         assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await, Ok(IdempotencyDecision::Replay(same)) if same == answer));
         let judged = idempotency::begin_idempotent_request(app, scope(), b"one", [2; 32]).await;
-        assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == answer), "the caller may do something else by now");
+        assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == answer), "the caller's permissions may have changed");
         let other = idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = IdempotencyScope::new(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
         let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
         idempotency::abandon_idempotent_request(app, token).await.unwrap();
         assert!(matches!(idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
-        // That one's server dies: it is begun again when it can no longer be at work.
+        // Its server dies: the request can begin again once the first attempt must have ended.
         world.advance(Span::minutes(2));
         assert!(matches!(idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
         world.advance(Span::minutes(60 * 24));

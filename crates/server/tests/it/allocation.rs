@@ -1,4 +1,4 @@
-//! Asking for devices: at once, queued, refused, released.
+//! Requests for devices: granted, queued, refused, released.
 
 use crate::world::{Host, until};
 use domain::permission::Role;
@@ -38,7 +38,7 @@ both! {
         assert_eq!(ana.ask(&session, "android").await.status, 202);
         world.app().queue.run().await;
         assert_eq!(ana.devices_of(&session).await[1]["status"], "provisioning");
-        // The host comes back and is told again: what it missed is not lost.
+        // The host reconnects and gets the order again.
         host.leave().await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         until("the device is cleaned and handed over", || async {
@@ -58,7 +58,7 @@ both! {
         for _ in 0..3 {
             order.push(ana.ask(&session, "android").await.json()["allocationId"].clone());
         }
-        // Somebody who wants something else is not held up.
+        // A request for another platform is not delayed.
         assert_eq!(ana.ask(&session, "ios").await.status, 201);
         for expected in order {
             let held = ana.devices_of(&session).await;
@@ -85,11 +85,11 @@ both! {
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         let sentence = ana.ask(&session, "ios").await.json()["error"]["message"].as_str().unwrap().to_owned();
         assert_eq!(sentence, "no device matches platform ios; known devices: Pixel 9 (android 16, emulator)");
-        // Known devices are remembered: one that is away may come back.
+        // An offline device still counts as known, because it may come back.
         host.report(&[]).await;
         assert_eq!(ana.ask(&session, "android").await.status, 202);
         host.leave().await;
-        // Another organization's devices are nobody else's.
+        // Devices of other organizations do not count.
         let globex = world.organization("Globex").await;
         let dora = world.member(globex, Role::Readwrite).await;
         let of_dora = dora.session().await;
@@ -257,7 +257,7 @@ both! {
         let refused = ana.ask(&session, "android").await;
         assert_eq!((refused.status.as_u16(), refused.headers.get("retry-after").is_some()), (429, true));
         assert_eq!(ana.get(&format!("/api/v1/sessions/{session}")).await.body, before);
-        assert_eq!(ana.get("/tenure/v1/changes").await.json()["latest"], 1, "only its creation was told");
+        assert_eq!(ana.get("/tenure/v1/changes").await.json()["latest"], 1, "the feed has only its creation");
         host.leave().await;
     }
 

@@ -1,4 +1,4 @@
-//! How much of what clients keep here one request may send and one answer may hold.
+//! Limits on the data of one request and of one response.
 
 use crate::world::{Actor, World};
 use axum::body::{Body, Bytes};
@@ -8,11 +8,11 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// After how many bytes of rows an answer ends.
+/// A page ends after this many bytes of rows.
 const MAX_BYTES: usize = 4 << 20;
 
 impl Actor<'_> {
-    /// The id of a new agent session, as Everruns calls it.
+    /// Creates an agent session. Returns its id on Everruns' wire.
     pub async fn agent_session_id(&self) -> String {
         format!("session_{}", self.agent_session(None).await.id.uuid().simple())
     }
@@ -27,7 +27,7 @@ fn deep() -> Value {
     (0..70).fold(json!(1), |inner, _| json!([inner]))
 }
 
-/// A world that takes larger bodies.
+/// A server that accepts larger bodies.
 async fn roomy(world: &World) -> World {
     world.beside(|settings| settings.body_limit = 1 << 20).await
 }
@@ -113,9 +113,9 @@ both! {
         let shown = found["data"].as_array().unwrap().len();
         assert!((5..=6).contains(&shown), "{shown}");
         assert_eq!((found["total"].as_u64(), found["offset"].as_u64()), (Some(8), Some(8 - shown as u64)));
-        assert_eq!(found["data"][shown - 1]["content"][0]["text"], "7", "the newest are there");
+        assert_eq!(found["data"][shown - 1]["content"][0]["text"], "7", "the newest are included");
         assert!(list.headers["warning"].to_str().unwrap().contains("left out"));
-        // The messages stand in the body twice, under two names.
+        // The body has the messages twice, under two names.
         assert!(list.body.len() < 3 * MAX_BYTES, "{}", list.body.len());
         let export = ana.get(&format!("/v1/sessions/{id}/export")).await;
         assert_eq!(export.text().lines().count(), 8, "an export has all of them");
@@ -159,7 +159,7 @@ both! {
         }
         let newest = ana.get(&format!("{path}?order_desc=true&limit=100")).await.json();
         assert!(newest["data"].as_array().unwrap().len() < 10);
-        assert_eq!(newest["data"][0]["type"], "tool.started", "the newest are there");
+        assert_eq!(newest["data"][0]["type"], "tool.started", "the newest are included");
     }
 
     async fn sessions_are_listed_by_the_bytes_of_their_rows(world: &World) {
@@ -184,7 +184,7 @@ both! {
             assert!(items.len() < 24 && page["limit"].as_u64() == Some(items.len() as u64), "{}", page["limit"]);
             offset += page["limit"].as_u64().unwrap();
         }
-        assert!(offset > 0, "the first page has not all of them");
+        assert!(offset > 0, "the first page does not have all of them");
         assert_eq!(titles, newest(0));
         let (mut titles, mut query) = (Vec::new(), String::new());
         loop {
@@ -193,7 +193,7 @@ both! {
             let Some(cursor) = page["end_cursor"].as_str() else { break };
             query = format!("&after={cursor}");
         }
-        assert!(!query.is_empty(), "the first page has not all of them");
+        assert!(!query.is_empty(), "the first page does not have all of them");
         assert_eq!(titles, newest(0));
     }
 
@@ -233,7 +233,7 @@ both! {
             let headers = [("content-type", "multipart/form-data; boundary=x")];
             let answer = ana.at(world).send("POST", &at, &headers, form).await;
             assert_eq!(answer.status, status, "{bytes}: {}", answer.text());
-            assert_eq!(world.app().front.budget.held_bytes(), 0, "a file is not held in memory");
+            assert_eq!(world.app().front.budget.held_bytes(), 0, "a file is not in memory");
             if status == 200 {
                 let url = answer.json()["url"].as_str().unwrap().to_owned();
                 let path = url.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();
@@ -256,7 +256,7 @@ both! {
         }
         let listed = ana.get("/api/v1/sessions").await.json()["data"][0]["devices"].as_array().unwrap().clone();
         assert_eq!(listed.len(), 51);
-        assert!(listed.iter().any(|hold| hold["id"] == held), "what is held is there, however old");
+        assert!(listed.iter().any(|hold| hold["id"] == held), "an open hold is included, however old it is");
         assert_eq!(ana.devices_of(&session).await.as_array().unwrap().len(), 61);
         host.leave().await;
     }

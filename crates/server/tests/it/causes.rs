@@ -1,4 +1,4 @@
-//! The cause of an internal error stands in the log line of its request, and nowhere in the answer.
+//! The cause of an internal error is in the log entry of its request, and not in the response.
 
 use crate::socket::Socket;
 use crate::world::World;
@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use store::database::{Batch, Statement};
 
-/// A log that is kept in memory.
+/// A log in memory.
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
 
@@ -25,23 +25,23 @@ impl Write for Memory {
 }
 
 impl Memory {
-    /// The lines that are errors, as JSON.
+    /// The entries of errors, as JSON.
     fn errors(&self) -> Vec<Value> {
         let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["level"] == "ERROR").collect()
     }
 
-    /// Logs here what this thread does from now on.
+    /// Collects the log entries of this thread from now on.
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let writer = self.clone();
-        // The line of a request that failed is there even if no other request has one.
+        // A failed request has an entry even if others are not logged.
         let subscriber = make_subscriber("info,access=off", LogFormat::Json, move || writer.clone()).unwrap();
         tracing::subscriber::set_default(subscriber)
     }
 }
 
-/// Takes tables away, so that what reads them fails.
+/// Drops tables, so that reads of them fail.
 async fn break_tables(world: &World) {
     let gone = [
         "ALTER TABLE sessions RENAME TO gone_sessions",
@@ -59,7 +59,7 @@ async fn break_tables(world: &World) {
         .unwrap();
 }
 
-/// A cause names what is missing; an answer must not.
+/// Whether a text names the missing table: a cause does, a response must not.
 fn tells(text: &str) -> bool {
     text.contains("no such table") || text.contains("does not exist") || text.contains("relation")
 }
@@ -92,7 +92,7 @@ both! {
     }
 }
 
-/// One thread runs everything, so that what the WebSocket's own task logs is heard as well.
+/// On one thread, so that the log of the WebSocket's task is collected too.
 #[tokio::test]
 async fn log_entries_within_a_request_have_its_id() {
     let world = World::sqlite().await;
@@ -105,7 +105,7 @@ async fn log_entries_within_a_request_have_its_id() {
     let refused = socket.call("devices.list", json!({})).await;
     assert_eq!(refused["error"]["message"], "Internal error");
     assert!(!tells(&refused.to_string()), "{refused}");
-    // The sweep and the queue, which run now and then, log what is broken too, and are beneath no request.
+    // The sweep and the queue also log errors, outside of any request.
     let errors: Vec<Value> = log.errors().into_iter().filter(|line| line.get("span").is_some()).collect();
     let [line] = errors.as_slice() else { panic!("one line: {errors:?}") };
     assert!(tells(line["cause"].as_str().unwrap()), "{line}");
@@ -115,7 +115,7 @@ async fn log_entries_within_a_request_have_its_id() {
     assert_eq!(span["id"].as_str().unwrap().len(), 32);
 }
 
-/// Nobody is answered, so that the log alone can say what was wrong. One thread here, too, for the same reason.
+/// There is no response, so only the log has the error. Also on one thread.
 #[tokio::test]
 async fn failures_in_the_background_are_logged_with_their_cause() {
     let world = World::sqlite().await;

@@ -1,4 +1,4 @@
-//! What happens when somebody sets the clock.
+//! Jumps of the clock.
 
 use crate::probe::SESSIONS;
 use crate::world::{Actor, START, World};
@@ -11,7 +11,7 @@ use store::System;
 
 const DAY: i64 = 24 * 60;
 
-/// Uploads a file that comes with a message; gives where it is read.
+/// Uploads an attachment. Its response has the file's URL.
 pub async fn upload(actor: &Actor<'_>, organization: OrganizationId, bytes: usize) -> crate::world::Answer {
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n{}\r\n--x--\r\n",
@@ -35,13 +35,13 @@ async fn readiness(world: &World) -> String {
     answer.text()
 }
 
-/// How many lines the feed of an organization has that can still be read.
+/// The number of readable entries in an organization's change feed.
 async fn feed(actor: &Actor<'_>) -> usize {
     let answer = actor.get("/tenure/v1/changes?after=0").await;
     answer.json()["changes"].as_array().map_or(0, Vec::len)
 }
 
-/// The days that the clock jumps by: longer than anything is kept.
+/// The jump of the clock in days: longer than any retention.
 const JUMP: Span = Span::minutes(91 * DAY);
 
 both! {
@@ -60,7 +60,7 @@ both! {
         world.sweep().await;
         let said = readiness(world).await;
         assert!(said.contains("nothing is deleted") && said.contains("jumped ahead by 131040 minutes"), "{said}");
-        // Seconds later it is right again.
+        // Seconds later, the clock is right again.
         world.clock.set(START);
         world.advance(Span::seconds(7));
         world.sweep().await;
@@ -69,7 +69,7 @@ both! {
         assert_eq!(ana.get(SESSIONS).await.status, 200);
         assert_eq!(feed(&key).await, lines);
         assert_eq!(key.get(&format!("/api/v1/sessions/{session}")).await.status, 200);
-        // What is really old goes.
+        // Old data is deleted.
         world.advance(JUMP);
         world.sweep().await;
         assert_eq!(key.get(&path).await.status, 404);
@@ -87,7 +87,7 @@ both! {
         world.store().store_believed_time(&System::administration(), START + JUMP).await.unwrap();
         world.sweep().await;
         assert_eq!(readiness(world).await, "ready\n");
-        // Back, as far as the server believes now: nothing is there any more.
+        // The clock goes back, but the server trusts the later time: the data is gone.
         world.clock.set(START);
         assert_eq!(key.get(&path).await.status, 404);
     }
@@ -105,7 +105,7 @@ both! {
         next.sweep().await;
         assert_eq!(readiness(&next).await, "ready\n");
         assert_eq!(key.at(&next).get(&path).await.status, 307);
-        // One that was off for so long goes on a quarter of an hour later.
+        // A server that was really off this long continues a quarter of an hour later.
         world.clock.set(START + JUMP);
         let next = world.beside(|_| {}).await;
         next.sweep().await;

@@ -1,16 +1,16 @@
-//! Every answer that any test gets is held against the contract of its wire: `contracts/*.json`, which were
-//! written by hand from what the wires' clients need.
+//! Every response in any test is checked against the contract of its wire: `contracts/*.json`, which were
+//! written by hand from the needs of the wires' clients.
 //!
-//! A contract names each route, the statuses that it may answer, and the JSON Schema of each body:
+//! A contract names each route, its possible statuses, and the JSON Schema of each body:
 //!
-//! * `prefixes`: where the wire is served; a part of a route in brackets may be left out.
-//! * `routes`: of each one the answers that are no refusals of the wire, and in `refused` the names of those that are. An answer is
-//!   a schema of `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in
-//!   each) and `frames` (of an event stream), and `headers`, all of them schemas.
-//! * `refusals`: of each name its status; the name stands in the body at `told_at`, less what follows a `#`, which tells
-//!   apart those that have one name and several statuses, or several kinds of headers. `any` may happen to any request, `post`
-//!   to any POST, `no_route` and `no_method` to what is no route below the `bases` of the wire.
-//! * `headers`: what every answer has.
+//! * `prefixes`: where the wire is served. A part of a route in brackets is optional.
+//! * `routes`: for each route its successful responses, and in `refused` the names of its refusals. A response is a schema of
+//!   `$defs`, or `null` for no body, or an object: `type`, one of `json`, `text`, `lines` (a JSON value in each) and
+//!   `frames` (of an event stream), and `headers`, all of them schemas.
+//! * `refusals`: the status of each name. The body has the name at `told_at`, without the part after `#`, which separates
+//!   refusals with one name and several statuses or headers. `any` can happen to any request, `post` to any POST, and
+//!   `no_route` and `no_method` to unknown routes below the `bases` of the wire.
+//! * `headers`: the headers of every response.
 
 use crate::world::Answer;
 use axum::http::{HeaderMap, StatusCode};
@@ -24,11 +24,11 @@ struct Contract {
     text: Value,
     /// Method and segments of every pattern, and the name of its route in `routes`.
     patterns: Vec<(String, Vec<String>, String)>,
-    /// Of each schema its validator, compiled when it is first needed.
+    /// The validator of each schema, compiled at its first use.
     validators: BTreeMap<String, OnceLock<Validator>>,
 }
 
-/// The last one has what no other wire has.
+/// The last contract has the routes of no other wire.
 static CONTRACTS: LazyLock<[Contract; 7]> = LazyLock::new(|| {
     [
         include_str!("../../contracts/everruns.json"),
@@ -44,20 +44,20 @@ static CONTRACTS: LazyLock<[Contract; 7]> = LazyLock::new(|| {
 
 type Held = Result<(), String>;
 
-/// Holds an answer against the contract of its route.
+/// Checks a response against the contract of its route.
 pub fn hold(method: &str, path: &str, answer: &Answer) {
     if let Err(wrong) = check(method, path, answer) {
         panic!("{method} {path} breaks its contract: {wrong}\n{} {}", answer.status, answer.text());
     }
 }
 
-/// Every POST of every wire, as its contract names it: without the method.
+/// The path of every POST of every wire, as in its contract.
 pub fn posts() -> BTreeSet<&'static str> {
     let routes = CONTRACTS.iter().flat_map(|contract| contract.text["routes"].as_object().unwrap().keys());
     routes.filter_map(|route| route.strip_prefix("POST ")).collect()
 }
 
-/// Holds one frame of an event stream against the contract of its route.
+/// Checks one frame of an event stream against the contract of its route.
 pub fn hold_frame(path: &str, event: &str, id: &str, data: &Value) {
     let (contract, route) = find("GET", path).unwrap_or_else(|| panic!("{path} is no route"));
     let schema = &contract.text["routes"][&route]["200"]["frames"];
@@ -67,9 +67,9 @@ pub fn hold_frame(path: &str, event: &str, id: &str, data: &Value) {
     }
 }
 
-/// The contract and the route of a request; where several fit, the one with more text of its own to the left.
+/// The contract and the route of a request. Of several matching routes, the one with more fixed text to the left.
 fn find(method: &str, path: &str) -> Option<(&'static Contract, String)> {
-    // Who answers GET answers HEAD.
+    // A route of GET also answers HEAD.
     let method = if method == "HEAD" { "GET" } else { method };
     let parts = path.split('/').collect::<Vec<_>>();
     let all =
@@ -97,7 +97,7 @@ fn check(method: &str, path: &str, answer: &Answer) -> Held {
     }
 }
 
-/// The contract of the wire that answers for a path that is no route.
+/// The contract of the wire that answers an unknown path.
 fn of_path(path: &str) -> &'static Contract {
     let below =
         |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
@@ -115,7 +115,7 @@ fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().map(|text| text.as_str().expect("a text"))
 }
 
-/// A part of a contract that has to be an object.
+/// A part of a contract that must be an object.
 fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap_or_else(|| panic!("expected an object in a contract, got {value}"))
 }
@@ -162,7 +162,7 @@ impl Contract {
         let route = &self.text["routes"][route];
         let refusals = &self.text["refusals"];
         match route.get(answer.status.as_str()) {
-            // What is no refusal; of HEAD there is nothing to look at.
+            // A success. HEAD has no body to check.
             Some(_) if method == "HEAD" => Ok(()),
             Some(said) => self.fits(said, answer),
             None => {
@@ -173,7 +173,7 @@ impl Contract {
         }
     }
 
-    /// An answer for what is no route: no such path, or a path that does not know the method.
+    /// A response to an unknown route: an unknown path, or a path without this method.
     fn unmatched(&self, path: &str, answer: &Answer) -> Held {
         let refusals = &self.text["refusals"];
         let parts = path.split('/').collect::<Vec<_>>();
@@ -183,7 +183,7 @@ impl Contract {
         self.refused(names, "", answer)
     }
 
-    /// Whether an answer is one of the refusals of these names.
+    /// Checks that a response is one of these refusals.
     fn refused(&self, names: BTreeSet<&str>, method: &str, answer: &Answer) -> Held {
         let refusals = &self.text["refusals"];
         let status = answer.status.as_u16();
@@ -207,14 +207,14 @@ impl Contract {
             said.extend(object(&kinds[*name]).clone());
             self.fits(&Value::Object(said), answer)
         };
-        // One name may have several kinds of one status, which differ in their headers.
+        // One name and status may have several variants, which differ in their headers.
         let kinds = fitting.iter().filter(|name| name.split('#').next() == Some(told));
         let outcomes = kinds.map(|name| fits(name)).collect::<Vec<_>>();
         let none = || Err(format!("{told:?} is not declared with {status}, but {fitting:?}"));
         outcomes.iter().find(|held| held.is_ok()).or(outcomes.last()).cloned().unwrap_or_else(none)
     }
 
-    /// Whether headers and body are as the contract says.
+    /// Checks headers and body by the contract.
     fn fits(&self, said: &Value, answer: &Answer) -> Held {
         let kind = answer.headers.get("content-type").map(|kind| kind.to_str().unwrap_or_default());
         let expected = match said {
@@ -257,7 +257,7 @@ fn spellings(path: &str) -> Vec<String> {
     vec![format!("{before}{part}{after}"), format!("{before}{after}")]
 }
 
-/// Headers as an object, for a schema to look at. One that came several times has a line for each.
+/// Headers as an object, for a schema. A repeated header becomes several lines.
 fn headers_of(headers: &HeaderMap) -> Value {
     let lines = |name: &axum::http::HeaderName| {
         let values = headers.get_all(name).iter();
@@ -267,7 +267,7 @@ fn headers_of(headers: &HeaderMap) -> Value {
     Value::Object(headers.keys().map(lines).collect())
 }
 
-/// The frames of an event stream; what is only a comment is none.
+/// The frames of an event stream, without comments.
 fn frames(text: &str) -> Result<Vec<Value>, String> {
     let mut found = Vec::new();
     for frame in text.split("\n\n").filter(|frame| !frame.is_empty()) {
@@ -298,7 +298,7 @@ fn every_route_has_a_contract() {
     assert!(bare.is_empty() && vain.is_empty(), "without a contract: {bare:#?}; no routes: {vain:#?}");
 }
 
-/// The schemas that an answer or a refusal names.
+/// The schemas that a response or a refusal names.
 fn named(said: &Value) -> Vec<&str> {
     let fields =
         ["json", "text", "lines", "frames", "headers"].into_iter().filter_map(|field| said.get(field));
@@ -362,7 +362,7 @@ mod itself {
         })
     }
 
-    /// What is wrong with a session in which `change` changed something; nothing if it is held to be right.
+    /// The error of a session body after `change`; `None` when it is valid.
     fn of_session(change: impl FnOnce(&mut Value)) -> Option<String> {
         let mut session = json!({
             "id": "01933b5a-0000-7000-8000-000000000001",
@@ -409,7 +409,7 @@ mod itself {
         tells(held(409, &refusal("conflict")), &["409 is not declared"]);
         tells(held(404, &refusal("forbidden")), &["\"forbidden\" is not declared with 404"]);
         tells(held(404, &json!({ "error": { "code": "not_found" } })), &["/error", "message"]);
-        // Without what says how to authenticate.
+        // Without the header that names the authentication scheme.
         tells(held(401, &refusal("unauthorized")), &["www-authenticate"]);
         let typeless = check("GET", SESSION, &answer(404, Some("text/plain"), &refusal("not_found"))).err();
         tells(typeless, &["text/plain"]);

@@ -1,4 +1,4 @@
-//! The table of callers: every route × every kind of caller, with the expected status. A new route without a row
+//! The table of callers: each route and each kind of caller, with the expected status. A new route without a row
 //! fails here.
 
 pub mod declarations;
@@ -14,8 +14,8 @@ use serde_json::json;
 use store::System;
 use story::{Story, send};
 
-/// The kinds of caller that have a good key. All others (no key, a broken, expired or revoked one, a suspended
-/// user) are told the same.
+/// The kinds of callers with a valid key. All others (no key, a broken, expired or revoked one, a suspended
+/// user) get the same response.
 const CALLERS: [&str; 9] = [
     "foreign admin",
     "foreign admin naming the organization",
@@ -28,7 +28,7 @@ const CALLERS: [&str; 9] = [
     "admin of a deleted organization",
 ];
 
-/// A route and what each of [`CALLERS`] gets; the first number is for those without a good key.
+/// A route and the status for each of [`CALLERS`]. The first number is for callers without a valid key.
 #[rustfmt::skip]
 pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/healthz",                                            200, [200; 9]),
@@ -44,7 +44,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/api/v1/sessions/{session}/devices/{device}/release", 401, [404, 403, 403, 202, 403, 202, 403, 202, 403]),
     ("GET",    "/api/v1/organizations",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/api/v1/organizations",                               401, [403, 403, 403, 403, 403, 403, 403, 201, 403]),
-    // Keys and invitations of one's own are for who has signed in: no key opens them.
+    // Own keys and invitations require a login session, not a key.
     ("GET",    "/api/v1/keys",                                        401, [403; 9]),
     ("POST",   "/api/v1/keys",                                        401, [403; 9]),
     ("DELETE", "/api/v1/keys/{key}",                                  401, [403; 9]),
@@ -56,12 +56,12 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/api/v1/invitations",                                 401, [403; 9]),
     ("POST",   "/api/v1/invitations/{invitation}/accept",             401, [403; 9]),
     ("POST",   "/api/v1/invitations/{invitation}/reject",             401, [403; 9]),
-    // What a program without a key asks, and what a page shows whoever has no cookie.
+    // Requests of a program without a key, and of a page without a cookie.
     ("POST",   "/login/device/code",                                  200, [200; 9]),
     ("POST",   "/login/device/token",                                 400, [400; 9]),
     ("GET",    "/login/device",                                       200, [200; 9]),
     ("POST",   "/login/device",                                       401, [401; 9]),
-    // The upgrade is not refused for the credential (see socket.rs); this is what a plain request gets.
+    // An upgrade is not refused for its credential (see socket.rs). These are the statuses of a plain request.
     ("GET",    "/ws",                                                 400, [400; 9]),
     ("GET",    "/v1/agents",                                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/v1/agents",                                          401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
@@ -85,7 +85,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/v1/sessions/{session}/export",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/sessions/{session}/events",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/sessions/{session}/sse",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
-    // Commands ask for what the endpoint asks for that they stand for: see everruns/commands.rs.
+    // A command requires the permission of its endpoint: see everruns/commands.rs.
     ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -105,20 +105,20 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/tenure/v1/me/sessions",                             401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("DELETE", "/tenure/v1/me/sessions",                             401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
     ("DELETE", "/tenure/v1/me/sessions/{session}",                   401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
-    // Of somebody who signed in only: a key may not.
+    // Only with a login session, not with a key.
     ("DELETE", "/tenure/v1/me/keys",                                 401, [403; 9]),
     ("PUT",    "/tenure/v1/me/password",                             401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
-    // Of somebody who signed in only: a key may not.
+    // Only with a login session, not with a key.
     ("POST",   "/tenure/v1/me/authenticate",                         401, [403; 9]),
     ("POST",   "/tenure/v1/me/totp",                                 401, [403; 9]),
     ("POST",   "/tenure/v1/me/totp/confirm",                         401, [403; 9]),
     ("POST",   "/tenure/v1/me/totp/remove",                          401, [403; 9]),
     ("POST",   "/tenure/v1/me/recovery-codes",                       401, [403; 9]),
-    // As a preview, which ends nothing.
+    // As a preview, which ends no session.
     ("POST",   "/tenure/v1/login-sessions/revoke",                    401, [403, 403, 403, 403, 403, 403, 403, 200, 403]),
     ("PUT",    "/tenure/v1/users/{user}/suspension",                  401, [403, 403, 403, 403, 403, 403, 403, 204, 403]),
     ("DELETE", "/tenure/v1/users/{user}/suspension",                  401, [403, 403, 403, 403, 403, 403, 403, 204, 403]),
-    // Pages are for browsers: a key is nobody there, and without a cookie one is sent to the sign-in.
+    // Pages ignore keys, and redirect to the sign-in without a cookie.
     ("GET",    "/door.css",                                          200, [200; 9]),
     ("GET",    "/sign-in",                                           200, [200; 9]),
     ("POST",   "/sign-in",                                           401, [401; 9]),
@@ -146,7 +146,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("DELETE", "/frontend/api/v1/auth/session",                       401, [204, 403, 204, 204, 204, 204, 204, 204, 403]),
     ("GET",    "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
     ("DELETE", "/frontend/api/v1/auth/session/{session}",             401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
-    // By an address that nobody has, a token that is none: a key makes no difference.
+    // With an unknown address or an invalid token: a key makes no difference.
     ("POST",   "/frontend/api/v1/auth/sign-in",                       401, [401; 9]),
     ("POST",   "/frontend/api/v1/auth/password-restore",              200, [200; 9]),
     ("POST",   "/frontend/api/v1/auth/password-restore-verify",       401, [401; 9]),
@@ -154,12 +154,12 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("DELETE", "/frontend/api/v1/auth/sign-out",                      401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/frontend/api/v1/auth/jwt",                           401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/frontend/api/v1/auth/api-token",                     401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
-    // A key makes no key, and changes no other one than itself.
+    // A key creates no key, and changes no key but itself.
     ("POST",   "/frontend/api/v1/auth/api-token",                     401, [403; 9]),
     ("GET",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 200, 404, 404, 404, 404, 403]),
     ("PUT",    "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 403, 403, 404, 404, 403, 404, 403]),
     ("DELETE", "/frontend/api/v1/auth/api-token/{token}",             401, [404, 403, 404, 204, 404, 404, 404, 404, 403]),
-    // With a wrong old password, for those who may try.
+    // With a wrong old password.
     ("PUT",    "/frontend/api/v1/auth/current/password",              401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
     ("PUT",    "/frontend/api/v1/auth/{user}/password",               401, [404, 403, 404, 400, 404, 404, 404, 400, 403]),
     ("GET",    "/frontend/api/v1/user",                               401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -170,10 +170,10 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("PUT",    "/frontend/api/v1/user/{user}",                        401, [404, 403, 404, 200, 404, 404, 404, 200, 403]),
 ];
 
-/// The one route that answers whoever sends no credential at all.
+/// The only route that accepts a request without a credential.
 pub const OPEN_TO_STRANGERS: &str = "/frontend/api/v1/user/current";
 
-/// Everybody who has no good key.
+/// Callers without a valid key.
 async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
     let system = System::administration();
     let expired = world.principal(None, Some((organization, Role::Admin))).await;
@@ -224,7 +224,7 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
     ]
 }
 
-/// All that the organization has: what is refused must change none of it.
+/// The state of the organization. A refused request must not change it.
 pub async fn state(world: &World, organization: OrganizationId) -> String {
     let system = System::administration();
     let view = system.grant::<store::access::ViewSessions>(organization);
@@ -237,7 +237,7 @@ pub async fn state(world: &World, organization: OrganizationId) -> String {
     format!("{feed} {people} {holds:?} {bytes}")
 }
 
-/// That a refusal tells nothing: no name of an organization, no id, whoever's.
+/// Checks that a refusal contains no name of an organization and no id.
 fn tells_nothing(answer: &Answer, path: &str, story: &Story<'_>, what: &str) {
     let text = answer.text();
     let ids = [story.organization.to_string(), story.owner.principal.to_string(), story.file.clone()];
@@ -279,7 +279,7 @@ fn every_row_agrees_with_the_callers_of_its_route() {
     ];
     let routes = server::wires::routes().map(|(_, route)| route).collect::<Vec<_>>();
     for (method, path, without_key, expected) in TABLE {
-        // It refuses only a credential that is not valid.
+        // It refuses only an invalid credential.
         if (*method, *path) == ("GET", OPEN_TO_STRANGERS) {
             continue;
         }
@@ -322,7 +322,7 @@ both! {
                 assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
                 bodies.push(answer.body);
             }
-            // Each time another code.
+            // Each response has another code.
             if !["/metrics", "/login/device/code"].contains(pattern) {
                 bodies.dedup();
                 assert_eq!(bodies.len(), 1, "{method} {path} tells callers without a good key apart");
@@ -339,7 +339,7 @@ both! {
             let real = send(&story, &foreign, method, &path).await;
             let at = pattern.split('/').position(|part| part == "{session}").unwrap();
             let session = path.split('/').nth(at).unwrap();
-            // Everruns' wire says what cannot be an id of its own: that tells nothing, since it says so to everybody.
+            // Everruns' wire reports malformed ids, to every caller alike.
             let others = match session.strip_prefix("session_") {
                 Some(_) => vec![format!("session_{}", unknown.replace('-', "")), format!("session_{}", "0".repeat(32))],
                 None => [&unknown, "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"].map(str::to_owned).to_vec(),

@@ -1,4 +1,4 @@
-//! Lists, searches and counts of one caller hold up nobody else, and are told so on each wire.
+//! Too many lists, searches and counts of one caller are refused on each wire and do not delay others.
 
 use crate::world::{Actor, Answer, World};
 use domain::permission::{AccountRole, Role};
@@ -8,7 +8,7 @@ use store::database::{DatabaseError, ScanCaller};
 use store::testing::endless;
 use tokio::task::JoinSet;
 
-/// A list or count of each wire that a member may ask for.
+/// A list or count of each wire that a member may read.
 const COUNTED: [&str; 6] = [
     "/v1/sessions",
     "/v1/sessions/facets?search=zzz",
@@ -17,11 +17,11 @@ const COUNTED: [&str; 6] = [
     "/v3/organizations/sessions?tags=a,b",
     "/api/v1/members",
 ];
-/// What is found by a key.
+/// Reads by key.
 const BY_KEY: [&str; 4] =
     ["/api/v1/sessions", "/api/v1/organizations", "/frontend/api/v1/auth/session", "/tenure/v1/me"];
 
-/// Searches of a caller that never end: as many as are read at once, and others that were turned away.
+/// Endless searches of a caller: as many as run at once, and more that were refused.
 async fn searches(of: &Actor<'_>) -> JoinSet<Result<(), DatabaseError>> {
     let caller = of.granted::<store::access::ViewSessions>().await;
     let asker = ScanCaller::Caller { principal: of.principal.0, organization: caller.organization().0 };
@@ -80,7 +80,7 @@ both! {
         for path in ["/readyz", "/healthz"] {
             assert_eq!(world.stranger(None).get(path).await.status, 200);
         }
-        assert_eq!(searches.len(), 2, "they are still under way");
+        assert_eq!(searches.len(), 2, "they still run");
         drop(searches);
         crate::world::until("its places are free again", || async { ana.get(COUNTED[0]).await.status == 200 }).await;
     }
@@ -93,7 +93,7 @@ both! {
         for path in ["/v3/enterprise/sessions", "/frontend/api/v1/user"] {
             refused(&root.get(path).await, path);
         }
-        // One of the people is found by a key.
+        // A single user is read by key.
         let person = world.principal(None, None).await;
         let path = format!("/v3/enterprise/members/users/user-{}", person.0.simple());
         assert_eq!(root.get(&path).await.status, 200);

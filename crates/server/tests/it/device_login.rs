@@ -1,4 +1,4 @@
-//! Programs without a browser: `/login/device`, as mobilecli asks and as a person answers.
+//! Device logins: `/login/device`, as mobilecli polls and as a user approves.
 
 use crate::world::{Actor, Answer, START, World};
 use axum::body::Body;
@@ -14,7 +14,7 @@ use store::System;
 const PAGE: &str = "/login/device";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// A program that asks.
+/// A program that wants a key.
 pub struct Program<'w> {
     world: &'w World,
     pub device_code: String,
@@ -38,7 +38,7 @@ impl Program<'_> {
         self.world.stranger(None).post("/login/device/token", body).await
     }
 
-    /// The error that it is told.
+    /// The error that the poll returns.
     async fn told(&self) -> String {
         let answer = self.asks().await;
         assert_eq!(answer.status, 400, "{}", answer.text());
@@ -47,7 +47,7 @@ impl Program<'_> {
 }
 
 impl Actor<'_> {
-    /// Fills in a form of the page, as the browser of whoever is signed in.
+    /// Submits a form of the page, as the browser of a signed-in user.
     pub async fn fills(&self, form: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let own = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
@@ -74,7 +74,7 @@ both! {
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
         assert_eq!(program.told().await, "authorization_pending");
-        // The page says which program asks, and of whom; what comes from outside is text.
+        // The page names the program and the user. Input is shown as plain text.
         let typed = program.user_code.to_lowercase().replace('-', " ").replace(' ', "%20");
         let page = ana.looks(&typed).await;
         assert_eq!(page.status, 200);
@@ -84,15 +84,15 @@ both! {
         }
         assert!(!text.contains(&program.device_code) && !text.contains("<Sons>"));
         assert_eq!(ana.lets_in(&program, acme).await, 200);
-        assert_eq!(ana.lets_in(&program, acme).await, 404, "it was answered");
+        assert_eq!(ana.lets_in(&program, acme).await, 404, "it was decided before");
         assert_eq!(program.told().await, "slow_down", "it was told to wait 5 s");
         world.advance(Span::seconds(10));
         let answer = program.asks().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["token_type"], "Bearer");
         let secret = answer.json()["access_token"].as_str().unwrap().to_owned();
-        assert_eq!(program.told().await, "expired_token", "the key is answered once");
-        // It stands among the keys, acts in that organization, and can be revoked.
+        assert_eq!(program.told().await, "expired_token", "the key is returned once");
+        // The key is listed, gives access to that organization, and can be revoked.
         let key = world.stranger(Some(&secret));
         assert_eq!(key.call("POST", "/api/v1/sessions", Body::empty()).await.status, 201);
         let keys = ana.get("/api/v1/keys").await.json();
@@ -115,7 +115,7 @@ both! {
         let first = repeat("/login/device/token", &body).await;
         assert!(first.json()["access_token"].is_string(), "{}", first.text());
         assert_eq!(repeat("/login/device/token", &body).await.json()["error"], "expired_token");
-        // Nor is any other secret of people.
+        // No other secret of users is stored either.
         let jwt = "/frontend/api/v1/auth/jwt";
         assert_eq!(repeat(jwt, &json!({})).await.status, 200);
         assert!(!repeat(jwt, &json!({})).await.headers.contains_key("idempotent-replayed"));
@@ -157,7 +157,7 @@ both! {
         world.advance(Span::minutes(20));
         world.sweep().await;
         server::operations::login::sessions::sweep_logins(world.app()).await.unwrap();
-        assert_eq!(late.told().await, "invalid_grant", "it is forgotten");
+        assert_eq!(late.told().await, "invalid_grant", "it was deleted");
     }
 
     async fn a_program_that_polls_too_often_must_wait_longer(world: &World) {
@@ -178,7 +178,7 @@ both! {
         let globex = world.organization("Globex").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let reader = world.person(acme, Role::Readonly, "rob@example.com").await;
-        // Signed out between the answer and the question.
+        // Signed out between approval and poll.
         let program = world.program().await;
         assert_eq!(ana.lets_in(&program, acme).await, 200);
         assert_eq!(ana.delete("/frontend/api/v1/auth/sign-out").await.status, 200);
@@ -190,14 +190,14 @@ both! {
         let system = System::administration();
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         assert_eq!(program.told().await, "access_denied");
-        // Where it has no keys, is no member, or names nothing.
+        // In an organization where the user has no keys or is no member, and without an organization.
         let program = world.program().await;
         let ana = world.signed_in("ana@example.com").await;
         assert_eq!(reader.lets_in(&program, acme).await, 403);
         for other in [globex.to_string(), "x".into(), String::new()] {
             assert_eq!(ana.lets_in(&program, other).await, 403);
         }
-        // A session that a key opened, or that was narrowed, lets nobody in; nor does who is not signed in.
+        // A key's session, a narrowed session, and an anonymous caller cannot approve.
         let key = ana.post("/api/v1/keys", json!({})).await.json();
         let key = world.stranger(key["apiKey"].as_str());
         let of_key = key.post("/frontend/api/v1/auth/jwt", json!({})).await.json();
@@ -207,7 +207,7 @@ both! {
             assert_eq!(world.stranger(token.as_str()).lets_in(&program, acme).await, 403);
         }
         assert_eq!(world.stranger(Some("a.b.c")).lets_in(&program, acme).await, 401);
-        assert_eq!(key.lets_in(&program, acme).await, 401, "a key is no cookie");
+        assert_eq!(key.lets_in(&program, acme).await, 401, "a key is not a cookie");
         assert_eq!(program.told().await, "authorization_pending");
     }
 
@@ -218,7 +218,7 @@ both! {
         let stranger = world.stranger(None);
         let page = stranger.get(&format!("{PAGE}?user_code={}", program.user_code)).await;
         assert!(page.status == 200 && page.text().contains("Sign in</a> first"), "{}", page.text());
-        assert!(!page.text().contains("mobilecli"), "nothing about the program before");
+        assert!(!page.text().contains("mobilecli"), "the page does not show the program before the sign-in");
         let back = format!("{PAGE}?user_code={}", program.user_code);
         let entrance = format!("/sign-in?back=%2Flogin%2Fdevice%3Fuser_code%3D{}", program.user_code);
         assert!(page.text().contains(&entrance), "{}", page.text());
@@ -276,7 +276,7 @@ both! {
         });
         let tried = futures_util::future::join_all(tries).await;
         assert_eq!(tried, vec![404; 50]);
-        assert_eq!(ana.looks(&program.user_code).await.status, 429, "not even with the right one");
+        assert_eq!(ana.looks(&program.user_code).await.status, 429, "not even with the correct code");
         assert_eq!(ana.lets_in(&program, acme).await, 429);
         world.advance(Span::minutes(15));
         let program = world.program().await;
@@ -311,7 +311,7 @@ both! {
             let answer = stranger.call("POST", "/login/device/code", Body::from(body)).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_request")), "{body}");
         }
-        // As the RFC says it: a form.
+        // As a form, as in the RFC.
         let form = format!("client_id=mobilecli&device_code={}&grant_type={GRANT}", program.device_code);
         let answer = stranger.call_with("POST", "/login/device/token", &form).await;
         assert_eq!(answer.json()["error"], "authorization_pending");

@@ -1,4 +1,4 @@
-//! How people get in: second factors, fresh sign-ins, and sessions that are ended together.
+//! Second factors, recent sign-ins, and sessions that are ended together.
 
 use crate::lost_answers::Keyed;
 use crate::probe::PASSWORD;
@@ -18,11 +18,11 @@ const SIGN_IN: &str = "/tenure/v1/sign-in";
 const ME: &str = "/tenure/v1/me";
 const ANA: &str = "ana@example.com";
 
-/// What an app on a phone does.
+/// An authenticator app.
 pub struct Phone(String);
 
 impl Phone {
-    /// The code of now, or of some seconds from now.
+    /// The code of the current time plus `seconds`.
     pub fn code(&self, world: &World, seconds: i64) -> String {
         let secret = Secret::try_from_base32(&self.0).unwrap();
         let now = world.app().now().0 / 1_000_000 + seconds;
@@ -54,7 +54,7 @@ pub async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
     (ana, phone, codes)
 }
 
-/// Gives somebody who has signed in lately a second factor.
+/// Enrolls a user with a recent sign-in in a second factor.
 pub async fn enroll(world: &World, person: &Actor<'_>) -> (Phone, Vec<String>) {
     let proposal = post(person, "totp", json!({})).await.json();
     let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
@@ -64,7 +64,7 @@ pub async fn enroll(world: &World, person: &Actor<'_>) -> (Phone, Vec<String>) {
     (phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
 }
 
-/// Gives so many random texts, and then its user ends as a process does that is killed.
+/// Fills this many random texts. Then its user ends like a killed process.
 #[derive(Debug)]
 struct Dying(AtomicU64);
 
@@ -76,7 +76,7 @@ impl server::clock::Random for Dying {
     }
 }
 
-/// That everybody comes in with the code of their phone.
+/// Checks that each user can sign in with the code of their phone.
 async fn good_with(world: &World, phones: &[(&str, Actor<'_>, Phone)]) {
     world.advance(Span::minutes(1));
     for (email, _, phone) in phones {
@@ -86,7 +86,7 @@ async fn good_with(world: &World, phones: &[(&str, Actor<'_>, Phone)]) {
     }
 }
 
-/// What a token says.
+/// The claims of a token.
 fn claims(actor: &Actor<'_>) -> Value {
     let part = actor.key.as_deref().unwrap().split('.').nth(1).unwrap().to_owned();
     serde_json::from_slice(&base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
@@ -104,7 +104,7 @@ both! {
         let secret = proposal["secret"].as_str().unwrap();
         assert!(uri.starts_with("otpauth://totp/Tenure:ana%40example.com?"), "{uri}");
         assert!(uri.contains(secret) && uri.contains("issuer=Tenure"), "{uri}");
-        // What is not confirmed is not asked for, and may be proposed anew.
+        // An unconfirmed factor is not required, and can be proposed again.
         assert_eq!(sign_in(world, json!({})).await.status, 200);
         let again = post(&ana, "totp", json!({})).await.json();
         assert_ne!(again["secret"], proposal["secret"]);
@@ -122,12 +122,12 @@ both! {
         assert_eq!(me["second_factor"], json!({ "since_us": START.0, "recovery_codes": 10 }));
         let own = ana.get(&format!("{ME}/sessions")).await.json();
         let own = own["sessions"].as_array().unwrap().iter().find(|session| session["current"] == true).unwrap().clone();
-        assert_eq!(own["amr"], json!(["pwd", "otp", "mfa"]), "the session has shown both");
+        assert_eq!(own["amr"], json!(["pwd", "otp", "mfa"]), "the session has used both");
 
         let half = sign_in(world, json!({})).await;
         assert_eq!(half.status, 202);
         let challenge = half.json()["challenge"].as_str().unwrap().to_owned();
-        assert_eq!(world.stranger(Some(&challenge)).get(ME).await.status, 401, "it opens nothing");
+        assert_eq!(world.stranger(Some(&challenge)).get(ME).await.status, 401, "it gives no access");
         let answer = async |code: String| {
             let body = json!({ "challenge": challenge, "code": code });
             world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await
@@ -148,7 +148,7 @@ both! {
             let signed = world.signed_in(email).await;
             let proposal = post(&signed, "totp", json!({})).await.json();
             let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
-            // What waits for its first code waits on.
+            // A factor that waits for its first code still waits.
             if email != "c@example.com" {
                 let confirmed = post(&signed, "totp/confirm", json!({ "code": phone.code(world, 0) })).await;
                 assert_eq!(confirmed.status, 200, "{}", confirmed.text());
@@ -167,7 +167,7 @@ both! {
         };
         assert_eq!(newest().await, 3);
         for (fills, sealed) in [(1, 0), (2, 1), (3, 2)] {
-            // Killed on the way: the key, and then a nonce for each secret.
+            // Killed during the change: random bytes are taken for the key, then a nonce for each secret.
             assert!(rotated(Dying(AtomicU64::new(fills))).await.is_err());
             assert_eq!(newest().await, sealed);
             good_with(world, &phones[..2]).await;
@@ -195,7 +195,7 @@ both! {
             let good = answers.iter().filter(|answer| answer.status == 200).count();
             assert_eq!(good, 1, "{code}");
         }
-        // The step before is over with the one that was used.
+        // An older time step is refused after a newer one was used.
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, -30) })).await.status, 401);
         let typed = recovery[4].to_uppercase().replace('-', " ");
         let ana = actor(world, &sign_in(world, json!({ "code": typed })).await);
@@ -222,7 +222,7 @@ both! {
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:?}");
         assert_eq!(answers[0].0, 401);
-        // The code that came with a wrong password is not used up.
+        // A code that was sent with a wrong password can still be used.
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
     }
 
@@ -276,7 +276,7 @@ both! {
         let again = again.json()["recovery_codes"].as_array().unwrap().clone();
         assert_eq!(again.len(), 10);
         let old = post(&ana, "totp/remove", json!({ "code": recovery[1] })).await;
-        assert_eq!(old.json()["error"]["code"], "wrong_code", "the ones before are no good");
+        assert_eq!(old.json()["error"]["code"], "wrong_code", "the former codes are invalid");
         assert_eq!(post(&ana, "totp/remove", json!({})).await.status, 401);
         world.advance(Span::minutes(9));
         let stale = post(&ana, "totp/remove", json!({ "code": phone.code(world, 0) })).await;
@@ -313,7 +313,7 @@ both! {
         };
         let fresh = make(&ana, "one").await;
         world.advance(Span::minutes(10));
-        assert_eq!((make(&ana, "two").await, make(&key, "three").await), (403, fresh), "keys are not concerned");
+        assert_eq!((make(&ana, "two").await, make(&key, "three").await), (403, fresh), "keys do not need one");
         assert_eq!(ana.get(&users).await.status, 200, "to look needs no fresh sign-in");
         let sub = json!({ "email": "sub@example.com" });
         assert_eq!(ana.post(crate::probe::USER_CURRENT, sub.clone()).await.status, 403);
@@ -358,7 +358,7 @@ both! {
             Keyed::new(&ana, format!("{ME}/{path}"), &body).survives().await
         };
         let codes = survives("totp/confirm", json!({ "code": phone.code(world, 60) })).await.json();
-        // The codes are those that were shown, not others that nobody has seen.
+        // The codes are those of the first response.
         let codes = survives("recovery-codes", json!({ "code": codes["recovery_codes"][0] })).await.json();
         survives("authenticate", json!({ "password": PASSWORD, "code": codes["recovery_codes"][0] })).await;
         survives("totp/remove", json!({ "code": codes["recovery_codes"][1] })).await;
@@ -398,7 +398,7 @@ both! {
         let preview = revoke(json!({ "dry_run": true, "user": ANA })).await.json();
         let token = preview["token"].clone();
         let later = actor(world, &sign_in(world, json!({})).await);
-        // Another query, another's preview, and one of long ago end nothing.
+        // Another query, another user's preview, and an old preview end no session.
         assert_eq!(revoke(json!({ "token": token })).await.status, 409);
         let other = world.of_account(AccountRole::Admin).await;
         let answer = other.post("/tenure/v1/login-sessions/revoke", json!({ "user": ANA, "token": token })).await;

@@ -1,4 +1,4 @@
-//! What strangers may try, how often, and what they cannot do to others by it. Every request says from where it comes.
+//! Limits on guessing, and what anonymous callers cannot do to others. Every request has a client address.
 
 use crate::probe::{AUTH, PASSWORD, token_in};
 use crate::world::{Answer, World};
@@ -16,7 +16,7 @@ use store::testing::rows_of_strangers;
 const ANA: &str = "ana@example.com";
 const OFFICE: &str = "192.0.2.7";
 
-/// A browser somewhere: its address and what it keeps.
+/// A browser: its address and its cookie.
 #[derive(Clone)]
 struct Visitor<'w> {
     world: &'w World,
@@ -59,7 +59,7 @@ impl Visitor<'_> {
         self.json(&format!("{AUTH}/password-restore"), json!({ "email": email })).await.status.as_u16()
     }
 
-    /// The same browser after Ana signed in on the page, without what she was signed in by.
+    /// The same browser after Ana signed in on the page, without its session cookie.
     async fn known(mut self) -> Self {
         let form = format!("email=ana%40example.com&password={}", PASSWORD.replace(' ', "+"));
         let answer = self.posts("/sign-in", "application/x-www-form-urlencoded", form).await;
@@ -71,7 +71,7 @@ impl Visitor<'_> {
         self
     }
 
-    /// Fails as people whom nobody knows.
+    /// Fails to sign in with unknown addresses.
     async fn fails(&self, times: u32) -> Vec<u16> {
         let tries = (0..times).map(|number| async move {
             self.tries(&format!("nobody-{number}@example.com"), "wrong horse").await
@@ -100,7 +100,7 @@ both! {
         }
         assert_eq!(world.at("2001:db8:0:1:ffff::1").tries(ANA, PASSWORD).await, 429);
         assert_eq!(world.at("2001:db8:0:2::1").tries(ANA, PASSWORD).await, 200);
-        // Programs without a browser begin by network as well.
+        // Device logins are limited by network too.
         for number in 0..=100 {
             let answer = world.at(&format!("2001:db8:0:3::{number:x}"));
             let answer = answer.json("/login/device/code", json!({ "client_id": "mobilecli" })).await;
@@ -137,9 +137,9 @@ both! {
         assert_eq!(world.at("192.0.2.1").tries(ANA, PASSWORD).await, 429);
         assert_eq!(home.tries(ANA, PASSWORD).await, 200);
         assert_eq!(home.clone().known().await.tries(ANA, PASSWORD).await, 200);
-        // Elsewhere it is the same browser.
+        // In another network it is the same browser.
         assert_eq!(Visitor { ip: "203.0.113.9".parse().unwrap(), ..home.clone() }.tries(ANA, PASSWORD).await, 200);
-        // It is Ana's, and nobody else makes one.
+        // The cookie is Ana's, and nobody else can create one.
         let value = home.cookies.strip_prefix("tenure-browser=").unwrap();
         let with = |cookies: String| Visitor { cookies, ..home.clone() };
         for made_up in [
@@ -152,7 +152,7 @@ both! {
             assert_eq!(with(format!("tenure-browser={made_up}")).tries(ANA, PASSWORD).await, 429, "{made_up}");
         }
         assert_eq!(home.tries("bea@example.com", PASSWORD).await, 429, "not Bea's");
-        // Who has it may fail as often as anybody, and it does not last for ever.
+        // A known browser has the same number of failures, and the cookie expires.
         for number in 0..12 {
             assert_eq!(home.tries(ANA, "wrong horse").await, if number < 10 { 401 } else { 429 });
         }
@@ -161,7 +161,7 @@ both! {
         for _ in 0..10 {
             assert_eq!(world.at("192.0.2.1").tries(ANA, "wrong horse").await, 401);
         }
-        assert_eq!(home.tries(ANA, PASSWORD).await, 429, "it is a stranger by now");
+        assert_eq!(home.tries(ANA, PASSWORD).await, 429, "it is an unknown browser by now");
     }
 
     async fn users_of_a_shared_network_sign_in_without_limit(world: &World) {
@@ -191,7 +191,7 @@ both! {
         people(world, &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let office = world.at(OFFICE);
         assert_eq!(count(&office.fails(100).await, 401), 100);
-        // Everybody else of the office gets in, all of them at once, and may mistype twice.
+        // All others of the network sign in at once, and may mistype twice.
         let all = join_all(many.iter().map(|email| office.tries(email, PASSWORD))).await;
         assert_eq!(count(&all, 200), 120, "{all:?}");
         let mistyped = async || {
@@ -202,13 +202,13 @@ both! {
             statuses
         };
         assert_eq!(mistyped().await, [401, 401, 200, 401, 401, 401, 429], "three tries, not ten");
-        // There is an end, for what is written as for what is tried.
+        // Writes are limited like attempts.
         let more = office.fails(1_200).await;
         assert!(count(&more, 401) < 900 && count(&more, 429) > 300);
         let rows = rows_of_strangers(world.store()).await.unwrap();
         assert_eq!(count(&office.fails(1_300).await[1_200..], 429), 100);
-        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows, "nothing is written beyond it");
-        assert_eq!(world.at("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "elsewhere nothing has happened");
+        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows, "no more is written");
+        assert_eq!(world.at("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "other networks are not affected");
         world.advance(Span::minutes(15));
         assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
         world.advance(Span::minutes(60));
@@ -218,7 +218,7 @@ both! {
 
     async fn anonymous_callers_cannot_keep_a_user_from_a_new_password(world: &World) {
         people(world, &[ANA]).await;
-        // Nothing is said of who has an address, and nothing written of who has none.
+        // The response does not reveal whether an address is known, and nothing is written for an unknown one.
         let rows = rows_of_strangers(world.store()).await.unwrap();
         for number in 0..20 {
             assert_eq!(world.at(&format!("198.51.100.{number}")).forgets("nobody@example.com").await, 200);
@@ -229,7 +229,7 @@ both! {
         }
         let mail = world.mail(1).await;
         assert_eq!(world.at(OFFICE).forgets(ANA).await, 200, "she asks herself, and has one");
-        // What came is good; and a while later there is another.
+        // The token of the mail works. A while later another one can be requested.
         world.advance(Span::minutes(10));
         assert_eq!(world.at(OFFICE).forgets(ANA).await, 200);
         let newer = world.mail(2).await;
@@ -237,7 +237,7 @@ both! {
         assert_eq!(world.mails().len(), 2, "of twenty-two who asked");
         let set = json!({ "verify-token": token_in(&newer), "new-password": "another horse" });
         assert_eq!(world.at(OFFICE).json(&format!("{AUTH}/password-restore-verify"), set).await.status, 200);
-        // Forgotten once more: at once, since the one before is used.
+        // Another one can be requested at once, since the first one was used.
         assert_eq!(world.at(OFFICE).forgets(ANA).await, 200);
         world.mail(3).await;
     }
@@ -283,13 +283,13 @@ both! {
         people(world, &[ANA]).await;
         let dearer = world.beside(|settings| settings.argon2_memory = 16 << 10).await;
         let dearest = world.beside(|settings| settings.argon2_memory = 24 << 10).await;
-        // Two servers that do not agree on the parameters yet renew each other's hashes.
+        // Two servers with different parameters renew each other's hashes.
         let tries = (0..8).map(|number| {
             let server = if number % 2 == 0 { &dearer } else { &dearest };
             async move { server.at(&format!("192.0.2.{number}")).tries(ANA, PASSWORD).await }
         });
         assert_eq!(join_all(tries).await, [200; 8]);
-        // Another password is another password.
+        // A wrong password stays wrong.
         let ana = world.signed_in(ANA).await;
         let body = json!({ "old": PASSWORD, "new": "another horse" });
         let (kind, body) = ([("content-type", "application/json")], Body::from(body.to_string()));

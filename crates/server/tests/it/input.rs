@@ -1,4 +1,4 @@
-//! Bad input: the wire's envelope each time, never a 500, and nothing that is echoed.
+//! Bad input: always the wire's error envelope, never a 500, and no input is echoed.
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
@@ -107,7 +107,7 @@ both! {
         let answer = world.send(request.body(body).unwrap()).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (413, &json!("payload_too_large")));
         assert!(!read.load(Ordering::SeqCst), "the body was read");
-        // One that does not say how long it is is cut off where it is too long.
+        // A body without a declared length is cut at the limit.
         let endless = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 4096])));
         let answer = ana.call("POST", &format!("/api/v1/sessions/{session}/devices"), Body::from_stream(endless)).await;
         assert_eq!(answer.status, 413);
@@ -116,7 +116,7 @@ both! {
     async fn no_endpoint_takes_a_body_over_the_limit(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
-        // Files have a limit of their own: see socket.rs.
+        // Files have a separate limit: see socket.rs.
         let routes = server::wires::routes().map(|(_, route)| route);
         for route in routes.filter(|route| route.needs.body == BodyKind::Plain) {
             let path = route.path.replace("{session}", &ana.session().await).replace("{device}", "one");

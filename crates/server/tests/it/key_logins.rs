@@ -1,4 +1,4 @@
-//! Login sessions that keys open: one for each key and set of scopes.
+//! Login sessions that keys open: one per key and set of scopes.
 
 use crate::probe::{AUTH, SESSIONS};
 use crate::world::{Actor, World};
@@ -14,7 +14,7 @@ async fn token(key: &Actor<'_>, body: Value) -> String {
     answer.json()["token"].as_str().unwrap().to_owned()
 }
 
-/// How many sessions were opened ever, as the audit log says.
+/// The number of sessions ever opened, by the audit log.
 async fn opened(world: &World) -> usize {
     let lines =
         world.store().list_account_audit_entries(&System::administration().grant_account(), None, 1000).await;
@@ -31,7 +31,7 @@ both! {
             world.advance(Span::seconds(1));
         }
         assert_eq!(opened(world).await, 1);
-        // Another set of scopes, and another key, have sessions of their own.
+        // Another set of scopes, or another key, opens another session.
         let narrow = json!({ "permissions": ["read:user", "write:user"] });
         for _ in 0..3 {
             let session = world.stranger(Some(&token(&key, narrow.clone()).await));
@@ -40,7 +40,7 @@ both! {
         let other = world.actor(key.principal, Some(acme), None).await;
         token(&other, json!({})).await;
         assert_eq!(opened(world).await, 3);
-        // One that has less than half of its life left is followed by another one; so is one that was ended.
+        // A session with less than half of its life left is replaced, and so is an ended one.
         world.advance(Span::minutes(8 * 24 * 60));
         let session = world.stranger(Some(&token(&key, json!({})).await));
         assert_eq!(opened(world).await, 4);

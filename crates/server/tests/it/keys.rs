@@ -1,4 +1,4 @@
-//! What keys are made with, and how long and from where they are good.
+//! Creation of keys, their lifetime and their networks.
 
 use crate::devin::at;
 use crate::probe::{AUTH, PASSWORD, SESSIONS};
@@ -20,7 +20,7 @@ use store::System;
 
 const TOKENS: &str = "/frontend/api/v1/auth/api-token";
 
-/// Makes a key on Probe's wire; gives its id and whoever has it.
+/// Creates a key on Probe's wire. Returns its id and a caller with it.
 async fn token<'w>(actor: &Actor<'w>) -> (String, Actor<'w>) {
     let answer = actor.post(TOKENS, json!({})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -34,7 +34,7 @@ async fn opened<'w>(key: &Actor<'w>) -> Actor<'w> {
     key.world.stranger(answer.json()["token"].as_str())
 }
 
-/// A service user's key, as Devin's wire makes it: its path and whoever has it.
+/// Creates a service user's key on Devin's wire. Returns its path and a caller with it.
 async fn service_key<'w>(maker: &Actor<'w>, place: OrganizationId) -> (String, Actor<'w>) {
     let users = at(place, "/service-users");
     let made = maker.post(&users, json!({ "name": "ci", "role_id": "org_admin" })).await;
@@ -54,7 +54,7 @@ async fn works(actor: &Actor<'_>) -> bool {
     }
 }
 
-/// Sends a request from an address, by way of a proxy that is trusted.
+/// Sends a request from an address, by a trusted proxy.
 async fn from(actor: &Actor<'_>, address: &str, path: &str) -> Answer {
     sent_from(actor, address, Request::get(path), Body::empty()).await
 }
@@ -70,7 +70,7 @@ async fn sent_from(actor: &Actor<'_>, address: &str, request: Builder, body: Bod
     actor.world.send(request).await
 }
 
-/// A key of somebody that may be used from these networks.
+/// A key that can be used only from these networks.
 async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
     let world = owner.world;
     let secret = Secret::new(Wire::Tenure, world.bytes());
@@ -148,7 +148,7 @@ both! {
         let (path, leaked) = service_key(&admin, acme).await;
         let (_, made) = service_key(&leaked, acme).await;
         let (other_path, other) = service_key(&admin, acme).await;
-        // It makes itself a new secret of another one's key.
+        // It rotates another user's key.
         let rotated = leaked.post(&format!("{other_path}/rotate"), json!({})).await.json();
         let rotated = world.stranger(rotated["token"].as_str());
         assert!(works(&made).await && works(&rotated).await && !works(&other).await);
@@ -203,7 +203,7 @@ both! {
             }
             assert!(ana.is_good().await && bobs.is_good().await, "{way}");
         }
-        // Without asking for it, a new password leaves the keys as they are; and a key does not revoke all the others.
+        // A new password keeps the keys unless asked to revoke them, and a key cannot revoke all others.
         let (_, key) = token(&ana).await;
         let keeps = json!({ "old": PASSWORD, "new": PASSWORD });
         assert_eq!(ana.call_with("PUT", "/tenure/v1/me/password", &keeps.to_string()).await.status, 204);
@@ -235,7 +235,7 @@ both! {
         world.advance(Span::minutes(1));
         assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![401; 5], vec![200; 5]));
         assert!(!session.at(&ageing).is_good().await, "nor does a session that it opened");
-        // A key that is too old makes none that is younger.
+        // A key that is too old cannot create a younger one.
         assert_eq!(Socket::of(&ana.at(&ageing)).await.call("devices.list", json!({})).await["error"]["code"], -32001);
         world.advance(Span::minutes(11));
         assert_eq!(statuses(&idling).await, vec![401; 5]);
@@ -257,7 +257,7 @@ both! {
             }
             let (elsewhere, unknown) = (from(&office, "203.0.113.1", path).await, from(&nobody, "203.0.113.1", path).await);
             assert_eq!((elsewhere.status.as_u16(), &elsewhere.body), (401, &unknown.body), "{path}");
-            // What it says of itself is not believed without a proxy.
+            // The header is ignored without a trusted proxy.
             let said = office.send("GET", path, &[("x-forwarded-for", "192.0.2.9")], Body::empty()).await;
             assert_eq!(said.status, 401, "{path}");
         }

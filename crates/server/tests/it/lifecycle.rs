@@ -1,4 +1,4 @@
-//! What time does: idle holds, expired requests, empty sessions, lost hosts, owners that are gone.
+//! The sweep: idle holds, expired requests, empty sessions, lost hosts, owners without access.
 
 use crate::world::{START, World};
 use domain::permission::Role;
@@ -10,7 +10,7 @@ use server::operations::devices::driving;
 use server::operations::devices::hosts;
 use store::{OrganizationChoice, System};
 
-/// Drives a device as the WebSocket does.
+/// Sends a command to a device, as the WebSocket does.
 async fn tap(world: &World, key: Option<&str>, device: &str) -> Result<Value, server::failure::Failure> {
     let caller = authenticate::authenticate(world.app(), key, OrganizationChoice::ByDefault).await?;
     let granted = caller.authorize::<store::access::UseSessions>()?;
@@ -247,7 +247,7 @@ both! {
         world.clock.set(crate::world::START - Span::minutes(60));
         world.sweep().await;
         assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
-        // A session made now is still the newest: its time follows the last one's.
+        // A session created now is still the newest: its time is after that of the last one.
         let later = ana.session().await;
         assert_eq!(ana.get("/api/v1/sessions").await.json()["data"][0]["id"], json!(later));
         assert_eq!(ana.release(&session, "one").await.status, 202);

@@ -1,5 +1,5 @@
-//! A request with an idempotency key whose server died before its answer was kept: it is sent again, finds what was
-//! made, and is answered as it would have been. [`POSTS`] says for every POST of every wire why that holds.
+//! Requests with an idempotency key whose server died before it stored the response. A repeated request finds what the
+//! first one created and gets the same response. [`POSTS`] has the reason for every POST of every wire.
 
 mod table;
 
@@ -24,7 +24,7 @@ use server::operations::idempotency::IdempotencyScope;
 use store::testing::lose_answers;
 use store::{Caller, OrganizationChoice, System};
 
-/// A request as it is sent again and again.
+/// A request that can be repeated.
 pub struct Keyed<'a> {
     actor: &'a Actor<'a>,
     path: String,
@@ -45,15 +45,14 @@ impl<'a> Keyed<'a> {
         self.actor.send("POST", &self.path, &headers, Body::from(body.to_owned())).await
     }
 
-    /// Sends it, loses its answer and sends it again: as it would have been answered if the answer were kept. Gives the
-    /// first answer.
+    /// Sends it, loses the stored response and sends it again. Both responses must be equal. Returns the first one.
     pub async fn survives(&self) -> Answer {
         let first = self.sent(&self.body).await;
         assert!(first.status.is_success(), "{}: {} {}", self.path, first.status, first.text());
         let kept = self.sent(&self.body).await;
         assert_eq!(kept.headers["idempotent-replayed"], "true", "{}", self.path);
         lose_answers(self.actor.world.store()).await.unwrap();
-        // Something else under the same key is refused, whether there is an answer or not.
+        // Another body under the same key is refused, with and without a stored response.
         let another = format!("{} ", self.body);
         assert_eq!(self.sent(&another).await.status, 422, "{}", self.path);
         let again = self.sent(&self.body).await;
@@ -74,8 +73,8 @@ async fn survives(actor: &Actor<'_>, path: impl Into<String>, body: Value) -> Va
     if first.body.is_empty() { Value::Null } else { first.json() }
 }
 
-/// A request with the key `k` that has begun, and whose server dies before it has answered. Gives what its
-/// proofs are noted under.
+/// Begins a request with the key `k`, whose server dies before it responds. Returns the caller that its objects are recorded
+/// for.
 pub async fn begun(actor: &Actor<'_>, wire: &str, path: &str, body: &Value) -> Caller {
     let app = actor.world.app();
     let caller = authenticate(app, actor.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
@@ -125,11 +124,11 @@ both! {
         let keys_path = format!("{users}/{user}/api-keys");
         let old = admin.get(&keys_path).await.json()["items"][0]["api_key_id"].as_str().unwrap().to_owned();
         let rotate = format!("{keys_path}/{old}/rotate");
-        // The new key is there, and the old one is not revoked.
+        // The new key exists, and the old one is not revoked yet.
         let of = ServiceUserHome::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
         let service = service_users::list_service_users(world.app(), &of).await.unwrap()[0].principal.id;
         let new = service_users::create_service_user_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
-        // The organization is there, and has no limits.
+        // The organization exists, without its limits.
         let enterprise = "/v3/enterprise/organizations";
         let body = json!({ "name": "Globex", "max_cycle_acu_limit": 9 });
         let by = begun(&account, "devin", enterprise, &body).await.attribution();
@@ -194,7 +193,7 @@ both! {
         let made = survives(&ana, &tokens, json!({ "ttl": 3600 })).await;
         assert_eq!(world.stranger(made["token"].as_str()).get("/api/v1/sessions").await.status, 200);
         assert_eq!(ana.get(keys).await.json()["data"].as_array().unwrap().len(), 2);
-        // Also where secrets are kept to be answered again: not by this.
+        // Also where secrets are stored recoverably: they are not returned by this.
         let keeping = world.beside(|settings| settings.probe_recoverable_tokens = true).await;
         let ana = ana.at(&keeping);
         survives(&ana, &format!("{tokens}?"), json!({})).await;
@@ -209,7 +208,7 @@ both! {
         let invited = survives(&ana, "/api/v1/members/invitations", body).await;
         let open = async || ana.get("/api/v1/members").await.json()["invitations"].as_array().unwrap().len();
         assert_eq!(open().await, 1);
-        // An address gets one mail an hour of one organization.
+        // An address gets one mail per hour from one organization.
         assert!(world.mail(1).await.contains(invited["id"].as_str().unwrap()));
         assert_eq!(world.mails().len(), 1);
         survives(&eve, format!("/api/v1/invitations/{}/accept", invited["id"].as_str().unwrap()), Value::Null).await;
@@ -217,7 +216,7 @@ both! {
         let other = world.invited(world.organization("Globex").await, "eve@example.com", Role::Readonly).await;
         survives(&eve, format!("/api/v1/invitations/{}/reject", other.id), Value::Null).await;
         assert_eq!(eve.get("/api/v1/invitations").await.json()["invitations"], json!([]));
-        // One that was answered since is told as it was made, and nobody is written to about it.
+        // An invitation that was accepted since is returned as created, and no mail is sent.
         lose_answers(world.store()).await.unwrap();
         let body = json!({ "email": "eve@example.com", "role": "readwrite" });
         let again = Keyed::new(&ana, "/api/v1/members/invitations", &body).sent(&body.to_string()).await;
@@ -260,7 +259,7 @@ both! {
         survives(&admin, at(acme, "/members/users"), json!({ "user_id": user, "role_id": "org_member" })).await;
         survives(&admin, "/api/v1/members", json!({ "userId": member.to_string(), "role": "readonly" })).await;
         let everruns = format!("session_{}", session.simple());
-        // Who stops the same twice is told that nothing runs.
+        // A second stop reports that nothing runs.
         assert_eq!(ana.call("POST", &format!("/v1/sessions/{everruns}/cancel"), Body::empty()).await.status, 200);
         survives(&ana, format!("/v1/sessions/{everruns}/cancel"), Value::Null).await;
         for name in ["pin", "archive", "unarchive", "cancel", "unpin", "delete"] {

@@ -1,6 +1,6 @@
-//! The server as its callers meet it: through the router, on both databases.
+//! Tests of the server as its callers see it: through the router, on both databases.
 
-/// Makes of each function a test on SQLite and one on PostgreSQL, in a world of its own.
+/// Runs each function as a test on SQLite and as one on PostgreSQL, each with its own world.
 macro_rules! both {
     ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)+) => {
         $($(#[$attribute])* async fn $name($world: &crate::world::World) $body)+

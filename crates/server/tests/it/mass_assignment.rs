@@ -1,5 +1,5 @@
-//! Fields that are not the caller's to say have no effect: in every body, form and query of every route that changes
-//! something on the wires of Mobile Next, Probe.dev and our own; with a key, signed in, and without a credential.
+//! Fields that a caller must not set have no effect: in every body, form and query of every changing route on the wires of
+//! Mobile Next, Probe.dev and our own; with a key, with a login session, and without a credential.
 
 use crate::probe::PASSWORD;
 use crate::world::{Actor, World, until};
@@ -10,7 +10,7 @@ use domain::principal::{Principal, PrincipalState};
 use serde_json::{Map, Value, json};
 use store::System;
 
-/// The names under which products keep what nobody may say of itself.
+/// Names of fields that products use for data that callers must not set.
 const NAMES: &[&str] = &[
     "user-id",
     "user_id",
@@ -67,7 +67,7 @@ const NAMES: &[&str] = &[
     "deleted",
 ];
 
-/// A route, and the body that it reads without anything foreign; the path's places are filled with `victim`'s.
+/// The valid body of a route. The path has ids of `victim`.
 fn body_of(method: &str, path: &str, story: &Story<'_>) -> Value {
     let new = story.world.bytes::<4>();
     let email = format!("new{}@example.com", u32::from_be_bytes(new));
@@ -101,10 +101,10 @@ fn reads_forms(path: &str) -> bool {
     path.starts_with("/frontend/") || path.starts_with("/login/")
 }
 
-/// Who is there.
+/// The users of the test.
 struct Story<'w> {
     world: &'w World,
-    /// Where the callers are.
+    /// The callers' organization.
     acme: OrganizationId,
     /// A member of it whose role may be changed.
     colleague: PrincipalId,
@@ -125,7 +125,7 @@ impl Story<'_> {
         path.replace("{file}", &unknown).replace("{invitation}", &unknown)
     }
 
-    /// What a field is tried with: what would help whoever sends it.
+    /// Values for a field that would benefit the caller.
     fn values(&self, name: &str) -> Vec<Value> {
         let lower = name.to_lowercase().replace(['-', '_'], "");
         match lower.as_str() {
@@ -143,7 +143,7 @@ impl Story<'_> {
         }
     }
 
-    /// The body with a foreign field beside its own; its own stay.
+    /// The body with a foreign field added.
     fn with_foreign(&self, own: &Value, value: usize) -> Value {
         let mut fields = Map::new();
         for name in NAMES {
@@ -166,7 +166,7 @@ fn form_of(fields: &Value) -> String {
     form.finish()
 }
 
-/// All that says who may do what.
+/// Everything that decides about permissions.
 #[derive(Debug, Clone, PartialEq)]
 struct Rights {
     people: Vec<Principal>,
@@ -193,7 +193,7 @@ impl Rights {
         rights
     }
 
-    /// That a request gave nobody anything but what it is for.
+    /// Checks that a request changed nothing but its purpose.
     fn only_grew(&self, after: &Rights, caller: PrincipalId, acme: OrganizationId, what: &str) {
         let new_people = after.people.iter().filter(|one| !self.people.contains(one)).collect::<Vec<_>>();
         for one in &new_people {
@@ -270,7 +270,7 @@ both! {
                     let headers = [("content-type", kind)];
                     let answer = actor.send(route.method.as_str(), &path, &headers, Body::from(body)).await;
                     assert_ne!(answer.status, 500, "{what}: {}", answer.text());
-                    // Who is invited or forgot a password is looked after when the answer is given already.
+                    // Invitations and password restores are processed after the response.
                     until("what follows is done", || async { world.app().tasks.len() <= idle }).await;
                     let after = Rights::of(world).await;
                     if who == "nobody" {

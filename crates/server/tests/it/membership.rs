@@ -1,4 +1,4 @@
-//! Mobile Next's people: keys of who has signed in, members, invitations, organizations.
+//! Keys, members, invitations and organizations on Mobile Next's wire, with login sessions.
 
 use crate::probe::PASSWORD;
 use crate::world::{Actor, START, World};
@@ -17,7 +17,7 @@ const INVITATIONS: &str = "/api/v1/members/invitations";
 const OWN: &str = "/api/v1/invitations";
 
 impl World {
-    /// An open invitation, made by an admin who is made for it.
+    /// An open invitation, created by a new admin.
     pub async fn invited(&self, organization: OrganizationId, email: &str, role: Role) -> Invitation {
         let inviter = self.principal(None, Some((organization, Role::Admin))).await;
         let now = self.app().now();
@@ -34,7 +34,7 @@ impl World {
         new
     }
 
-    /// A user with a password who is a member of nothing, signed in.
+    /// A signed-in user with a password and without memberships.
     pub async fn lone(&self, email: &str) -> Actor<'_> {
         let away = self.organization(&format!("Away of {email}")).await;
         let id = self.user(away, Role::Readonly, email).await;
@@ -87,7 +87,7 @@ both! {
         let ids = listed.as_array().unwrap().iter().map(|key| key["id"].clone()).collect::<Vec<_>>();
         assert_eq!(ids, [made["id"].clone(), unnamed["id"].clone()]);
         assert!(secret.ends_with(listed[0]["apiKeySuffix"].as_str().unwrap()));
-        // It works, for its organization, and neither it nor a session that it opens looks after keys.
+        // It works, for its organization. Neither the key nor its sessions can manage keys.
         let key = world.stranger(Some(&secret));
         assert_eq!(key.empty("POST", "/api/v1/sessions").await, 201);
         let jwt = key.post("/frontend/api/v1/auth/jwt", json!({})).await.json();
@@ -130,7 +130,7 @@ both! {
             let answer = ana.post(KEYS, json!({ "name": name })).await;
             assert!(answer.status == 400 && answer.text().contains("name: expected"), "{}", answer.text());
         }
-        // Repeated with its key, it is the same one, without the secret.
+        // A repetition with its idempotency key returns the same key, without the secret.
         let repeat = async || {
             let headers = [("idempotency-key", "once-and-again")];
             ana.send("POST", KEYS, &headers, Body::from(r#"{"name":"twice"}"#)).await.json()
@@ -165,7 +165,7 @@ both! {
         assert_eq!(mine[0]["organizationName"], "Acme");
         assert_eq!(mine[0]["invitedByEmail"], "ana@example.com");
         let path = format!("{OWN}/{}/accept", invited["id"].as_str().unwrap());
-        // Nobody else accepts it, nor does it exist for them.
+        // Nobody else can accept it, and for others it does not exist.
         for other in [&ana, &world.lone("mal@example.com").await] {
             let (real, none) = (other.call("POST", &path, Body::empty()).await, OWN.to_owned() + "/x/accept");
             let none = other.call("POST", &none, Body::empty()).await;
@@ -177,7 +177,7 @@ both! {
         assert_eq!(eve.empty("POST", "/api/v1/sessions").await, 201);
         assert!(ana.roles().await.contains(&("eve@example.com".into(), "readwrite".into())));
         assert_eq!(eve.get(OWN).await.json()["invitations"], json!([]));
-        // Who is no admin sees the members, but not who is invited.
+        // Members who are not admins see the members, but not the invitations.
         let second = json!({ "email": "new@example.com", "role": "readonly" });
         assert_eq!(ana.post(INVITATIONS, second).await.status, 201);
         let seen = eve.get(MEMBERS).await.json();
@@ -199,14 +199,14 @@ both! {
         world.mail(1).await;
         let nobody = async || world.store().find_person_by_email(&System::sign_in(), "new@example.com").await.unwrap().is_none();
         assert!(nobody().await);
-        // Three organizations may write to one address in a day, each once an hour.
+        // Three organizations may send mail to one address in a day, each once an hour.
         for number in 0..4 {
             let other = world.organization(&format!("Other {number}")).await;
             let admin = world.person(other, Role::Admin, &format!("admin-{number}@example.com")).await;
             assert_eq!(invite(&admin, "new@example.com").await.0, 201);
             world.mail((number + 2).min(3)).await;
         }
-        // Who invites too many people waits.
+        // Too many invitations have to wait.
         let statuses = futures_util::future::join_all((0..80).map(|number| {
             let (ana, invite) = (&ana, &invite);
             async move { invite(ana, &format!("person-{number}@example.com")).await.0 }
@@ -253,7 +253,7 @@ both! {
         let open = async || eve.get(OWN).await.json()["invitations"].as_array().unwrap().len();
         let (_, first) = invite().await;
         assert_eq!(invite().await.0, 409, "one for each address and organization");
-        // Taken back.
+        // Revoked.
         assert_eq!(ana.empty("DELETE", &format!("{INVITATIONS}/{first}")).await, 204);
         assert_eq!(ana.empty("DELETE", &format!("{INVITATIONS}/{first}")).await, 404);
         assert_eq!((open().await, eve.empty("POST", &format!("{OWN}/{first}/accept")).await), (0, 404));
@@ -266,7 +266,7 @@ both! {
         assert_eq!(eve.get(OWN).await.json()["invitations"], json!([]));
         assert_eq!(eve.empty("POST", &format!("{OWN}/{second}/accept")).await, 404);
         assert_eq!(ana.get(MEMBERS).await.json()["invitations"], json!([]));
-        // Another takes its place; it is no good once who made it may not make it any more.
+        // Another invitation replaces it. It is invalid once its creator is no longer allowed to invite.
         let body = json!({ "email": "eve@example.com", "role": "admin" });
         let third = ana.post(INVITATIONS, body).await.json()["id"].as_str().unwrap().to_owned();
         let bob = world.person(acme, Role::Admin, "bob@example.com").await;
@@ -300,7 +300,7 @@ both! {
             ana.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await.status.as_u16()
         };
         assert_eq!(status("rob@example.com").await, 409, "a member");
-        // Whether somebody has the address elsewhere makes no difference.
+        // It makes no difference whether the address is known elsewhere.
         let shape = async |email: &str| {
             let answer = ana.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
             (answer.status.as_u16(), answer.json().as_object().unwrap().keys().cloned().collect::<Vec<_>>())
@@ -309,7 +309,7 @@ both! {
         for at in 2..100 {
             assert_eq!(status(&format!("n{at}@example.com")).await, 201);
         }
-        // She has invited as many as she may in a while; how many may be open is another limit.
+        // Her limit of invitations per time is reached. The number of open invitations is another limit.
         world.advance(Span::minutes(15));
         let ana = world.signed_in("ana@example.com").await;
         let more = ana.post(INVITATIONS, json!({ "email": "more@example.com", "role": "readonly" })).await;
@@ -321,7 +321,7 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let bob = world.person(acme, Role::Readwrite, "bob@example.com").await;
-        // A machine looks after nobody, and who is suspended does not either.
+        // Service users and suspended users do not count as admins.
         world.member(acme, Role::Readonly).await;
         let sue = world.user(acme, Role::Admin, "sue@example.com").await;
         let system = System::administration();
@@ -334,13 +334,13 @@ both! {
         let refused = ana.delete(&format!("{MEMBERS}/{own}")).await;
         assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].clone()), (409, json!("conflict")));
         assert!(refused.text().contains("last admin"), "{}", refused.text());
-        // Nobody raises itself.
+        // Nobody can raise their own role.
         assert_eq!(set(&bob, &other, "admin").await, 403);
         assert_eq!(bob.empty("DELETE", &format!("{MEMBERS}/{own}")).await, 403);
         assert_eq!(set(&ana, &other, "admin").await, 200);
         assert_eq!(set(&bob, &own, "readonly").await, 200);
         assert_eq!(set(&bob, &other, "readonly").await, 409);
-        // Who is no admin may leave, and is signed in still: what else she belongs to is not this organization's.
+        // A member who is not an admin can leave and stays signed in, because other memberships are not affected.
         assert_eq!(ana.empty("DELETE", &format!("{MEMBERS}/{own}")).await, 204);
         assert!(ana.is_good().await && bob.is_good().await);
         assert_eq!(bob.empty("DELETE", &format!("{MEMBERS}/{own}")).await, 404);
@@ -391,7 +391,7 @@ both! {
             let answer = ana.post("/api/v1/organizations", json!({ "name": name })).await;
             assert_eq!(answer.status, status, "{name}: {}", answer.text());
         }
-        // A key of one organization makes no other.
+        // A key of one organization cannot create another.
         let key = ana.post(KEYS, json!({})).await.json();
         let key = open.stranger(key["apiKey"].as_str());
         assert_eq!(key.post("/api/v1/organizations", json!({ "name": "More" })).await.status, 403);

@@ -1,4 +1,4 @@
-//! The table of callers for the WebSocket: every method × every kind of caller. A new method without a row fails
+//! The table of callers for the WebSocket: each method and each kind of caller. A new method without a row fails
 //! here.
 
 use crate::socket::{Socket, android};
@@ -29,7 +29,7 @@ const N: i64 = -32010;
 const M: i64 = -32022;
 const X: i64 = -32601;
 
-/// A method and what each of [`CALLERS`] gets: the code of an error, or 0.
+/// A method and the error code for each of [`CALLERS`], or 0.
 #[rustfmt::skip]
 const TABLE: &[(&str, [i64; 10])] = &[
     ("devices.list",             [U, 0, F, 0, 0, 0, 0, 0, 0, F]),
@@ -75,7 +75,7 @@ async fn params(owner: &Actor<'_>, session: &str, upload: &str, method: &str) ->
     }
 }
 
-/// An upload whose bytes are there.
+/// A finished upload.
 async fn upload(socket: &mut Socket, world: &World) -> String {
     let made =
         socket.call("uploads.create", json!({ "filename": "a.apk", "filesize": 3 })).await["result"].clone();

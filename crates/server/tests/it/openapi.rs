@@ -1,5 +1,5 @@
-//! The OpenAPI documents: that they say all that there is. Whether it is true is seen by `tests/clients`, which throws at
-//! a served Tenure what they allow, and what they do not.
+//! Checks that the OpenAPI documents are complete. `tests/clients` checks that they are true: it sends valid and invalid
+//! requests by them to a running server.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -104,7 +104,7 @@ fn path_parameters_are_declared_once_and_references_resolve() {
     }
 }
 
-/// A link takes a part of a path from the answer, and each part that was open in the request's path from there.
+/// A link takes one path parameter from the response, and the others from the request's path.
 #[test]
 fn links_lead_from_a_response_to_its_object() {
     let document = document("devin");
@@ -123,7 +123,7 @@ fn links_lead_from_a_response_to_its_object() {
         parameters(keys, &format!("{keys}/{{key}}")),
         json!({ "org": "$request.path.org", "user": "$request.path.user", "key": "$response.body#/api_key_id" })
     );
-    // An organization's session says nothing of which service user a key could be of.
+    // An organization's session does not name the service user of a key.
     assert_eq!(parameters(sessions, &format!("{keys}/{{key}}")), Value::Null);
 }
 
@@ -141,7 +141,7 @@ fn follow(wire: &str, document: &Value, value: &Value) {
     }
 }
 
-/// How handlers read a field of a body, a form or a query by its name.
+/// Calls by which handlers read a field of a body, a form or a query.
 const READERS: [&str; 21] = [
     "query_value(query, \"",
     "query_number(query, \"",
@@ -166,7 +166,7 @@ const READERS: [&str; 21] = [
     "list(query, \"",
 ];
 
-/// The names that the handlers of a wire read, as far as their sources show.
+/// The names that the handlers of a wire read, by their source.
 fn read(wire: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wires").join(wire);
     let mut names = BTreeSet::new();
@@ -178,7 +178,7 @@ fn read(wire: &str) -> BTreeSet<String> {
                 names.extend(found.split_once('"').map(|(name, _)| name.to_owned()));
             }
         }
-        // What serde reads: the fields of what can be deserialized.
+        // The fields of types that derive `Deserialize`.
         for item in text
             .split("#[derive(")
             .skip(1)
@@ -201,7 +201,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.extension().is_some_and(|kind| kind == "rs")).collect()
 }
 
-/// The names of parameters, of cookies and keys in queries, and of all properties of what can be sent.
+/// The names of parameters, of cookies and keys in queries, and of all properties of request bodies.
 fn declared(document: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for operation in entries(&document["paths"]).flat_map(|(_, operations)| entries(operations)) {
@@ -227,7 +227,7 @@ fn properties(value: &Value, names: &mut BTreeSet<String>) {
 
 #[test]
 fn every_parameter_that_a_handler_reads_is_declared() {
-    // What WebSockets say, and what serde calls otherwise.
+    // Names in frames of WebSockets, and fields that serde renames.
     let elsewhere =
         ["jsonrpc", "method", "params", "id", "name", "value", "mcp_servers", "kind", "reference", "user_id"];
     let mut seen = 0;

@@ -1,4 +1,4 @@
-//! The pages by which people get in, as a browser without scripts meets them.
+//! The pages of the console, in a browser without scripts.
 
 use crate::probe::{PASSWORD, token_in};
 use crate::world::{Answer, World};
@@ -61,7 +61,7 @@ impl<'w> Browser<'w> {
         self.send("POST", path, &[SITE], fields).await
     }
 
-    /// Posts what is answered by sending the browser on.
+    /// Posts a form that redirects. Returns where to.
     async fn goes(&mut self, path: &str, fields: &[(&str, &str)]) -> String {
         let answer = self.post(path, fields).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.text());
@@ -81,7 +81,7 @@ async fn ana(world: &World) -> Browser<'_> {
     browser
 }
 
-/// What stands between two texts of a page.
+/// The text between two texts of a page.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
     text.split_once(before)
         .and_then(|(_, rest)| rest.split_once(after))

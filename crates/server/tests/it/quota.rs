@@ -1,4 +1,4 @@
-//! What an organization may keep, when many send at once.
+//! The storage quota of an organization, under concurrency.
 
 use crate::clock::upload;
 use domain::permission::Role;
@@ -17,7 +17,7 @@ both! {
         assert!(sent.iter().all(|answer| [200, 413].contains(&answer.status.as_u16())), "{sent:?}");
         assert!((1..=2).contains(&good), "{good} were kept");
         assert_eq!(used().await, 40_000 * good as u64, "what was refused takes no room");
-        // What fits is taken to the last byte.
+        // The quota can be used to the last byte.
         let left = quota - used().await;
         assert_eq!(upload(&ana, acme, left as usize + 1).await.status, 413);
         assert_eq!(upload(&ana, acme, left as usize).await.status, 200);

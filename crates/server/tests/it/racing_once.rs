@@ -1,4 +1,4 @@
-//! What can be used once is used once, whoever races: 32 clients of two servers of one database.
+//! Single-use objects are used once in a race of 32 clients, at two servers of one database.
 
 use crate::probe::{AUTH, PASSWORD, USER, token_in};
 use crate::world::{Actor, Answer};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 const CLIENTS: usize = 32;
 
-/// Sends the same of many clients at once, by two servers in turn. The statuses in order.
+/// Sends the same request from many clients at once, to two servers in turn. Returns the statuses, sorted.
 async fn race<'a, F: Future<Output = Answer>>(
     actors: [&'a Actor<'a>; 2],
     send: impl Fn(&'a Actor<'a>) -> F,
@@ -20,7 +20,7 @@ async fn race<'a, F: Future<Output = Answer>>(
     statuses
 }
 
-/// One that succeeded, and all others refused alike.
+/// One success, and the same refusal for all others.
 fn once(good: u16, refused: u16) -> Vec<u16> {
     let mut expected = vec![refused; CLIENTS - 1];
     expected.push(good);
@@ -57,7 +57,7 @@ both! {
         let first = world.invited(acme, "eve@example.com", Role::Readwrite).await;
         let path = format!("/api/v1/invitations/{}/accept", first.id);
         assert_eq!(race(own, |one| one.call("POST", &path, Body::empty())).await, once(204, 404));
-        // Either of the two answers, never both.
+        // It is either accepted or rejected, never both.
         let globex = world.organization("Globex").await;
         let second = world.invited(globex, "eve@example.com", Role::Readonly).await;
         let both = (0..CLIENTS).map(|client| {
@@ -87,7 +87,7 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
-        // Answered once, too: one of many is the answer.
+        // It is also approved once.
         let answers = join_all((0..CLIENTS).map(|_| ana.lets_in(&program, acme))).await;
         assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
         let asked = join_all((0..CLIENTS).map(|_| program.asks())).await;
@@ -108,7 +108,7 @@ both! {
         let strangers = [&world.stranger(None), &beside.stranger(None)];
         let path = format!("{AUTH}/sign-in");
         let statuses = race(strangers, |one| one.call_with("POST", &path, &body)).await;
-        // Ten may fail; each is counted before it is looked at, so of those at once it may be fewer.
+        // Ten may fail. Each is counted before it is checked, so of concurrent ones fewer may be checked.
         let failed = statuses.iter().filter(|status| **status == 401).count();
         assert!(failed <= 10 && statuses[failed..].iter().all(|status| *status == 429), "{statuses:?}");
         assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 429);

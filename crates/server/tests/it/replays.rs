@@ -1,4 +1,4 @@
-//! A request that is repeated with its idempotency key is judged like a new one before its kept answer is given.
+//! A request that is repeated with its idempotency key is checked like a new one before its stored response is returned.
 
 use crate::coverage::story::{self, Story};
 use crate::devin::coverage::{self as devin, Story as DevinStory};
@@ -24,20 +24,20 @@ enum Then {
     Ended,
 }
 
-/// Those that are good for somebody who has signed in themselves, and for no key.
+/// Routes that require a login session instead of a key.
 fn is_interactive(pattern: &str) -> bool {
     pattern.starts_with("/tenure/v1/me/")
         || pattern.starts_with("/api/v1/invitations/")
         || ["/api/v1/keys", "/frontend/api/v1/auth/api-token"].contains(&pattern)
 }
 
-/// Those of the account's administrators.
+/// Routes of the account's administrators.
 fn is_of_account(pattern: &str) -> bool {
     pattern.starts_with("/enterprise/")
         || ["/api/v1/organizations", "/tenure/v1/login-sessions/revoke"].contains(&pattern)
 }
 
-/// Those that need more than a caller: a turn that a worker holds, or a second factor; their own tests repeat them.
+/// Routes that need more than a caller: a claimed turn or a second factor. Their own tests repeat them.
 fn needs_more(pattern: &str) -> bool {
     pattern.starts_with("/tenure/v1/work/")
         || pattern.ends_with("/totp/confirm")
@@ -56,7 +56,7 @@ struct Scene<'w> {
 /// A request that can be sent again.
 struct Repeated {
     path: String,
-    /// The body, where it is not the one that the story has.
+    /// The body, if it is not that of the story.
     body: Option<Value>,
 }
 
@@ -120,7 +120,7 @@ impl<'w> Scene<'w> {
         }
     }
 
-    /// Lets something happen to a caller; gives what it calls with from then on.
+    /// Changes a caller. Returns the caller's credential from then on.
     async fn happens(&self, then: Then, pattern: &str, actor: &Actor<'w>) -> Actor<'w> {
         let (store, system) = (self.world.store(), System::administration());
         let place = system.grant(self.acme);
@@ -187,7 +187,7 @@ both! {
                 } else {
                     assert!(replay.status.is_success(), "{what}: {}", replay.text());
                 }
-                // Whoever has no good credential is refused everywhere, and who may hardly anything nearly everywhere.
+                // Without a valid credential every route refuses, and with few permissions nearly every route.
                 assert!(judged || ![Then::Revoked, Then::Suspended].contains(&then) || is_open(pattern), "{what}");
             }
         }
@@ -238,7 +238,7 @@ both! {
     }
 }
 
-/// Those that strangers may send.
+/// Routes for anonymous callers.
 fn is_open(pattern: &str) -> bool {
     pattern.ends_with("/password-restore")
 }

@@ -1,5 +1,5 @@
-//! The table of callers who have nothing that is good: every route × every form that a credential can have × everything
-//! that can be wrong with one. Each gets what is sent to whoever sends no credential at all, to the byte.
+//! The table of invalid credentials: each route, each form of a credential and each kind of defect. The response must equal
+//! the response to a request without a credential, byte for byte.
 
 use crate::coverage::{self, OPEN_TO_STRANGERS, TABLE};
 use crate::devin;
@@ -14,13 +14,13 @@ use server::operations::login::tokens::Claims;
 use server::operations::login::tokens::Use;
 use store::System;
 
-/// A credential that is no good, by what is wrong with it.
+/// An invalid credential, with its defect.
 type Bad = (&'static str, String);
 
-/// What is the same in no two answers.
+/// Headers that differ in every response.
 const NEW_EACH_TIME: [&str; 2] = ["/metrics", "/login/device/code"];
 
-/// Keys that are no good, and tokens.
+/// Invalid keys, and invalid tokens.
 async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
     let home = world.organization("Home").await;
     let ana = world.user(home, Role::Admin, "ana@example.com").await;
@@ -49,7 +49,7 @@ async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
     (keys, tokens)
 }
 
-/// Rightly signed, of a session that never was.
+/// A correctly signed token of an unknown session.
 async fn of_no_session(world: &World, person: PrincipalId) -> String {
     let now = world.app().now();
     let mut claims = Claims::new(person.0, now, now + Span::minutes(60), world.bytes());
@@ -64,7 +64,7 @@ struct Way {
     query: Option<String>,
 }
 
-/// Every form × everything that is wrong.
+/// Every form with every defect.
 fn ways(keys: &[Bad], tokens: &[Bad]) -> Vec<Way> {
     let authorization = |scheme: &str, bad: &str| (Some(("authorization", format!("{scheme}{bad}"))), None);
     let query = |name: &str, bad: &str| (None, Some(format!("{name}={bad}")));
@@ -92,13 +92,13 @@ fn ways(keys: &[Bad], tokens: &[Bad]) -> Vec<Way> {
     ways
 }
 
-/// An answer but for what tells requests apart.
+/// A response without the parts that differ in each request.
 fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let header =
         |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let id = header("x-request-id");
     let body = if id.is_empty() { answer.text() } else { answer.text().replace(id, "") };
-    // That a credential does not belong into the query is said whether it is one or not.
+    // A credential in the query is refused whether it is valid or not.
     let own = ["x-request-id", "date", "deprecation"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     let headers =
@@ -106,7 +106,7 @@ fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     (answer.status.as_u16(), headers.collect(), body)
 }
 
-/// That every way gets on a route what nobody gets.
+/// Checks that every way gets the response of an anonymous caller.
 async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncFn(Actor<'w>) -> Answer) {
     let mut expected = plain(&send(world.stranger(None)).await);
     if NEW_EACH_TIME.iter().any(|pattern| route.ends_with(pattern)) {
@@ -116,7 +116,7 @@ async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncF
         let (header, query) = (way.header.clone(), way.query.clone());
         let told = plain(&send(Actor { header, query, ..world.stranger(None) }).await);
         if route == format!("GET {OPEN_TO_STRANGERS}") && at == 0 {
-            // Nobody is somebody there; whoever sends what is no good is refused as everywhere on this wire.
+            // These routes accept anonymous callers. An invalid credential is refused as everywhere on this wire.
             assert_eq!((expected.0, told.0), (200, 401), "{route}");
             expected = told.clone();
         }

@@ -1,4 +1,4 @@
-//! List and get, as the vendor's page has them.
+//! Lists and reads of sessions, as on the vendor's page.
 
 use axum::body::Body;
 use domain::ids::OrganizationId;
@@ -160,7 +160,7 @@ both! {
         for cursor in [
             format!("{second}Z"), format!("{second}000Z"), format!("{second}%2B00:00"), format!("{second}+00:00"),
             "2026-03-01T14:00:00.000001+02:00".into(), "2026-03-01T07:00:00.000001-05:00".into(),
-            // Finer than a microsecond: what it names lies before the second session.
+            // Finer than a microsecond: this position is before the second session.
             "2026-03-01T12:00:00.0000005Z".into(),
         ] {
             let page = ana.get(&format!("/api/v1/sessions?before={cursor}")).await.json();
@@ -252,7 +252,7 @@ both! {
     }
 }
 
-/// An answer to be read by people: each id by a name of its own, a line for each field.
+/// A response for people to read: each id replaced by a name, one line per field.
 fn plain(body: &str, organization: &str, user: &str) -> String {
     let mut ids: Vec<String> = Vec::new();
     let named = body.replace(organization, "<organization>").replace(user, "<user>");

@@ -14,7 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// Opens a WebSocket, or gives the status of the refusal.
+    /// Opens a WebSocket, or returns the status of the refusal.
     pub async fn try_open(actor: &Actor<'_>, path: &str) -> Result<Socket, u16> {
         let url = format!("ws://{}{path}", actor.world.server.address());
         let mut request = url.into_client_request().unwrap();
@@ -31,7 +31,7 @@ impl Socket {
         }
     }
 
-    /// Opens a WebSocket with a request of one's own.
+    /// Opens a WebSocket with a given request.
     pub async fn with(request: tungstenite::handshake::client::Request) -> Socket {
         Socket(connect_async(request).await.unwrap().0)
     }
@@ -138,7 +138,7 @@ both! {
             assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{frame}");
             assert!(answer["error"]["data"].is_string(), "{frame}: {answer}");
         }
-        // A notification gets no answer: what comes next belongs to the next request.
+        // A notification gets no response: the next frame belongs to the next request.
         socket.send(r#"{"method":"nothing"}"#).await;
         assert_eq!(socket.call("devices.list", Value::Null).await["result"], json!({ "devices": [] }));
     }
@@ -252,9 +252,9 @@ both! {
         socket.call("fleet.allocate", android()).await;
         host.mute.store(true, Ordering::SeqCst);
         socket.send(json!({ "id": 2, "method": "device.screenrecord.stop", "params": { "deviceId": "one" } })).await;
-        let (id, file) = host.called("device.screenrecord.stop").await;
+        let (id, file) = host.wait_for_call("device.screenrecord.stop").await;
         let put = format!("/tenure/v1/host/files/{}", file.unwrap().id);
-        // Only the host's own organization may send it, and once.
+        // Only the host's own organization may send it, once.
         let globex = world.organization("Globex").await;
         let dora = world.member(globex, Role::Admin).await;
         for (actor, status) in [(&dora, 404), (&ana, 403), (&admin, 200), (&admin, 404)] {
@@ -262,7 +262,7 @@ both! {
             assert_eq!(sent.status, status, "{}", sent.text());
         }
         let result = json!({ "output": "recording.mp4" });
-        host.say(protocol::FromHost::Answer { id, result: Some(result), error: None }).await;
+        host.send_frame(protocol::FromHost::Answer { id, result: Some(result), error: None }).await;
         let stopped = socket.json().await["result"].clone();
         assert_eq!(stopped["output"], "recording.mp4");
         let path = stopped["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
@@ -350,7 +350,7 @@ both! {
         let mut socket = Socket::of(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
-        host.called("device.info").await;
+        host.wait_for_call("device.info").await;
         brief.stop.cancel();
         assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
     }
@@ -451,7 +451,7 @@ both! {
         let error = socket.call("device.info", json!({ "deviceId": "one" })).await["error"].clone();
         assert_eq!((&error["code"], &error["message"]), (&json!(-32050), &json!("DeviceTimeout")));
         assert!(error["data"].as_str().unwrap().starts_with("the device did not answer"), "{error}");
-        // The hold stands, and the next command is served.
+        // The hold stays open, and the next command works.
         host.mute.store(false, Ordering::SeqCst);
         assert!(socket.call("device.info", json!({ "deviceId": "one" })).await.get("result").is_some());
         host.leave().await;
@@ -469,9 +469,9 @@ both! {
             ("device.io.tap", Some("no such place"), "no such place"), ("device.io.text", None, "Server error"),
         ] {
             socket.send(json!({ "id": 1, "method": method, "params": { "deviceId": "one" } })).await;
-            let (id, _) = host.called(method).await;
+            let (id, _) = host.wait_for_call(method).await;
             let error = protocol::CallError { code: -32000, message: "Server error".into(), data: data.map(str::to_owned) };
-            host.say(protocol::FromHost::Answer { id, result: None, error: Some(error) }).await;
+            host.send_frame(protocol::FromHost::Answer { id, result: None, error: Some(error) }).await;
             let error = socket.json().await["error"].clone();
             assert_eq!(error, json!({ "code": -32000, "message": "Server error", "data": expected }));
         }

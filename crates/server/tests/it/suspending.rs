@@ -1,4 +1,4 @@
-//! Administrators of the account suspend people and let them act again.
+//! Administrators of the account suspend and resume users.
 
 use crate::probe::USER_CURRENT;
 use crate::world::Actor;

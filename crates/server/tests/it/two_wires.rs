@@ -1,4 +1,4 @@
-//! One session on two wires: created on either, it is found on the other, in the same state at every moment.
+//! One session on two wires: created on one, it is found on the other, always in the same state.
 
 use crate::devin::at;
 use crate::everruns::Worker;
@@ -9,7 +9,7 @@ use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
 
-/// A session of somebody, looked at through both wires.
+/// A session, read on both wires.
 struct Seen<'w> {
     by: Actor<'w>,
     organization: OrganizationId,
@@ -17,7 +17,7 @@ struct Seen<'w> {
 }
 
 impl Seen<'_> {
-    /// Everruns' status, Devin's, and Devin's detail: from the session itself and from both lists, which agree.
+    /// Everruns' status, Devin's status and Devin's detail. The session and both lists must agree.
     async fn state(&self) -> [String; 3] {
         let (session, sessions) = (format!("session_{}", self.id), at(self.organization, "/sessions"));
         let one = self.by.get(&format!("/v1/sessions/{session}")).await.json();
@@ -46,7 +46,7 @@ fn find(list: &Value, field: &str, id: &str) -> Value {
     list.as_array().unwrap().iter().find(|session| session[field] == id).unwrap().clone()
 }
 
-/// What happens to a session whose first message waits.
+/// The life of a session whose first message waits.
 async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
     let world = admin.world;
     let talk = format!("session_{}", seen.id);
@@ -82,7 +82,7 @@ async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
         world.advance(Span::minutes(10));
         world.sweep().await;
     }
-    // Devin's clients know no lost workers.
+    // Devin's clients do not know the state of a lost worker.
     seen.is("idle", "suspended", "error").await;
     seen.by.say(&talk, "Wake up").await;
     seen.is("active", "resuming", "-").await;

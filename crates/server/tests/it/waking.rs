@@ -1,4 +1,4 @@
-//! Who is woken by a commit, and who is not: counted in looks at the database, never in time.
+//! Which readers a commit wakes: counted in reads of the database, never in time.
 
 use crate::socket::Socket;
 use crate::world::{Actor, World, until};
@@ -10,7 +10,7 @@ use store::System;
 
 const SUBSCRIBERS: u64 = 40;
 
-/// Subscribers to the devices of somebody.
+/// Subscribers to the devices of a caller.
 async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
     let mut sockets = Vec::new();
     for _ in 0..SUBSCRIBERS {
@@ -21,15 +21,13 @@ async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
     sockets
 }
 
-async fn looked(world: &World, who: WokenReader, times: u64) {
-    until(&format!("{who:?} looked {times} times"), || async {
-        world.app().metrics.woken_reads(who) >= times
-    })
-    .await;
+async fn wait_for_reads(world: &World, who: WokenReader, times: u64) {
+    until(&format!("{who:?} read {times} times"), || async { world.app().metrics.woken_reads(who) >= times })
+        .await;
     assert_eq!(world.app().metrics.woken_reads(who), times);
 }
 
-/// A commit that concerns everybody of an organization.
+/// A commit that concerns all members of an organization.
 async fn rename(world: &World, organization: domain::ids::OrganizationId) {
     let system = System::administration();
     world.store().rename_organization(&system, organization, "Renamed", world.app().now()).await.unwrap();
@@ -47,10 +45,10 @@ both! {
             assert!(dora.ask(&session, "android").await.status.is_success());
             dora.agent_session(Some("hello")).await;
         }
-        // Nor for agent sessions of their own organization.
+        // Nor after commits about agent sessions of their own organization.
         world.member(acme, Role::Readwrite).await.agent_session(Some("hello")).await;
         rename(world, acme).await;
-        looked(world, WokenReader::Subscriber, SUBSCRIBERS).await;
+        wait_for_reads(world, WokenReader::Subscriber, SUBSCRIBERS).await;
         host.leave().await;
     }
 
@@ -60,10 +58,10 @@ both! {
         let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);
         let system = System::administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
-        looked(world, WokenReader::Subscriber, SUBSCRIBERS).await;
-        // Those of the revoked key are subscribed no longer.
+        wait_for_reads(world, WokenReader::Subscriber, SUBSCRIBERS).await;
+        // Subscribers with the revoked key are no longer subscribed.
         rename(world, acme).await;
-        looked(world, WokenReader::Subscriber, 2 * SUBSCRIBERS).await;
+        wait_for_reads(world, WokenReader::Subscriber, 2 * SUBSCRIBERS).await;
     }
 
     async fn each_turn_wakes_one_of_the_workers_that_may_take_it(world: &World) {
@@ -78,7 +76,7 @@ both! {
             until("all workers wait", waiting).await;
             for number in 1..=5 {
                 ana.agent_session(Some("hello")).await;
-                looked(world, WokenReader::Worker, number).await;
+                wait_for_reads(world, WokenReader::Worker, number).await;
             }
             until("five turns are taken", || async { world.store().database().waiting_workers() == 35 }).await;
             world.stop.cancel();
@@ -88,7 +86,7 @@ both! {
         let ((), idle, busy) = tokio::join!(talk, idle, busy);
         assert!(idle.iter().all(|answer| answer.status == 204));
         assert_eq!(busy.iter().filter(|answer| answer.status == 200).count(), 5);
-        looked(world, WokenReader::Worker, 5).await;
+        wait_for_reads(world, WokenReader::Worker, 5).await;
     }
 
     async fn subscribing_counts_as_a_request(world: &World) {

@@ -1,4 +1,4 @@
-//! The work of agents, as a worker asks for it.
+//! The API of workers.
 
 use crate::world::{Actor, Answer, World, until};
 use domain::agent::{Doing, EventKind, EventQuery, Source, State};
@@ -12,7 +12,7 @@ use store::access::ViewSessions;
 
 const CLAIM: &str = "/tenure/v1/work/claim";
 
-/// Somebody who gives work, and a worker.
+/// An organization, an admin who posts messages, and a worker.
 pub async fn acme<'w>(world: &'w World) -> (OrganizationId, Actor<'w>, Actor<'w>) {
     let organization = world.organization("Acme").await;
     let ana = world.member(organization, Role::Readwrite).await;
@@ -20,7 +20,7 @@ pub async fn acme<'w>(world: &'w World) -> (OrganizationId, Actor<'w>, Actor<'w>
     (organization, ana, worker)
 }
 
-/// A turn that a worker has.
+/// A claimed turn.
 pub struct Turn<'a, 'w> {
     worker: &'a Actor<'w>,
     pub given: Value,
@@ -33,7 +33,7 @@ impl<'a, 'w> Turn<'a, 'w> {
         Turn { worker, given: answer.json() }
     }
 
-    /// The worker as it speaks of this turn: with the turn's token.
+    /// The worker with the turn's token.
     pub fn worker(&self) -> Actor<'w> {
         let token = self.given["token"].as_str().unwrap().to_owned();
         Actor { key: Some(token), organization: None, ..self.worker.clone() }
@@ -57,7 +57,7 @@ impl<'a, 'w> Turn<'a, 'w> {
         self.say("done", json!({ "outcome": { "type": outcome } })).await
     }
 
-    /// What the three requests are answered with.
+    /// The statuses of the three requests about the turn.
     async fn standing(&self) -> [u16; 3] {
         let report = self.report(0, json!([{ "type": "output", "text": "late" }])).await.status;
         let beat = self.say("heartbeat", json!({})).await.status;
@@ -65,7 +65,7 @@ impl<'a, 'w> Turn<'a, 'w> {
     }
 }
 
-/// Who said what.
+/// The messages with their sources.
 pub async fn said(ana: &Actor<'_>, session: SessionId) -> Vec<(Source, String)> {
     let view = ana.granted::<ViewSessions>().await;
     let page = agents::messages::list_messages(ana.world.app(), &view, session, 0, 1_000).await.unwrap();
@@ -143,7 +143,7 @@ both! {
         let waiting = worker.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
         let (answer, ()) = tokio::join!(waiting, ana.says(id, "hello"));
         assert_eq!((answer.status.as_u16(), &answer.json()["message"]["text"]), (200, &json!("hello")));
-        // The next message of the session waits for the end of this turn.
+        // The session's next message waits for the end of this turn.
         ana.says(id, "more").await;
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w2" })).await.status, 204);
     }
@@ -164,7 +164,7 @@ both! {
         assert_eq!(claim(&worker, json!(["other"])).await, None);
         assert_eq!(claim(&worker, json!([])).await, None);
         assert_eq!(claim(&everywhere.naming(acme), json!(["other", "default"])).await, Some(json!(acme.0)));
-        // Organizations are served in turn, though one has more to do.
+        // Organizations are served in turn, even if one has more work.
         let mut served = vec![claim(&everywhere, Value::Null).await, claim(&everywhere, Value::Null).await];
         served.sort_by_key(|organization| *organization != Some(json!(acme.0)));
         assert_eq!(served, [Some(json!(acme.0)), Some(json!(globex.0))]);
@@ -186,7 +186,7 @@ both! {
         }
         assert!(said(&ana, id).await.iter().all(|(_, text)| !text.contains("late")));
         assert_eq!(turn.done("finished").await.status, 409);
-        // The next message gets a new turn, and the old one has no worker.
+        // The next message gets a new turn, and the old turn has no worker.
         ana.says(id, "again").await;
         let next = Turn::claim(&worker).await;
         assert_eq!((&next.given["number"], &next.given["message"]["text"]), (&json!(2), &json!("again")));

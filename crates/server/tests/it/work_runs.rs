@@ -11,7 +11,7 @@ use store::access::ViewSessions;
 /// How long a worker may take to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A worker that runs until it is stopped, or the test is over.
+/// A worker that runs until it is stopped or the test ends.
 struct Worker {
     stop: Stop,
     running: tokio::task::JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! The token of a turn: what it opens, and when it ends.
+//! The token of a turn: what it gives access to, and when it ends.
 
 use crate::work::{Turn, acme};
 use crate::world::Actor;
@@ -7,7 +7,7 @@ use domain::time::Span;
 use serde_json::{Value, json};
 use store::System;
 
-/// What the server answers to what a worker says of its turn; nothing is changed by it.
+/// The status of a heartbeat, which changes nothing.
 async fn heartbeat(turn: &Turn<'_, '_>) -> u16 {
     turn.say("heartbeat", json!({})).await.status.as_u16()
 }
@@ -17,7 +17,7 @@ fn body(turn: &Value) -> Value {
             "outcome": { "type": "finished" } })
 }
 
-/// Sends everything that can be said of a turn.
+/// Sends every kind of report about a turn.
 async fn speak(who: &Actor<'_>, session: &str, turn: &Value) -> Vec<(u16, String)> {
     let mut answers = Vec::new();
     for what in ["heartbeat", "report", "done"] {
@@ -36,7 +36,7 @@ both! {
         let stranger = world.stranger(None);
         let refused = speak(&stranger, session, &turn.given).await;
         assert!(refused.iter().all(|(status, _)| *status == 401), "{refused:?}");
-        // The worker's own key and its administrator's are nobody's here.
+        // The worker's own key and its administrator's key are refused here.
         assert_eq!(speak(&worker, session, &turn.given).await, refused);
         assert_eq!(speak(&ana, session, &turn.given).await, refused);
         assert_eq!(heartbeat(&turn).await, 200);
@@ -50,13 +50,13 @@ both! {
         let [first, second] = &turns;
         let token = first.worker();
         let session = second.given["session"].as_str().unwrap();
-        // Another turn of the same worker is the same as a session that is not there.
+        // Another turn of the same worker looks like an unknown session.
         let nowhere = "01987a6b-5c4d-7e8f-9012-3456789abcde";
         let unknown = speak(&token, nowhere, &second.given).await;
         assert!(unknown.iter().all(|(status, _)| *status == 401), "{unknown:?}");
         assert_eq!(speak(&token, session, &second.given).await, unknown);
         assert_eq!(speak(&token, "x", &second.given).await, unknown);
-        // Its own session, with what names another turn.
+        // Its own session, with the number of another turn.
         let own = first.given["session"].as_str().unwrap();
         assert!(speak(&token, own, &second.given).await.iter().all(|(status, _)| *status == 409));
         let org = format!("org-{}", acme.0.simple());
@@ -82,7 +82,7 @@ both! {
         assert_eq!(turn.done("waiting_for_user").await.status, 204);
         assert_eq!(heartbeat(&turn).await, 409);
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": "late" }])).await.status, 409);
-        // Its answer may have been lost, and the next turn may have begun.
+        // The response may have been lost, and the next turn may have begun.
         assert_eq!(turn.done("waiting_for_user").await.status, 204);
         ana.says(id, "more").await;
         let next = Turn::claim(&worker).await;

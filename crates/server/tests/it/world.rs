@@ -1,4 +1,4 @@
-//! A running server with a clock that stands still, and the people, keys and hosts of a story.
+//! A running server with a manual clock, and the users, keys and hosts of a test.
 
 use axum::Router;
 use axum::body::Body;
@@ -32,7 +32,7 @@ use tower::ServiceExt;
 /// 2026-03-01T12:00:00Z.
 pub const START: Micros = Micros(1_772_366_400_000_000);
 
-/// A server and what is around it.
+/// A server with its clock, database and files.
 pub struct World {
     pub server: Server,
     pub clock: Arc<ManualClock>,
@@ -64,8 +64,7 @@ impl World {
         World::serve(Arc::new(database), files, clock, Arc::new(AtomicU32::new(1)), |_| {}).await
     }
 
-    /// Another server of the same database, with the same clock and other settings: a second node, or this one
-    /// after a restart.
+    /// Another server of the same database and clock, with other settings: a second node, or this one after a restart.
     pub async fn beside(&self, set: impl FnOnce(&mut Settings)) -> World {
         let (database, files) = (self.database.clone(), self.files.clone());
         World::serve(database, files, self.clock.clone(), self.number.clone(), set).await
@@ -85,20 +84,20 @@ impl World {
             master_key: Some(files.path().join("master.key")),
             signing_keys: files.path().join("keys"),
             mail: MailRoute::Outbox(files.path().join("outbox")),
-            // As cheap as argon2 allows: tests sign in often.
+            // The cheapest parameters of argon2: tests sign in often.
             argon2_memory: 8 << 10,
             argon2_passes: 1,
             body_limit: 256 << 10,
             call_timeout: Duration::from_secs(5),
-            // Sweeps happen when a test says so.
+            // Tests run sweeps themselves.
             sweep_interval: Duration::from_secs(100_000),
-            // A stream ends where it would wait, unless a test is about streams.
+            // A stream ends instead of waiting, unless a test is about streams.
             stream_lifetime: Duration::ZERO,
             ..Settings::default()
         };
         set(&mut settings);
         let stop = CancellationToken::new();
-        // Servers of one database must not give out the same ids.
+        // Servers of one database must not create the same ids.
         let random = Arc::new(SeededRandom::new(number.fetch_add(1, Ordering::SeqCst).into()));
         let server = Server::start_with(settings, stop.clone(), clock.clone(), random).await.unwrap();
         World { server, clock, stop, number, database, files, router: OnceLock::new() }
@@ -112,7 +111,7 @@ impl World {
         self.server.store()
     }
 
-    /// Numbers that differ within a world and are the same in each run.
+    /// Bytes that are unique within a world and the same in each run.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let number = self.number.fetch_add(1, Ordering::SeqCst).to_be_bytes();
         let mut bytes = [7; N];
@@ -196,7 +195,7 @@ impl World {
         }
     }
 
-    /// Somebody without a key, or with something that is none.
+    /// An anonymous caller, or one with any credential, valid or not.
     pub fn stranger(&self, key: Option<&str>) -> Actor<'_> {
         let nobody = domain::ids::parse_uuid("00000000000000000000000000000000").unwrap();
         let key = key.map(str::to_owned);
@@ -204,7 +203,7 @@ impl World {
         Actor { world: self, key, principal, credential, organization: None, header: None, query: None }
     }
 
-    /// A host with these devices on the line: each is `serial` of a platform, and `real` where its serial says so.
+    /// Connects a host with these devices, each a serial and a platform. A device is real if its serial contains `real`.
     pub async fn host(&self, owner: &Actor<'_>, name: &str, devices: &[(&str, &str)]) -> Host {
         let chosen = OrganizationChoice::ByDefault;
         let caller = authenticate::authenticate(self.app(), owner.key.as_deref(), chosen).await.unwrap();
@@ -241,15 +240,15 @@ impl World {
     }
 }
 
-/// A host of a test. It answers everything, unless it is mute.
+/// A connected host. It replies to every call, unless it is mute.
 pub struct Host {
     app: App,
     connection: Arc<server::HostConnection>,
     task: JoinHandle<()>,
     pub mute: Arc<AtomicBool>,
-    /// Serial, fencing number and method of each call it got.
+    /// Serial, fencing number and method of each received call.
     pub calls: Arc<std::sync::Mutex<Vec<(String, i64, String)>>>,
-    /// Every order it got, in their order.
+    /// Every received order, in the order of arrival.
     pub heard: Arc<std::sync::Mutex<Vec<ToHost>>>,
 }
 
@@ -268,21 +267,21 @@ impl Host {
         hosts::handle_frame(&self.app, &self.connection, FromHost::Devices { devices }).await.unwrap();
     }
 
-    /// Waits for the call of a method, which a mute host leaves to the test to answer; gives its id and file.
-    pub async fn called(&self, wanted: &str) -> (u64, Option<protocol::CallFile>) {
+    /// Waits for the call of a method, for a mute host. Returns the id and the file of the call.
+    pub async fn wait_for_call(&self, expected: &str) -> (u64, Option<protocol::CallFile>) {
         let found = || {
             let heard = self.heard.lock().unwrap();
             heard.iter().find_map(|order| match order {
-                ToHost::Call { id, method, file, .. } if method == wanted => Some((*id, file.clone())),
+                ToHost::Call { id, method, file, .. } if method == expected => Some((*id, file.clone())),
                 _ => None,
             })
         };
-        until(&format!("the host is told {wanted}"), || async { found().is_some() }).await;
+        until(&format!("the host gets the call {expected}"), || async { found().is_some() }).await;
         found().unwrap()
     }
 
-    /// Says a frame of its own, as after [`Host::called`].
-    pub async fn say(&self, frame: FromHost) {
+    /// Sends a frame to the server, for example a reply to [`Host::wait_for_call`].
+    pub async fn send_frame(&self, frame: FromHost) {
         hosts::handle_frame(&self.app, &self.connection, frame).await.unwrap();
     }
 
@@ -292,7 +291,7 @@ impl Host {
     }
 }
 
-/// Somebody who calls.
+/// A caller.
 #[derive(Clone)]
 pub struct Actor<'w> {
     pub world: &'w World,
@@ -300,12 +299,12 @@ pub struct Actor<'w> {
     pub principal: PrincipalId,
     pub credential: CredentialId,
     pub organization: Option<String>,
-    /// What it sends besides, and what it adds to the query.
+    /// An additional header, and an addition to the query.
     pub header: Option<(&'static str, String)>,
     pub query: Option<String>,
 }
 
-/// What a call was answered with.
+/// The response to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: StatusCode,
@@ -324,12 +323,12 @@ impl Answer {
 }
 
 impl<'w> Actor<'w> {
-    /// The same one, naming an organization.
+    /// The same caller, with an organization in the header.
     pub fn naming(&self, organization: impl ToString) -> Actor<'w> {
         Actor { organization: Some(organization.to_string()), ..self.clone() }
     }
 
-    /// The same one, calling another server.
+    /// The same caller, at another server.
     pub fn at<'o>(&self, world: &'o World) -> Actor<'o> {
         let Actor { key, principal, credential, organization, header, query, .. } = self.clone();
         Actor { world, key, principal, credential, organization, header, query }
@@ -347,7 +346,7 @@ impl<'w> Actor<'w> {
         self.call("DELETE", path, Body::empty()).await
     }
 
-    /// Calls with a body that says what it is: JSON, or else a form.
+    /// Calls with a body and its content type: JSON, or else a form.
     pub async fn call_with(&self, method: &str, path: &str, body: &str) -> Answer {
         let json = body.starts_with('{');
         let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
@@ -358,7 +357,7 @@ impl<'w> Actor<'w> {
         self.send(method, path, &[], body).await
     }
 
-    /// Calls with headers of its own.
+    /// Calls with additional headers.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
         let first = if path.contains('?') { '&' } else { '?' };
         let query = self.query.iter().map(|more| format!("{first}{more}")).collect::<String>();
@@ -367,7 +366,7 @@ impl<'w> Actor<'w> {
             request = request.header("authorization", format!("Bearer {key}"));
         }
         if let Some(organization) = &self.organization {
-            // Each wire reads its own.
+            // Each wire reads one of the two.
             request = request.header("x-organization-id", organization).header("x-org-id", organization);
         }
         let own = self.header.iter().map(|(name, value)| (*name, value.as_str()));
@@ -377,14 +376,14 @@ impl<'w> Actor<'w> {
         self.world.send(request.body(body).unwrap()).await
     }
 
-    /// A new session's id.
+    /// Creates a device session. Returns its id.
     pub async fn session(&self) -> String {
         let answer = self.call("POST", "/api/v1/sessions", Body::empty()).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// The proof that it may do something, wherever it is by default.
+    /// The grant of a permission, in the named or the default organization.
     pub async fn granted<P: store::access::PermissionType>(&self) -> store::Granted<P> {
         let chosen = match &self.organization {
             Some(organization) => OrganizationChoice::Named(OrganizationId::parse(organization)),
@@ -394,7 +393,7 @@ impl<'w> Actor<'w> {
         authenticate::authenticate(self.world.app(), key, chosen).await.unwrap().authorize::<P>().unwrap()
     }
 
-    /// A new session of the agent `default`, with a message or without.
+    /// Creates an agent session of the agent `default`, with or without a message.
     pub async fn agent_session(&self, text: Option<&str>) -> domain::agent::AgentSession {
         let post =
             |text: &str| agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
@@ -402,18 +401,18 @@ impl<'w> Actor<'w> {
         agents::create::create_agent_session(self.world.app(), &self.granted().await, new).await.unwrap()
     }
 
-    /// Says something in an agent session.
+    /// Posts a message to an agent session.
     pub async fn says(&self, session: domain::ids::SessionId, text: &str) {
         let post = agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
         agents::messages::post_message(self.world.app(), &self.granted().await, session, post).await.unwrap();
     }
 
-    /// Asks for a device of a platform in a session.
+    /// Requests a device of a platform for a session.
     pub async fn ask(&self, session: &str, platform: &str) -> Answer {
         self.ask_with(session, &[("platform", "EQUALS", platform)]).await
     }
 
-    /// Asks for a device by filters: attribute, operator and value.
+    /// Requests a device by filters: attribute, operator and value.
     pub async fn ask_with(&self, session: &str, filters: &[(&str, &str, &str)]) -> Answer {
         let filter = |(attribute, operator, value): &(&str, &str, &str)| json!({ "attribute": attribute, "operator": operator, "value": value });
         let filters = filters.iter().map(filter).collect::<Vec<_>>();
@@ -431,7 +430,7 @@ impl<'w> Actor<'w> {
 }
 
 impl World {
-    /// Sends a request through the router. The answer has to be what the contract of its route says.
+    /// Sends a request through the router. The response must match the contract of its route.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let router = self.router.get_or_init(|| server::wires::router(self.app().clone())).clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -444,13 +443,13 @@ impl World {
     }
 }
 
-/// Waits until something holds; it is looked at again whenever the runtime has nothing better to do.
-pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+/// Waits until a condition is true. It is checked again whenever the runtime is idle.
+pub async fn until<F: Future<Output = bool>>(what: &str, is_true: impl Fn() -> F) {
     let waiting = async {
-        while !holds().await {
+        while !is_true().await {
             tokio::task::yield_now().await;
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-    assert!(waited.is_ok(), "it never came to be that {what}");
+    assert!(waited.is_ok(), "timed out: {what}");
 }

@@ -1,21 +1,21 @@
-//! Whether the tables of callers agree with what each route declares of its callers.
+//! Checks that the tables of callers agree with the declared callers of each route.
 
 use domain::permission::{AccountRole, Role};
 use server::wires::{Callers, Route};
 
-/// What a caller of the tables is in the place where they act.
+/// The standing of a caller in the organization of the request.
 #[derive(Debug, Clone, Copy)]
 pub enum Standing {
     Outsider,
     Member(Role),
-    /// A member who is not the owner of what the path names.
+    /// A member who does not own the object of the path.
     Colleague(Role),
     OfAccount(AccountRole),
 }
 
 use Standing::{Colleague, Member, OfAccount};
 
-/// Whether the route lets a caller in who has a good key. `None` when the operation decides.
+/// Whether the route admits a caller with a valid key. `None` when the operation decides.
 fn lets_in(callers: Callers, standing: Standing) -> Option<bool> {
     match (callers, standing) {
         (Callers::Permitted(permission), Member(role)) => Some(role.permissions().has(permission)),

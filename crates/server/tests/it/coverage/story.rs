@@ -1,4 +1,4 @@
-//! What the table's paths and bodies are filled with.
+//! Objects for the paths and bodies of the table.
 
 use crate::world::{Actor, Answer, World};
 use axum::body::Body;
@@ -7,7 +7,7 @@ use domain::permission::Role;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the table's paths are filled with.
+/// Objects for the paths of the table.
 pub struct Story<'w> {
     pub organization: OrganizationId,
     pub owner: Actor<'w>,
@@ -19,12 +19,12 @@ impl<'w> Story<'w> {
         Story::of(world, "Acme").await
     }
 
-    /// The same story of another organization.
+    /// The same objects in another organization.
     pub async fn of(world: &'w World, name: &str) -> Story<'w> {
         let organization = world.organization(name).await;
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
-        // One device, which is taken: whoever asks from now on waits.
+        // The only device is held, so later requests wait.
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         let session = owner.session().await;
         assert_eq!(owner.ask(&session, "android").await.status, 201);
@@ -33,7 +33,7 @@ impl<'w> Story<'w> {
         Story { organization, owner, file }
     }
 
-    /// A path with ids that the owner may act on; a new session for each, since some calls end it.
+    /// A path with ids that the owner may use, with a new session each time, since some calls end it.
     pub async fn path(&self, pattern: &str) -> String {
         if pattern.starts_with("/frontend/") || pattern.starts_with("/tenure/v1/me/") {
             return self.path_of_probe(pattern).await;
@@ -64,7 +64,7 @@ impl<'w> Story<'w> {
     }
 }
 
-/// A name that nobody has yet.
+/// A new name.
 fn new_name(world: &World) -> String {
     format!("agent-{}", u32::from_be_bytes(world.bytes()))
 }
@@ -103,7 +103,7 @@ impl Story<'_> {
     }
 }
 
-/// An upload whose bytes are there.
+/// A finished upload.
 async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
     let secret = owner.key.as_deref();
     let app = world.app();
@@ -125,7 +125,7 @@ async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
 
 pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
     if path.starts_with("/tenure/v1/work/") {
-        // Of a turn that there is not.
+        // For an unknown turn.
         let (organization, turn) = (story.organization.0, story.owner.principal.0);
         let body = json!({ "worker": "w", "agents": ["nobody"], "organization": organization, "turn": turn, "fence": 1, "first": 0,
                            "items": [], "outcome": { "type": "finished" } });
@@ -150,7 +150,7 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
         let body = match place {
             "" => {
-                // A key is no cookie, so nobody is signed in here.
+                // A key is not a cookie, so this is an anonymous request.
                 let form = "action=deny&user_code=BBBB-BBBB";
                 return actor.call_with(method, path, form).await;
             }
@@ -178,13 +178,13 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
     actor.call(method, path, Body::from(body.to_string())).await
 }
 
-/// An address that nobody has had before.
+/// A new e-mail address.
 fn new_email() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     format!("new{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A body that the route reads; an address that nobody has had before.
+/// A valid body for the route, with a new e-mail address.
 fn body_of_probe(method: &str, path: &str) -> Option<String> {
     let email = new_email();
     let body = match (method, path.strip_prefix("/frontend/api/v1")?) {

@@ -1,4 +1,4 @@
-//! The table of callers for this wire: every route × every kind of caller, with the expected status.
+//! The table of callers for this wire: each route and each kind of caller, with the expected status.
 
 use super::{at, created};
 use crate::coverage::declarations;
@@ -10,7 +10,7 @@ use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
 use store::System;
 
-/// The kinds of caller that have a good key.
+/// The kinds of callers with a valid key.
 const CALLERS: [&str; 8] = [
     "foreign admin",
     "readonly",
@@ -22,18 +22,18 @@ const CALLERS: [&str; 8] = [
     "admin of a deleted organization",
 ];
 
-/// Who may look, who may use, who may act on the owner's, who looks after the organization.
+/// The statuses for reading, for use, for the owner's objects, and for managing the organization.
 const LOOK: [u16; 8] = [403, 200, 200, 200, 200, 200, 200, 403];
 const USE: [u16; 8] = [403, 403, 200, 200, 200, 403, 200, 403];
 const ACT: [u16; 8] = [403, 403, 200, 403, 200, 403, 200, 403];
 const RULE: [u16; 8] = [403, 403, 403, 403, 200, 403, 200, 403];
 const ENDS: [u16; 8] = [403, 403, 403, 403, 204, 403, 204, 403];
-/// Who looks at the account, and who looks after it.
+/// The statuses for reading and for managing the account.
 const SEES_ALL: [u16; 8] = [403, 403, 403, 403, 403, 200, 200, 403];
 const RULES_ALL: [u16; 8] = [403, 403, 403, 403, 403, 403, 200, 403];
 const ENDS_ALL: [u16; 8] = [403, 403, 403, 403, 403, 403, 204, 403];
 
-/// A route below `/v3/organizations/{org}` and what each of [`CALLERS`] gets. Without a good key it is 401.
+/// A route below `/v3/organizations/{org}` and the status for each of [`CALLERS`]. Without a valid key it is 401.
 #[rustfmt::skip]
 const ORGANIZATIONS: &[(&str, &str, [u16; 8])] = &[
     ("GET",    "/sessions",                                 LOOK),
@@ -108,7 +108,7 @@ const OTHERS: &[(&str, &str, u16, [u16; 8])] = &[
     ("GET",    "/enterprise/audit-logs",                            401, RULES_ALL),
 ];
 
-/// Every route that has a row here, under both prefixes, with and without the organization in its path.
+/// Every route with a row here, under both prefixes, with and without the organization in its path.
 pub fn rows() -> Vec<(&'static str, String)> {
     let prefixes = ["/v3", "/v3beta1"];
     let places = ["/organizations/{org}", "/organizations"];
@@ -123,7 +123,7 @@ pub fn rows() -> Vec<(&'static str, String)> {
     organizations.chain(others).collect()
 }
 
-/// What the paths are filled with.
+/// Objects for the paths.
 pub struct Story<'w> {
     world: &'w World,
     pub organization: OrganizationId,
@@ -137,7 +137,7 @@ impl<'w> Story<'w> {
         Story::of(world, world.organization("Acme").await).await
     }
 
-    /// The same story of another organization.
+    /// The same objects in another organization.
     pub async fn of(world: &'w World, organization: OrganizationId) -> Story<'w> {
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
@@ -162,7 +162,7 @@ impl<'w> Story<'w> {
         ]
     }
 
-    /// A service user of the path's place, with a key: both ids.
+    /// Creates a service user with a key at the home in the path. Returns both ids.
     async fn service_user(&self, path: &str) -> (String, String) {
         let (actor, place, role) = match path.contains("/enterprise/") {
             true => (&self.account, "/v3/enterprise".to_owned(), "account_viewer"),
@@ -175,7 +175,7 @@ impl<'w> Story<'w> {
         (user, keys["items"][0]["api_key_id"].as_str().unwrap().to_owned())
     }
 
-    /// A path with ids that the owner may act on; new ones for each, since some calls end them.
+    /// A path with ids that the owner may use, new ones each time, since some calls end them.
     pub async fn path(&self, pattern: &str) -> String {
         let mut path = pattern.replace("{link}", "nothing");
         if path.starts_with("/v3/enterprise/organizations/") {
@@ -222,7 +222,7 @@ impl<'w> Story<'w> {
         }
     }
 
-    /// What must not change by a refusal.
+    /// The state that a refusal must not change.
     async fn state(&self) -> String {
         let view = System::administration().grant::<store::access::ViewSessions>(self.organization);
         let feed = self.world.store().list_changes(&view, 0, 1).await.unwrap().latest;
@@ -252,7 +252,7 @@ pub async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
     }
 }
 
-/// That a refusal tells nothing: no name of an organization and none of the path's ids.
+/// Checks that a refusal contains no name of an organization and none of the path's ids.
 fn tells_nothing(answer: &Answer, path: &str, what: &str) {
     let text = answer.text();
     let ids = path.split('/').filter(|part| part.len() >= 32).map(str::to_owned);
@@ -261,7 +261,7 @@ fn tells_nothing(answer: &Answer, path: &str, what: &str) {
     }
 }
 
-/// Every route with what those get who have no good key, and what each of [`CALLERS`] gets.
+/// Every route with the status without a valid key and the status for each of [`CALLERS`].
 pub fn all() -> Vec<(&'static str, String, u16, [u16; 8])> {
     let organizations = ORGANIZATIONS.iter().map(|(method, path, expected)| {
         (*method, format!("/v3/organizations/{{org}}{path}"), 401, *expected)
@@ -367,7 +367,7 @@ both! {
         let foreign = world.member(other, Role::Admin).await;
         let theirs = format!("/organizations/org-{}", other.0.simple());
         for (method, path, _) in ORGANIZATIONS.iter().filter(|(_, path, _)| path.contains('{')) {
-            // Its own organization with an id of another's, and with what is no id.
+            // Its own organization with an id of another one, and with a malformed id.
             let path = story.path(&format!("/v3/organizations/{{org}}{path}")).await;
             let own = format!("/organizations/org-{}", story.organization.0.simple());
             let real = call(&story, &foreign, method, &path.replace(&own, &theirs)).await;

@@ -1,4 +1,4 @@
-//! Bad input: a problem in this wire's words each time, never a 500, and nothing done.
+//! Bad input: always an error of this wire, never a 500, and no effect.
 
 use super::{at, refused, session};
 use axum::body::Body;

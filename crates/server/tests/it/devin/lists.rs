@@ -1,4 +1,4 @@
-//! Lists: pages, filters, and cursors that are nobody else's.
+//! Lists: pages, filters, and cursors that belong to one caller.
 
 use super::{at, created, refused};
 use domain::permission::{AccountRole, Role};
@@ -45,7 +45,7 @@ both! {
         }
         let first = ana.get(&at(acme, "/sessions?first=1&tags=a&tags=b")).await.json();
         let cursor = first["end_cursor"].as_str().unwrap();
-        // The same in other words, and with another size of the page.
+        // The same filter written differently, and with another page size.
         let second = ana.get(&at(acme, &format!("/sessions?first=2&tags[]=b&tags[]=a&after={cursor}%3D%3D"))).await;
         assert_eq!(ids(&second.json()).len(), 2, "{}", second.text());
         let altered = format!("{}{}", &cursor[..cursor.len() - 2], if cursor.ends_with("AA") { "BB" } else { "AA" });

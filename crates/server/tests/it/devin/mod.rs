@@ -16,14 +16,14 @@ pub fn at(organization: OrganizationId, rest: &str) -> String {
     format!("/v3/organizations/org-{}{rest}", organization.0.simple())
 }
 
-/// A new session, as its creator sees it.
+/// Creates a session. Returns its body.
 pub async fn created(actor: &Actor<'_>, organization: OrganizationId, body: Value) -> Value {
     let answer = actor.post(&at(organization, "/sessions"), body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }
 
-/// A new session with nothing but a prompt: its id.
+/// Creates a session with only a prompt. Returns its id.
 pub async fn session(actor: &Actor<'_>, organization: OrganizationId) -> String {
     created(actor, organization, json!({ "prompt": "Fix the tests" })).await["session_id"]
         .as_str()
@@ -31,7 +31,7 @@ pub async fn session(actor: &Actor<'_>, organization: OrganizationId) -> String 
         .to_owned()
 }
 
-/// That an answer is a problem of this status with this detail.
+/// Checks that a response is an error of this status with this detail.
 pub fn refused(answer: &Answer, status: u16, detail: &str) {
     let text = answer.text();
     assert_eq!(answer.status.as_u16(), status, "{text}");

@@ -1,4 +1,4 @@
-//! People, machines, organizations, what was used and what was done.
+//! Members, service users, organizations, usage and the audit log.
 
 use super::{at, refused, session};
 use crate::world::{Actor, World};
@@ -109,7 +109,7 @@ both! {
         let one = account.get(&format!("/v3/enterprise/members/users/{name}")).await.json();
         assert_eq!(one["role_assignments"], set["role_assignments"]);
         assert_eq!(admin.delete(&format!("{path}/{name}")).await.status, 204);
-        // Her key opened that organization alone.
+        // Her key gave access only to that organization.
         assert_eq!(ana.get(&at(acme, "/sessions")).await.status, 401);
         refused(&admin.delete(&format!("{path}/{name}")).await, 404, "member not found");
         refused(&admin.post(&path, json!({ "user_id": "x", "role_id": "org_member" })).await, 422, "user_id: expected a member of the organization");
@@ -134,12 +134,12 @@ both! {
             let keys = format!("{path}/{}/api-keys", lasting["service_user"]["service_user_id"].as_str().unwrap());
             let second = maker.post(&keys, json!({ "name": "second" })).await.json();
             assert_eq!(second["expires_at"], seconds);
-            // Nor what those make, in their turn.
+            // Nor do the keys that those create.
             let bot = with_key(world, second["token"].as_str().unwrap()).await;
             let rotated = bot.post(&format!("{keys}/{}/rotate", second["api_key_id"].as_str().unwrap()), json!({})).await.json();
             assert_eq!(rotated["expires_at"], seconds);
         }
-        // Who signed in makes keys that last.
+        // A signed-in user can create keys without an end.
         world.user(acme, Role::Admin, "ana@example.com").await;
         let ana = world.signed_in("ana@example.com").await;
         let made = ana.post(&at(acme, "/service-users"), json!({ "name": "bot", "role_id": "org_admin" })).await.json();

@@ -1,4 +1,4 @@
-//! Requests that are repeated with an idempotency key, on this wire and on another.
+//! Requests that are repeated with an idempotency key, on this wire and on others.
 
 use super::{at, refused};
 use crate::lost_answers::begun;
@@ -48,7 +48,7 @@ both! {
         let granted = begun(&ana, "mobilenext", "/api/v1/sessions", &devices).await.authorize().unwrap();
         let device = devices::sessions::create_device_session(world.app(), &granted).await.unwrap();
 
-        // While the first one may be at work still, nobody else may begin.
+        // While the first attempt may still run, a repetition must not begin.
         assert_eq!(keyed(&ana, "k", &path, &sessions).await.status, 409);
         world.advance(Span::minutes(5));
         let made = keyed(&ana, "k", "/v1/agents", &agents).await;
@@ -62,7 +62,7 @@ both! {
         assert_eq!(ana.get(&path).await.json()["total"], 1);
         assert_eq!(ana.get(&messages).await.json()["items"].as_array().unwrap().len(), 2);
         assert_eq!(ana.get("/api/v1/sessions").await.json()["data"].as_array().unwrap().len(), 1);
-        // The answer is kept now.
+        // The response is stored now.
         assert_eq!(keyed(&ana, "k", &path, &sessions).await.headers["idempotent-replayed"], "true");
     }
 
@@ -77,7 +77,7 @@ both! {
         let again = keyed(&ana, "k", &path, &body).await;
         assert_eq!((again.status, &again.body, &again.headers["content-type"]), (first.status, &first.body, &first.headers["content-type"]));
         assert_eq!(again.headers["idempotent-replayed"], "true");
-        // Another server of the same database knows it too: as after a crash.
+        // Another server of the same database has it too, as after a crash.
         let beside = world.beside(|_| {}).await;
         assert_eq!(keyed(&ana.at(&beside), "k", &path, &body).await.body, first.body);
         refused(&keyed(&ana, "k", &path, &json!({ "prompt": "Twice" })).await, 422, "Idempotency-Key");

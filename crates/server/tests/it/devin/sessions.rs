@@ -1,4 +1,4 @@
-//! One session from its creation to its end.
+//! Sessions from creation to end.
 
 use super::{at, created, refused, session};
 use axum::body::Body;
@@ -6,7 +6,7 @@ use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
 
-/// What differs from run to run.
+/// Replaces the values that differ in each run.
 fn steady(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
@@ -109,7 +109,7 @@ both! {
         let listed = ana.get(&at(acme, &format!("/sessions?parent_session_id=devin-{parent}"))).await.json();
         assert_eq!((&listed["items"][0]["session_id"], &listed["total"]), (&json!(child), &json!(1)));
         let mut archive = axum::http::Request::builder().method("POST").uri(at(acme, &format!("/sessions/{parent}/archive")));
-        // As the official client sends it: a body that says it is JSON, and is empty.
+        // As the official client sends it: content type JSON with an empty body.
         archive = archive.header("content-type", "application/json").header("authorization", format!("Bearer {}", ana.key.as_ref().unwrap()));
         let archived = world.send(archive.body(Body::empty()).unwrap()).await;
         assert_eq!((&archived.json()["is_archived"], &archived.json()["status"]), (&json!(true), &json!("suspended")));
@@ -168,7 +168,7 @@ both! {
         let everruns = format!("/v1/sessions/session_{id}");
         let renamed = ana.call("PATCH", &everruns, axum::body::Body::from(r#"{"title":"New"}"#)).await;
         assert_eq!(renamed.status, 409, "{}", renamed.text());
-        // What is so already is no change.
+        // Setting the same state again is no change.
         assert_eq!(put(&tags, json!(["a"])).await.json(), json!({ "tags": ["a"] }));
         assert_eq!(ana.get(&path).await.json()["tags"], json!(["a"]));
         assert_eq!(ana.post(&format!("{path}/unarchive"), json!({})).await.status, 200);
@@ -196,7 +196,7 @@ both! {
         let name = |of: &crate::world::Actor<'_>| format!("user-{}", of.principal.0.simple());
         let body = |user: String| json!({ "prompt": "Do it", "create_as_user_id": user });
         let path = at(acme, "/sessions");
-        // Before it is looked whether there is such a user.
+        // The check comes before the user is looked up.
         for user in [name(&bob), name(&foreign), "x".to_owned()] {
             refused(&ana.post(&path, body(user)).await, 403, "ImpersonateSessions");
         }

@@ -1,4 +1,4 @@
-//! What the command line sends instead of REST.
+//! Commands that the vendor's command line sends instead of REST requests.
 
 use super::each;
 use crate::world::Actor;

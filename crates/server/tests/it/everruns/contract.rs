@@ -1,4 +1,4 @@
-//! Answers against the vendor's own OpenAPI document of February 2026, which is not a part of this project.
+//! Checks responses by the vendor's own OpenAPI document of February 2026, which is not a part of this project.
 
 use super::Worker;
 use crate::world::{Answer, World};
@@ -7,11 +7,11 @@ use domain::permission::Role;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Where the document lies beside the project, for those who have it.
+/// The path of the document beside the project, for those who have it.
 const DOCUMENT: &str = "../../../shared/wire/everruns-openapi-2026-02.json";
 
-/// The document, as far as it can be held: what an event says may fit several of its schemas (a message is a message,
-/// whoever sends it), so that "exactly one of" can never be true.
+/// The document without conditions that can never be true: an event can match several of its schemas (those of messages are
+/// the same for all senders), so "exactly one of" becomes "any of".
 fn document() -> Option<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -25,7 +25,7 @@ fn document() -> Option<Value> {
     Some(document)
 }
 
-/// Holds an answer against what the document says of its operation.
+/// Checks a response by its operation in the document.
 fn hold(document: &Value, method: &str, pattern: &str, answer: &Answer) {
     let status = answer.status.as_u16().to_string();
     let what = format!("{method} {pattern}: {}", answer.text());
@@ -46,7 +46,7 @@ fn hold(document: &Value, method: &str, pattern: &str, answer: &Answer) {
     assert!(wrong.is_empty(), "{what}\n{wrong:#?}");
 }
 
-/// A session in which every kind of turn happened.
+/// A session with every kind of turn.
 async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
     let acme = world.organization("Acme").await;
     let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);

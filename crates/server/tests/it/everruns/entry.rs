@@ -1,4 +1,4 @@
-//! Who may come in, and where: forms of credentials, the organization's header, the alias, `/v1/auth/me`.
+//! Authentication: forms of credentials, the organization's header, the alias, `/v1/auth/me`.
 
 use axum::body::Body;
 use axum::http::Request;

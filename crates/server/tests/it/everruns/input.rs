@@ -1,4 +1,4 @@
-//! Bad input: this wire's words each time, never a 500.
+//! Bad input: always an error of this wire, never a 500.
 
 use axum::body::Body;
 use domain::permission::Role;
@@ -125,7 +125,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let made = ana.post("/v1/sessions", json!({ "title": "" })).await;
         assert_eq!((made.status.as_u16(), made.json().get("title")), (201, None));
-        // Nor one that came over another wire.
+        // Also for a title set on another wire.
         let path = "/v3/organizations/sessions";
         let made = ana.post(path, json!({ "prompt": "hi", "title": "" })).await;
         assert_eq!((made.status.as_u16(), &made.json()["title"]), (200, &json!(null)), "{}", made.text());

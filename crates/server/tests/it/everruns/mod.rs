@@ -34,21 +34,21 @@ impl Actor<'_> {
         self.call("PUT", path, Body::empty()).await
     }
 
-    /// A new agent's id.
+    /// Creates an agent. Returns its id.
     pub async fn agent(&self, name: &str) -> String {
         let answer = self.post("/v1/agents", json!({ "name": name, "system_prompt": "Be brief." })).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// A new agent session, which the organization's default agent works in.
+    /// Creates an agent session of the default agent. Returns its id.
     pub async fn talk(&self, body: Value) -> String {
         let answer = self.post("/v1/sessions", body).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// Says something in a session.
+    /// Posts a message to a session.
     pub async fn say(&self, session: &str, text: &str) -> Value {
         let body = json!({ "message": { "role": "user", "content": [{ "type": "text", "text": text }] } });
         let answer = self.post(&format!("/v1/sessions/{session}/messages"), body).await;
@@ -57,7 +57,7 @@ impl Actor<'_> {
     }
 }
 
-/// A worker of a test, which does what the test says.
+/// A worker that the test controls.
 pub struct Worker<'w> {
     world: &'w World,
     held: WorkerTurn,
@@ -65,7 +65,7 @@ pub struct Worker<'w> {
 }
 
 impl<'w> Worker<'w> {
-    /// Takes up what waits longest; somebody has to have posted.
+    /// Claims the turn of the message that waits longest. There must be one.
     pub async fn claim(admin: &Actor<'w>) -> Worker<'w> {
         let app = admin.world.app();
         let caller = authenticate(app, admin.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
@@ -97,7 +97,7 @@ impl<'w> Worker<'w> {
         turns::finish_turn(self.world.app(), &self.held, outcome).await.unwrap();
     }
 
-    /// Answers the message that waits longest.
+    /// Claims and answers the message that waits longest.
     pub async fn answer(admin: &Actor<'w>, text: &str) {
         let mut worker = Worker::claim(admin).await;
         worker.stream(text).await;
@@ -105,7 +105,7 @@ impl<'w> Worker<'w> {
     }
 }
 
-/// An answer to be read by people: a line for each field, each id by a name of its own.
+/// A response for people to read: each id replaced by a name, one line per field.
 pub fn plain(body: &Value) -> String {
     let text = serde_json::to_string_pretty(body).unwrap();
     let mut known: Vec<String> = Vec::new();

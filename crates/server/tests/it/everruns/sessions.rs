@@ -1,4 +1,4 @@
-//! Sessions: list, get, change, put away, delete.
+//! Sessions: list, read, change, archive, delete.
 
 use super::{Worker, each, plain};
 use domain::agent::{Answer as Outcome, Item, Usage};

@@ -21,7 +21,7 @@ struct Frame {
     data: Value,
 }
 
-/// Somebody who reads a stream.
+/// A reader of a stream.
 struct Reader {
     path: String,
     body: BodyDataStream,
@@ -44,7 +44,7 @@ impl Reader {
         reader
     }
 
-    /// The next frame; nothing at the end of the stream.
+    /// The next frame; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
@@ -88,7 +88,7 @@ fn sequences(frames: &[Frame]) -> Vec<i64> {
     frames.iter().filter_map(|frame| frame.data["sequence"].as_i64()).collect()
 }
 
-/// A server beside the world's whose streams last.
+/// Another server of the same database, with streams that stay open.
 async fn lasting(world: &World) -> World {
     world.beside(|settings| settings.stream_lifetime = Duration::from_secs(300)).await
 }
@@ -99,7 +99,7 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let (one, two) = (ana.talk(json!({})).await, ana.talk(json!({})).await);
-        // Nothing is said in its own session: what is found by a stream's first look is told a second time by its commit.
+        // Its own session stays unchanged: a commit about it during the stream's first read would cause a second read.
         let mut reader = Reader::open(&ana, &format!("/v1/sessions/{one}/sse")).await;
         let before = world.app().metrics.woken_reads(WokenReader::Stream);
         for _ in 0..5 {
@@ -134,7 +134,7 @@ both! {
         assert_eq!(answer.data["data"]["message"]["content"], json!([{ "type": "text", "text": "Hello there." }]));
         reader.up_to("turn.completed").await;
         reader.up_to("session.idled").await;
-        // Whoever comes in the middle of an answer is told all of it.
+        // A reader that connects in the middle of an answer gets all of it.
         let mut late = Reader::open(&ana, &format!("/v1/sessions/{id}/sse?since_id={}", first.id)).await;
         assert_eq!(late.next().await.unwrap(), second);
     }
@@ -161,7 +161,7 @@ both! {
             while idle < 20 {
                 let since = if last.is_empty() { String::new() } else { format!("?since_id={last}") };
                 let mut reader = Reader::open(&ana, &format!("{path}{since}")).await;
-                // It leaves after a few, with whatever is under way.
+                // It disconnects after a few events, in the middle of whatever is sent.
                 for _ in 0..7 {
                     let frame = reader.next().await.unwrap();
                     last.clone_from(&frame.id);
@@ -320,7 +320,7 @@ both! {
     }
 }
 
-/// How many tasks a server has that nobody talks to.
+/// The number of tasks of a server without clients.
 fn tasks_of_a_server(world: &World) -> usize {
     world.app().tasks.len()
 }

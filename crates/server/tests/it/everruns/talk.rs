@@ -1,4 +1,4 @@
-//! Messages, and the export of all of them.
+//! Messages, and their export.
 
 use super::{Worker, each, plain};
 use domain::permission::Role;

@@ -1,4 +1,4 @@
-//! What is held in memory for clients: little for strangers, and one budget for all unfinished requests.
+//! Memory for requests: little for anonymous callers, and one budget for all unfinished requests.
 
 use super::{SOON, address, exchange, header, statuses};
 use crate::socket::Socket;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Where anybody may send something without a credential.
+/// Routes that accept a body without a credential.
 const STRANGERS: [(&str, &str); 9] = [
     ("/tenure/v1/sign-in", "application/json"),
     ("/tenure/v1/sign-in/code", "application/json"),
@@ -40,7 +40,7 @@ async fn anonymous_callers_send_little() {
             assert_eq!(world.app().front.budget.held_bytes(), 0, "{path}: all is given back");
         }
     }
-    // Whoever has shown a key may send more, and whoever has shown none that is good may not.
+    // With a valid key a body may be larger, with an invalid one it may not.
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;
     let large = json!({ "name": "one", "system_prompt": "x".repeat(100 << 10) });
@@ -88,7 +88,7 @@ async fn one_client_takes_at_most_its_share() {
         assert!(refused.headers.contains_key("retry-after"), "{wire}");
         assert!(refused.text().contains("too many unfinished requests"), "{wire}: {}", refused.text());
     }
-    // While one holds its share, it gets no more, and another has a share of its own.
+    // A client that holds its share gets no more, and another client has a separate share.
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<Bytes, std::io::Error>>();
     sender.send(Ok(Bytes::from(vec![b' '; 60 << 10]))).unwrap();
     let body = stream::unfold(receiver, |mut from| async { from.recv().await.map(|piece| (piece, from)) });
@@ -110,10 +110,10 @@ async fn an_anonymous_websocket_gets_one_response_and_sends_little() {
     let world =
         World::sqlite().await.beside(|settings| settings.head_timeout = Duration::from_millis(300)).await;
     let nobody = world.stranger(None);
-    // One that says nothing is closed.
+    // A silent socket is closed.
     let mut silent = Socket::of(&nobody).await;
     assert_eq!(silent.closed().await.0, 1008);
-    // What the first frame may be, and what is read of it.
+    // The limits of the first frame.
     let request = |bytes: usize| json!({ "id": 7, "method": "x".repeat(bytes) }).to_string();
     let mut small = Socket::of(&nobody).await;
     small.send(request(16_000)).await;
@@ -173,13 +173,13 @@ async fn frames_that_grow_count_in_the_budget() {
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
     let mut socket = Socket::of(&ana).await;
-    // Whole frames are read one after the other, and what was read is given back.
+    // Whole frames are read one after the other, and their memory is released.
     for _ in 0..4 {
         let text = "x".repeat(100 << 10);
         assert!(socket.call("devices.list", json!({ "text": text })).await["result"].is_object());
     }
     until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
-    // Pieces of one message that never ends.
+    // Fragments of an endless message.
     let stream = &mut socket.0;
     let piece = |first: bool| {
         use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -194,7 +194,7 @@ async fn frames_that_grow_count_in_the_budget() {
         })
         .await;
     }
-    // There is no room for the seventh.
+    // The budget has no room for the seventh.
     stream.send(piece(false)).await.unwrap();
     let end = tokio::time::timeout(SOON, stream.next()).await.expect("the connection is cut");
     assert!(matches!(end, None | Some(Err(_) | Ok(Message::Close(_)))));

@@ -1,4 +1,4 @@
-//! One credential: on each wire the same answer to all that is none, and to two that differ.
+//! Malformed credentials get the same response on each wire, and so do two that differ.
 
 use crate::socket::Socket;
 use crate::world::{Actor, Answer, World};
@@ -7,8 +7,8 @@ use axum::http::Request;
 use domain::permission::Role;
 use serde_json::Value;
 
-/// A path of each wire that asks for a credential, and whether the wire takes a key without a scheme (Everruns' SDKs
-/// send it so).
+/// A path of each wire that requires a credential, and whether the wire accepts a key without a scheme, as Everruns' SDKs
+/// send it.
 const WIRES: [(&str, bool); 5] = [
     ("/api/v1/organizations", false),
     ("/v1/auth/me", true),
@@ -25,7 +25,7 @@ async fn get(world: &World, path: &str, headers: &[(&str, Vec<u8>)]) -> Answer {
     world.send(request.body(Body::empty()).unwrap()).await
 }
 
-/// Values of `Authorization` that are none: one header each.
+/// Malformed values of `Authorization`, one header each.
 fn broken(key: &str, bare: bool) -> Vec<Vec<u8>> {
     let mut table = [
         "",
@@ -83,7 +83,7 @@ both! {
         for (path, bare) in WIRES {
             let nothing = get(world, path, &[]).await;
             assert_eq!((nothing.status.as_u16(), &nothing.headers["www-authenticate"]), (401, &"Bearer".parse().unwrap()), "{path}");
-            // A token is longer: its ends alone say as much as all of it.
+            // A token is long: cutting at its ends is enough.
             let broken = broken(&key, bare).into_iter().chain(broken(&token, bare).into_iter().step_by(29));
             for value in broken {
                 let answer = get(world, path, &[("authorization", value.clone())]).await;
@@ -112,7 +112,7 @@ both! {
                 (vec![cookie(format!("a=b; jwt={token}; c=d"))], 200),
                 (vec![cookie("a=b".to_owned()), cookie(format!("jwt={token}"))], 200),
                 (vec![cookie("a=b".to_owned()), header(&key)], 200),
-                // Of one person and of two, good and bad: none of them is who calls.
+                // Of one user and of two, valid and invalid: no caller is chosen.
                 (vec![header(&key), cookie(format!("jwt={token}"))], 401),
                 (vec![header(&token), cookie(format!("jwt={other}"))], 401),
                 (vec![header(&token), cookie("jwt=a.b.c".to_owned())], 401),
@@ -164,7 +164,7 @@ both! {
                 assert_eq!(get(here, "/account", &alone).await.headers["location"], "/sign-in?back=/account");
                 assert!(!get(here, "/login/device", &alone).await.text().contains("eve@example.com"));
             }
-            // Both come with a sign-in, of one session; and both go with it.
+            // A sign-in sets both cookies, of one session, and a sign-out clears both.
             let form = "email=ana%40example.com&password=correct+horse";
             let body = r#"{"email":"ana@example.com","password":"correct horse"}"#;
             let kind = ("content-type", "application/x-www-form-urlencoded");
@@ -213,7 +213,7 @@ both! {
                 let answer = world.stranger(None).send("POST", path, &headers, Body::from(body)).await;
                 assert_eq!(answer.status.as_u16() == 403, crosses, "{path} {round}: {}", answer.text());
                 assert!(crosses || answer.status.is_success(), "{path} {round}: {}", answer.text());
-                // With the token in a header it is no browser's doing.
+                // A token in a header does not come from a browser.
                 let bearer = format!("Bearer {}", ana.key.as_deref().unwrap());
                 let told = [("authorization", bearer.as_str()), ("origin", "https://evil.example.com")];
                 let read = world.stranger(None).send("GET", "/api/v1/sessions", &told, Body::empty()).await;
@@ -233,14 +233,14 @@ both! {
         let again = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
         assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
         assert_eq!(again.headers["idempotent-replayed"], "true");
-        // Beside another credential it is refused.
+        // Together with another credential it is refused.
         let bearer = format!("Bearer {key}");
         let both = [&headers[..], &[("authorization", bearer.as_str())]].concat();
         assert_eq!(world.stranger(None).send("POST", "/api/v1/sessions", &both, Body::empty()).await.status, 401);
     }
 }
 
-/// Opens a WebSocket with a cookie as a page of some site does, and asks for the devices.
+/// Opens a WebSocket with a cookie, as a page of some site does, and lists the devices.
 async fn by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Value {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     let mut request = format!("ws://{}/ws", world.server.address()).into_client_request().unwrap();

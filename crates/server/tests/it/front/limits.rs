@@ -1,4 +1,4 @@
-//! How large heads may be, how long anything may take, and how many connections there may be.
+//! Limits of heads, of time, and of connections.
 
 use super::{SOON, address, exchange, header, statuses};
 use crate::world::{World, until};
@@ -27,7 +27,7 @@ async fn heads_over_the_limits_are_refused_in_the_words_of_the_wire() {
         ("wider",              get("/api/v1/sessions", &wide(32 << 10)),               431, "headers_too_large"),
         ("64 kB of headers",   get("/api/v1/sessions", &wide(64 << 10)),               431, "headers_too_large"),
         ("many",               get("/api/v1/sessions", &"x: y\r\n".repeat(98)),        401, "unauthorized"),
-        // What is far too much hyper refuses by itself, without a word.
+        // Hyper itself refuses a much larger head, without a body.
         ("a thousand",         get("/api/v1/sessions", &"x: y\r\n".repeat(1000)),      431, ""),
         ("a megabyte",         get("/api/v1/sessions", &wide(1 << 20)),                431, ""),
         ("a line of a megabyte", get(&long(1 << 20), ""),                              431, ""),
@@ -52,10 +52,10 @@ async fn a_client_that_sends_no_head_in_time_is_disconnected() {
         ["", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]
     {
         let answer = exchange(&world, begun.as_bytes()).await;
-        // The last one is answered, and then there is silence.
+        // The last request gets its response, and then the connection is silent.
         assert_eq!(statuses(&answer).contains(&200), begun.ends_with("\r\n\r\n"), "{begun:?}: {answer}");
     }
-    // A line now and then does not help.
+    // A line from time to time does not help.
     let mut slow = TcpStream::connect(address(&world)).await.unwrap();
     slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
     let mut ticks = tokio::time::interval(A_MOMENT / 4);
@@ -73,7 +73,7 @@ async fn a_client_that_does_not_read_the_response_is_disconnected() {
     let world = World::sqlite().await.beside(|settings| settings.write_timeout = A_MOMENT).await;
     let mut deaf = TcpStream::connect(address(&world)).await.unwrap();
     let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
-    // Until nothing fits between the two any more, and then until the server has had enough.
+    // Until the buffers are full, and then until the server closes the connection.
     let asking = async { while deaf.write_all(request.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(SOON, asking).await.expect("the connection is cut");
     until("it is gone", || async { world.app().front.connections.count() == 0 }).await;
@@ -144,7 +144,7 @@ async fn a_websocket_is_a_connection() {
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 101");
-    // The request is over and the connection is not.
+    // The request is complete, and the connection stays open.
     exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     until("the other one has gone", || async { world.app().front.connections.count() == 1 }).await;
     drop(stream);

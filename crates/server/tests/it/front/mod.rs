@@ -1,4 +1,4 @@
-//! What stands in front of the wires, over TCP.
+//! `front/`, over TCP.
 
 mod budget;
 mod credentials;
@@ -14,15 +14,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a test waits for something that has to happen.
+/// How long a test waits for an expected event.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Where a world's server listens.
+/// The address of a world's server.
 fn address(world: &World) -> SocketAddr {
     world.server.address()
 }
 
-/// Sends bytes and gives all that comes until the connection ends.
+/// Sends bytes. Returns everything received until the connection ends.
 async fn exchange(world: &World, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address(world)).await.unwrap();
     let (mut from, mut to) = stream.split();
@@ -38,13 +38,13 @@ async fn exchange(world: &World, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The statuses of all answers, in their order.
+/// The statuses of all responses, in order.
 fn statuses(answers: &str) -> Vec<u16> {
     let starts = answers.match_indices("HTTP/1.").map(|(at, _)| &answers[at..]);
     starts.filter_map(|answer| answer.get(9..12)?.parse().ok()).collect()
 }
 
-/// The value of a header of the first answer.
+/// The value of a header of the first response.
 fn header<'a>(answers: &'a str, name: &str) -> Option<&'a str> {
     let head = answers.split("\r\n\r\n").next()?;
     let lines = head.lines().filter_map(|line| line.split_once(": "));

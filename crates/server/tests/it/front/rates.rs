@@ -1,4 +1,4 @@
-//! How many requests a caller and an address may send.
+//! Rate limits of callers and of addresses.
 
 use super::{exchange, header, statuses};
 use crate::socket::Socket;
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 
 const FEW: Option<Quota> = Some(Quota { requests: 2, seconds: 60 });
 
-/// A path of each wire that asks for a credential.
+/// A path of each wire that requires a credential.
 const PATHS: [&str; 5] = [
     "/api/v1/sessions",
     "/v1/sessions",
@@ -37,7 +37,7 @@ both! {
             let limited = ana.get(path).await;
             assert_eq!((limited.status.as_u16(), &limited.headers["retry-after"]), (429, &"30".parse().unwrap()), "{path}");
             assert_eq!(limited.headers["ratelimit"], "\"credential\";r=0;t=60");
-            // Another key of the same user has a quota of its own; so has another user.
+            // Another key of the same user has a separate quota, and so has another user.
             assert_eq!(world.actor(ana.principal, Some(acme), None).await.get(path).await.status, 200);
             assert_eq!(world.member(acme, Role::Readonly).await.get(path).await.status, 200);
             world.advance(Span::seconds(30));
@@ -51,7 +51,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let other = world.actor(ana.principal, Some(acme), None).await;
         assert_eq!((ana.get(PATHS[0]).await.status.as_u16(), other.get(PATHS[1]).await.status.as_u16()), (200, 200));
-        // What is refused does nothing.
+        // A refused request has no effect.
         for actor in [&ana, &other] {
             assert_eq!(actor.call("POST", "/api/v1/sessions", Body::empty()).await.status, 429);
         }
@@ -73,7 +73,7 @@ both! {
     }
 }
 
-/// A request as if it came from an address.
+/// A request from a given address.
 fn from(peer: &str, path: &str, forwarded: Option<&str>) -> Request<Body> {
     let mut request = Request::get(path);
     if let Some(forwarded) = forwarded {
@@ -105,7 +105,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
         assert_eq!(ask("::ffff:192.0.2.1", forwarded).await, 429, "{forwarded:?}");
     }
     assert_eq!(ask("192.0.2.2", None).await, 401, "another address");
-    // Whom a trusted proxy names counts, and not the proxy.
+    // The address that a trusted proxy reports counts, not the proxy's.
     for client in ["203.0.113.1", "203.0.113.2"] {
         let statuses = [
             ask("10.0.0.1", Some(client)).await,
@@ -114,7 +114,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
         ];
         assert_eq!(statuses, [401, 401, 429], "{client}");
     }
-    // Whoever has one address of IPv6 has 2^64 of them.
+    // A client with one IPv6 address has 2^64 of them.
     let statuses =
         [ask("2001:db8::1", None).await, ask("2001:db8::2", None).await, ask("2001:db8::3", None).await];
     assert_eq!(statuses, [401, 401, 429]);

@@ -1,5 +1,5 @@
-//! Heads and bodies as no client sends them, byte for byte: nobody behind a proxy may see another request than the
-//! proxy did.
+//! Malformed heads and bodies, byte for byte: the server must not read a request differently from a proxy in front of it
+//! (request smuggling).
 
 use super::{exchange, header, statuses};
 use crate::world::World;
@@ -31,13 +31,13 @@ async fn ambiguous_request_heads_are_refused() {
         ("HTTP/0.9",             "GET /healthz\r\n".into(),                                                         "", &[400]),
         ("HTTP/3.0",             "GET /healthz HTTP/3.0\r\n".into(),                                                "", &[400]),
         ("spaces in the line",   "GET  /healthz  HTTP/1.1\r\n".into(),                                              "", &[400]),
-        // A request's end is the end of what its length says, read or not.
+        // A request ends where its length says, whether the body is read or not.
         ("a body unread",        format!("POST /healthz HTTP/1.1\r\ncontent-length: {}\r\n", smuggled.len()),       smuggled, &[405]),
         ("the same length twice", "POST /healthz HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 5\r\n".into(),    "hello", &[405]),
-        // RFC 9112, section 6.3: the coding counts, and the connection ends.
+        // RFC 9112, section 6.3: the transfer coding wins, and the connection is closed.
         ("length and coding",    "POST /healthz HTTP/1.1\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n".into(),  "0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n", &[405]),
         ("coding and length",    "POST /healthz HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-length: 99\r\n".into(), "0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n", &[405]),
-        // RFC 9112, section 2.2: a line may end so.
+        // RFC 9112, section 2.2 allows this line ending.
         ("bare LF",              "GET /healthz HTTP/1.1\nx: y\n".into(),                                            "", &[200]),
         ("absolute form",        "GET http://x/healthz HTTP/1.1\r\n".into(),                                        "", &[200]),
         ("another authority",    "GET http://y/healthz HTTP/1.1\r\n".into(),                                        "", &[200]),
@@ -89,7 +89,7 @@ async fn unknown_http_methods_are_refused() {
         let answer = exchange(&world, format!("{line} HTTP/1.1\r\n{END}").as_bytes()).await;
         assert_eq!(statuses(&answer), [status], "{line}: {answer}");
         assert_eq!(header(&answer, "allow").is_some(), status == 405, "{line}: {answer}");
-        // Nothing of what TRACE was sent with comes back.
+        // The response to TRACE does not echo the request.
         assert!(!answer.contains("host: x"), "{line}: {answer}");
     }
     let head = exchange(&world, format!("HEAD /healthz HTTP/1.1\r\n{END}").as_bytes()).await;
@@ -160,7 +160,7 @@ async fn malformed_chunked_bodies_are_refused() {
     assert_eq!(statuses(&whole), [201], "{whole}");
 }
 
-/// Like [`exchange`], for an endless request: nothing more is sent after it.
+/// Like [`exchange`], for a request without an end.
 async fn until_end(world: &World, bytes: &[u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(super::address(world)).await.unwrap();

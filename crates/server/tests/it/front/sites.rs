@@ -1,4 +1,4 @@
-//! Pages of other sites, and what an answer says to a browser.
+//! Cross-origin requests, and security headers.
 
 use crate::world::{Answer, World};
 use axum::body::Body;
@@ -6,7 +6,7 @@ use domain::permission::Role;
 
 const OURS: &str = "https://app.example.com";
 
-/// What an answer allows whom.
+/// The origin that a response allows.
 fn allowed(answer: &Answer) -> Option<&str> {
     answer.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
 }
@@ -35,7 +35,7 @@ async fn only_configured_origins_can_read_responses() {
             }
         }
     }
-    // Caches must not give one site's answer to another.
+    // Caches must not return one site's response to another.
     let answer = ana.at(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
     assert!(
         answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().contains("origin")),

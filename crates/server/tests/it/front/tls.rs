@@ -1,4 +1,4 @@
-//! TLS as clients meet it: a certificate of an authority of our own, and a client that trusts that one alone.
+//! TLS, with a test authority and a client that trusts only that one.
 
 use super::{SOON, address, statuses};
 use crate::world::{World, until};
@@ -22,7 +22,7 @@ use tokio_rustls::client::TlsStream;
 
 const NAME: &str = "tenure.example.com";
 
-/// Who signs certificates.
+/// A certificate authority.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     root: CertificateDer<'static>,
@@ -50,7 +50,7 @@ impl Authority {
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }
 
-    /// A client that trusts this authority and would speak these protocols.
+    /// A client that trusts this authority and offers these protocols.
     fn client(&self, protocols: &[&[u8]]) -> TlsConnector {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
@@ -58,14 +58,14 @@ impl Authority {
         let config =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        // One that goes on with an older session is not shown a certificate.
+        // A resumed session would not get a certificate.
         config.resumption = rustls::client::Resumption::disabled();
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         TlsConnector::from(Arc::new(config))
     }
 }
 
-/// Where a pair lies, and the settings that name it.
+/// The files of a pair.
 struct Files(tempfile::TempDir);
 
 impl Files {
@@ -88,7 +88,7 @@ impl Files {
         self.0.path().join("key.pem")
     }
 
-    /// A server with it, whose clients have so much time for a handshake.
+    /// A server with this pair and a time limit for handshakes.
     async fn world(&self, time: Duration) -> World {
         let set = |settings: &mut Settings| {
             settings.tls_cert = Some(self.cert());
@@ -124,7 +124,7 @@ async fn both_protocols_are_spoken_over_tls_and_cookies_are_secure() {
     assert!(world.server.base_url().starts_with("https://127.0.0.1:"), "{}", world.server.base_url());
     for protocols in [&[][..], &[b"http/1.1".as_slice()], &[b"http/1.1", b"h2"]] {
         let mut stream = connect(&world, &authority.client(protocols)).await.unwrap();
-        // The server's choice: h2 where both speak it.
+        // The server chooses h2 if both support it.
         if !protocols.contains(&b"h2".as_slice()) {
             assert_eq!(get(&mut stream, "close").await, 200);
         }
@@ -185,7 +185,7 @@ async fn a_client_without_tls_gets_no_response() {
     let world = files.world(Duration::from_secs(1)).await;
     let plain = super::exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(!plain.contains("HTTP/") && !plain.contains("ok"), "{plain}");
-    // One that says nothing at all has the time of a head.
+    // A silent connection is closed after the time limit of a head.
     assert_eq!(super::exchange(&world, b"").await, "");
     let other = Authority::new().client(&[]);
     assert!(connect(&world, &other).await.is_err(), "a client trusts whom it was told to");
@@ -203,7 +203,7 @@ async fn a_new_certificate_is_loaded_and_a_broken_one_is_not() {
     let mut old = connect(&world, &client).await.unwrap();
     let before = shown(&old);
     assert!(!tls.refresh().unwrap(), "nothing has changed");
-    // Half of what is being written: a new certificate beside the old key.
+    // A half-written pair: the new certificate with the old key.
     files.write(&second.cert, &first.key);
     assert!(tls.refresh().unwrap_err().to_string().contains("does not fit"));
     assert!(!tls.refresh().unwrap(), "the same complaint once");

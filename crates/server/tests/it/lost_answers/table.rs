@@ -1,19 +1,19 @@
-//! Why each POST may be sent again after its answer was lost.
+//! Why each POST may be repeated after its response was lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Why a POST that is repeated with its idempotency key does nothing twice.
+/// Why a POST that is repeated with its idempotency key takes effect once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
-    /// What it does is noted under the request in the batch that does it.
+    /// The batch that applies it also records the request.
     Noted,
-    /// It says how something is to be: to say so twice changes nothing more.
+    /// It sets a state: setting it twice changes nothing more.
     Sets,
-    /// Its body names the turn, the fencing number and the place of each item: what was taken is not taken again.
+    /// Its body names the turn, the fencing number and the position of each item: an item is accepted once.
     Numbered,
-    /// Its answer is a secret, or good for this moment only: it is not kept, and who asks again is answered anew.
+    /// Its response is a secret or short-lived: it is not stored, and a repetition gets a new one.
     NotKept,
-    /// It is asked by somebody who is not known yet, and a key belongs to a caller: what it uses is used once.
+    /// Its caller is anonymous, and idempotency keys belong to callers: its token is used once.
     Unknown,
     /// A form of a page, whose browser sends no keys.
     Page,
@@ -38,10 +38,10 @@ const POSTS: &[(&str, Why)] = &[
     ("/login/device", NotKept),
     ("/v1/agents", Noted),
     ("/v1/sessions", Noted),
-    // Stops the turn that is under way, if there is one; what was stopped before is answered as a no_op.
+    // Stops the running turn, if there is one. A second stop is a no_op.
     ("/v1/sessions/{session}/cancel", Sets),
     ("/v1/sessions/{session}/messages", Noted),
-    // Creates, says and deletes as the endpoints do that it stands for; all the others set.
+    // Creates, posts and deletes like its endpoints. All other commands set a state.
     ("/v1/commands/{name}", Noted),
     ("/organizations[/{org}]/sessions", Noted),
     ("/organizations[/{org}]/sessions/{devin}/archive", Sets),
@@ -64,7 +64,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/frontend/api/v1/auth/sign-in", NotKept),
     ("/frontend/api/v1/auth/jwt", NotKept),
     ("/frontend/api/v1/auth/api-token", Noted),
-    // Sends a mail, of which the newest counts.
+    // Sends a mail. The newest one counts.
     ("/frontend/api/v1/auth/password-restore", Sets),
     ("/frontend/api/v1/auth/password-restore-verify", Unknown),
     ("/frontend/api/v1/auth/verify", Unknown),
@@ -72,12 +72,12 @@ const POSTS: &[(&str, Why)] = &[
     ("/tenure/v1/sign-in", NotKept),
     ("/tenure/v1/sign-in/code", NotKept),
     ("/tenure/v1/me/authenticate", Noted),
-    // Proposes anew, in place of what was proposed.
+    // Replaces the former proposal.
     ("/tenure/v1/me/totp", Sets),
     ("/tenure/v1/me/totp/confirm", Noted),
     ("/tenure/v1/me/totp/remove", Noted),
     ("/tenure/v1/me/recovery-codes", Noted),
-    // Ends what its preview found and is open still.
+    // Ends the sessions of its preview that are still open.
     ("/tenure/v1/login-sessions/revoke", Sets),
     ("/tenure/v1/work/claim", NotKept),
     ("/tenure/v1/work/{session}/heartbeat", Sets),
@@ -100,7 +100,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/account/recovery-codes", Page),
 ];
 
-/// Those that are given their kept answer when they are repeated.
+/// The POSTs whose stored response is returned to a repetition.
 pub fn repeated() -> Vec<&'static str> {
     let kept = |why: Why| [Noted, Sets, Numbered].contains(&why);
     POSTS.iter().filter(|(_, why)| kept(*why)).map(|(pattern, _)| *pattern).collect()

@@ -1,4 +1,4 @@
-//! A small issuer on a loopback port. What it says can be forged in any way.
+//! A small issuer on a loopback port. Its responses can be forged in any way.
 
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex};
 pub const CLIENT: &str = "tenure & sons";
 pub const SECRET: &str = "hunter2:+%";
 
-/// How a token is signed.
+/// How an ID token is signed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Signed {
     Well,
-    /// By a key of the same name that is another.
+    /// By another key with the same name.
     ByAnother,
     /// `alg: none`.
     Not,
@@ -33,7 +33,7 @@ pub enum Signed {
     WithPublicKey,
 }
 
-/// What is said of somebody who comes back.
+/// The claims about a user, and how they are signed.
 pub struct Grant {
     pub signed: Signed,
     pub claims: Map<String, Value>,
@@ -46,11 +46,11 @@ pub struct Parts {
     kid: String,
     grants: HashMap<String, Grant>,
     besides: HashMap<String, Value>,
-    /// The paths that were asked for.
+    /// The requested paths.
     pub seen: Vec<String>,
-    /// What it says of itself besides.
+    /// Additional metadata.
     pub itself: Map<String, Value>,
-    /// What it answers instead.
+    /// Responses that replace the usual ones.
     pub broken: Option<(StatusCode, String)>,
 }
 
@@ -101,7 +101,7 @@ impl TestIssuer {
         (parts.keys, parts.kid) = (pair(), kid.into());
     }
 
-    /// Lets somebody in who was sent to `url`: what they come back with.
+    /// Signs in a user who was sent to `url`. Returns the query of the callback.
     pub fn grant(&self, url: &str, now: Micros, claims: Value) -> String {
         self.grant_forged(url, now, claims, |_| {})
     }
@@ -190,7 +190,7 @@ async fn token(
         return broken;
     }
     let refused = |word: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": word }))).into_response();
-    // Both are encoded as in a form first (RFC 6749, section 2.3.1).
+    // Both are form-encoded first (RFC 6749, section 2.3.1).
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let basic = BASE64_STANDARD.encode(format!("{}:{}", encoded(CLIENT), encoded(SECRET)));
     let shown = headers.get("authorization").and_then(|header| header.to_str().ok());

@@ -1,4 +1,4 @@
-//! Signing in by an issuer, as browsers without scripts and a small issuer of the test meet it.
+//! Signing in by an issuer, with browsers without scripts and a small test issuer.
 
 mod people;
 mod policies;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 const ANA: &str = "ana@example.com";
 const COOKIE: &str = "tenure-oidc";
 
-/// A server beside the world's that people sign in to by an issuer.
+/// Another server of the world's database, with an issuer.
 struct Door {
     world: World,
     issuer: TestIssuer,
@@ -46,7 +46,7 @@ impl Door {
         Browser { world: &self.world, cookies: BTreeMap::new() }
     }
 
-    /// A browser that comes back with what the issuer says of somebody, and where it is sent then.
+    /// A browser that returns with these claims, and where it is redirected to.
     async fn comes(&self, claims: Value) -> (Browser<'_>, String) {
         let mut browser = self.browser();
         let there = browser.leaves("/sign-in/oidc").await;
@@ -56,7 +56,7 @@ impl Door {
     }
 }
 
-/// Ana, as the issuer says.
+/// Ana's claims.
 fn ana() -> Value {
     json!({ "sub": "1", "email": ANA, "email_verified": true, "name": "Ana" })
 }
@@ -105,7 +105,7 @@ impl Browser<'_> {
         answer.headers["location"].to_str().unwrap().to_owned()
     }
 
-    /// Where the issuer is.
+    /// Begins a sign-in. Returns the URL of the issuer.
     async fn leaves(&mut self, path: &str) -> String {
         let there = self.led(path).await;
         assert!(there.contains("/authorize?"), "{there}");

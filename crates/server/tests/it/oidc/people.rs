@@ -1,4 +1,4 @@
-//! Who comes in, as whom, and what their groups make them.
+//! Admission of the issuer's users, and roles by their groups.
 
 use super::{ANA, Door, ana, role};
 use crate::probe::PASSWORD;
@@ -56,10 +56,10 @@ both! {
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed"]);
         assert_eq!(login.authenticated, world.app().now());
 
-        // Another subject with the same address is another person: addresses are given to others.
+        // Another subject with the same address is another user: addresses are reassigned.
         let (_, led) = door.comes(said(ana(), json!({ "sub": "2" }))).await;
         assert_eq!(led, "/sign-in?failed=taken");
-        // The same one with another address, or none, is the same person.
+        // The same subject with another address, or without one, is the same user.
         let (_, led) = door.comes(json!({ "sub": "1", "email": "new@example.com", "email_verified": false })).await;
         assert_eq!(led, "/account");
         assert!(actions(world).await.contains(&"identity.link".to_owned()));
@@ -91,7 +91,7 @@ both! {
         for (word, sentence) in [("unknown", "nobody here does yet"), ("suspended", "is suspended")] {
             assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
         }
-        // Each is noted once in a while, however often they try.
+        // Each is audited once in a window, however often they try.
         let lines = world.store().list_account_audit_entries(&system().grant_account::<ViewAudit>(), None, 50).await.unwrap().items;
         let failed = lines.iter().map(|line| &line.content).filter(|line| line.action == "login.fail");
         let noted = failed.map(|line| json!([line.thing, line.details["subject"], line.details["why"]]));
@@ -113,7 +113,7 @@ both! {
         assert_eq!((known.password_hash, known.person.first_name.as_str()), (None, "Eve"));
         assert_eq!(identified(&door, "2").await, Some(known.person.principal.id));
 
-        // An address that no issuer vouches for opens no account.
+        // An unverified address gives access to no account.
         let bob = json!({ "sub": "3", "email": "bob@example.com", "preferred_username": "bob" });
         assert_eq!(door.comes(bob).await.1, "/sign-in?failed=unverified");
         assert_eq!(door.comes(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");
@@ -122,7 +122,7 @@ both! {
         assert_eq!(door.comes(unverified).await.1, "/sign-in?failed=unverified");
         assert_ne!(identified(&door, "4").await, Some(id));
 
-        // Many at once make one.
+        // Many concurrent sign-ins create one user.
         let many = (0..4).map(|_| door.comes(json!({ "sub": "5", "email": "m@example.com", "email_verified": true })));
         for (_, led) in futures_util::future::join_all(many).await {
             assert_eq!(led, "/account");
@@ -177,7 +177,7 @@ both! {
         let (_, roles) = now(json!(["devs", "leads"]), places).await;
         assert_eq!(roles, [Some("readwrite"), Some("admin"), Some("readonly")], "the highest counts");
         first.page("/account").await;
-        // Nobody else looks after beta; acme is left, and what opens other organizations too goes on.
+        // She is the last admin of beta and stays there. She leaves acme, and credentials for other organizations stay valid.
         world.advance(Span::seconds(1));
         let (_, roles) = now(json!([]), places).await;
         assert_eq!(roles, [None, Some("admin"), Some("readonly")], "the last admin stays");
@@ -185,7 +185,7 @@ both! {
         world.store().set_member(&system().grant::<ManageMembers>(beta), boss, Role::Admin, world.app().now()).await.unwrap();
         let (_, roles) = now(json!(["unknown"]), places).await;
         assert_eq!(roles, [None, None, Some("readonly")]);
-        // The issuer says that it does not say all: nothing is taken.
+        // The issuer does not list all groups: no membership is removed.
         let (_, roles) = now(json!("devs"), places).await;
         assert_eq!(roles, [Some("readonly"), None, Some("readonly")]);
         let claims = said(ana(), json!({ "_claim_names": { "groups": "src1" } }));
@@ -193,7 +193,7 @@ both! {
         assert_eq!(role_of(&door, id, acme).await, Some(Role::Readonly));
         assert!(actions(world).await.contains(&"member.remove".to_owned()));
 
-        // Somebody new may come where a group means something.
+        // A new user with a group that has a role is created.
         let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
         assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
         assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["x"] }))).await.1, "/sign-in?failed=unknown");
@@ -246,11 +246,11 @@ both! {
         assert_eq!(reads("/v3/enterprise/organizations").await, 200);
         assert_eq!(now(json!([])).await, None);
         assert_eq!(reads("/v3/enterprise/organizations").await, 403);
-        // What was given by hand stays, whatever groups say.
+        // A role given by hand stays, whatever the groups are.
         world.store().set_account_role(&system(), id, Some(AccountRole::Viewer), RoleSource::Hand, world.app().now()).await.unwrap();
         assert_eq!(now(json!(["ops"])).await, Some("viewer"));
         assert!(actions(world).await.contains(&"user.account_role".to_owned()));
-        // Somebody new may come where a group means something.
+        // A new user with a group that has a role is created.
         let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
         assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
         assert_eq!(door.comes(said(eve, json!({ "groups": ["ops"] }))).await.1, "/account");

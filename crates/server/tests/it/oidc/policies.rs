@@ -1,4 +1,4 @@
-//! What the settings demand of people: who signs in by a password, and who needs a second factor.
+//! The settings `passwords` and `second_factor_for`.
 
 use super::{ANA, Browser, Door, ana};
 use crate::door::enroll;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use server::settings::{FactorRoles, PasswordPolicy};
 
 const BOB: &str = "bob@example.com";
-/// What a member may look at, and where the code of a refusal stands, on each wire.
+/// A route that a member may read, and the place of a refusal's code, on each wire.
 const LOOKS: [(&str, &str); 4] = [
     ("/tenure/v1/changes", "/error/code"),
     ("/api/v1/sessions", "/error/code"),
@@ -50,7 +50,7 @@ fn admins(settings: &mut server::settings::Settings) {
     settings.second_factor_for = FactorRoles { account: true, roles: vec![Role::Admin] };
 }
 
-/// Whether somebody may look on all wires, or on none; a refusal says what to do.
+/// Whether a caller can read on all wires, or on none. A refusal says what to do.
 async fn may_look(actor: &Actor<'_>) -> bool {
     let mut all = Vec::new();
     for (path, place) in LOOKS {
@@ -74,14 +74,14 @@ both! {
         }
         let door = Door::new(world, |settings| settings.passwords = PasswordPolicy::LocalOnly).await;
         let here = &door.world;
-        // Before she comes by the issuer she is like everybody.
+        // Before her first sign-in by the issuer, she uses her password.
         let before = here.signed_in(ANA).await;
         assert_eq!(forgets(here, ANA).await, 200);
         let mail = here.mail(1).await;
         let (mut browser, led) = door.comes(ana()).await;
         assert_eq!(led, "/account");
         assert!(!browser.page("/account").await.contains("ask for it by mail"));
-        // What she had is good no more: neither an older password nor a mail.
+        // Her old password and the mail are no longer valid.
         assert_eq!(tries(here, ANA, PASSWORD).await, (403, json!("passwords_off")));
         assert_eq!(tries(here, ANA, "wrong horse").await, (401, json!("unauthenticated")), "that is all that is told");
         assert_eq!(sets(here, &mail).await, 403);
@@ -90,7 +90,7 @@ both! {
         assert_eq!(before.post("/tenure/v1/me/authenticate", again).await.status, 400, "it shows nothing");
         here.advance(Span::minutes(20));
         assert_eq!(forgets(here, ANA).await, 200, "nothing is told");
-        // Others go on as before, and so does she where the setting is another.
+        // Others are not affected, nor is she with another setting.
         assert_eq!(forgets(here, BOB).await, 200);
         assert!(here.mail(2).await.contains("To: bob@example.com"));
         assert_eq!(tries(here, BOB, PASSWORD).await.0, 200);
@@ -116,7 +116,7 @@ both! {
         assert!(page.contains("Sign in with Example") && !page.contains("type=\"password\""), "{page}");
         let said = door.browser().send("POST", "/sign-in", &[("email", BOB), ("password", PASSWORD)]).await;
         assert!(said.status == 403 && said.text().contains("You do not sign in by a password here."));
-        // The way in that is left when the issuer is gone: a key that is made on the machine.
+        // The access that is left without the issuer: a key that is created on the machine.
         let key = world.of_account(AccountRole::Admin).await;
         assert_eq!(key.at(here).get("/v3/enterprise/organizations").await.status, 200);
     }
@@ -136,13 +136,13 @@ both! {
         for good in [&reader, &service, &carl] {
             assert!(may_look(&good.at(here)).await);
         }
-        // Nor do they change anything, or make a key that could.
+        // They cannot change anything, nor create a key that could.
         let bob = &bob.at(here);
         assert_eq!(bob.post("/api/v1/keys", json!({})).await.status, 403);
         assert_eq!(bob.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
         let user = bob.post("/frontend/api/v1/user/current", json!({ "email": "sub@example.com" })).await;
         assert!(user.status == 403 && user.text().contains("second factor"), "{}", user.text());
-        // The page leads to it; nothing else is needed.
+        // The page offers the setup.
         let mut browser = Browser { world: here, cookies: Default::default() };
         browser.cookies.insert("tenure-session".into(), bob.key.clone().unwrap());
         assert!(browser.page("/account").await.contains("Set one up below to go on."));
@@ -152,7 +152,7 @@ both! {
         assert!(may_look(bob).await);
         assert!(may_look(&key.at(here)).await, "its owner has one");
         assert!(!browser.page("/account").await.contains("needs a second factor"));
-        // A session of before shows a code first.
+        // An older session must send a code first.
         assert!(!may_look(&old).await);
         browser.cookies.insert("tenure-session".into(), old.key.clone().unwrap());
         let page = browser.page("/account").await;

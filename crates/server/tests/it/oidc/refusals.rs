@@ -1,4 +1,4 @@
-//! What comes back and is not good.
+//! Invalid callbacks and tokens.
 
 use super::issuer::{Grant, Signed, TestIssuer, query};
 use super::{ANA, Browser, COOKIE, Door, ana};
@@ -8,14 +8,14 @@ use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
 
-/// A door that Ana may come in by, whom the world knows by her address.
+/// A server with an issuer, where Ana is known by her address.
 async fn door(world: &World) -> Door {
     let acme = world.organization("acme").await;
     world.user(acme, Role::Readwrite, ANA).await;
     Door::new(world, |_| {}).await
 }
 
-/// Where somebody is led who comes back with something forged.
+/// Where a browser with a forged token is redirected to.
 async fn forged(door: &Door, forge: impl FnOnce(&mut Grant)) -> String {
     let mut browser = door.browser();
     let there = browser.leaves("/sign-in/oidc").await;
@@ -33,7 +33,7 @@ async fn with(door: &Door, claim: &str, value: Value) -> String {
     .await
 }
 
-/// Leaves, and what a good answer would be.
+/// A browser that began a sign-in, and the query of a valid callback.
 async fn leaving<'w>(door: &'w Door) -> (Browser<'w>, String) {
     let mut browser = door.browser();
     let there = browser.leaves("/sign-in/oidc").await;
@@ -54,7 +54,7 @@ both! {
         assert_eq!(other.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
         assert_eq!(other.returns("code=y").await, "/sign-in?failed=late");
         assert_eq!(other.returns(&format!("{back}&state=x")).await, "/sign-in?failed=late");
-        // None of them has used it up, nor has what was made up.
+        // None of these attempts has used up the state.
         let kept = browser.cookies[COOKIE].clone();
         for made_up in ["x", "AQAAAAE", &kept[..kept.len() - 2], &format!("{kept}AA")] {
             other.cookies.insert(COOKIE.into(), made_up.to_owned());
@@ -62,7 +62,7 @@ both! {
         }
         assert_eq!(browser.returns(&back).await, "/account");
         assert!(browser.is_in() && !other.is_in());
-        // Who comes back once more is not let in: the issuer takes a code once, and if it took it again, we do not.
+        // A repeated callback is refused: the issuer accepts a code once, and if it accepted it again, the server does not.
         let issuer = door.issuer.clone();
         let again = async |state: &str| {
             let mut again = door.browser();
@@ -94,7 +94,7 @@ both! {
             assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
         }
         assert_eq!(written().await, before);
-        // A path that no cookie has room for leads home.
+        // A path that is too long for a cookie leads to the default page.
         let mut browser = door.browser();
         let there = browser.leaves(&format!("/sign-in/oidc?next=/account?{}", "a".repeat(8_000))).await;
         assert!(browser.cookies[COOKIE].len() < 4_000);
@@ -146,7 +146,7 @@ both! {
             let (mut browser, back) = leaving(&door).await;
             assert_eq!(browser.returns(&format!("{back}&{answer}")).await, expected, "{answer}");
         }
-        // Where it says that it always does, an answer without it is another's.
+        // If its metadata says that it always names itself, a callback without a name is refused.
         let says = "authorization_response_iss_parameter_supported";
         door.issuer.parts.lock().unwrap().itself.insert(says.into(), json!(true));
         world.advance(Span::minutes(60));
@@ -173,7 +173,7 @@ both! {
         let said = browser.page("/sign-in?failed=denied").await;
         assert!(said.contains("Example did not let you in"), "{said}");
         assert!(!browser.page("/sign-in?failed=%3Cb%3E").await.contains("<b>"));
-        // A code that it does not know.
+        // A code that is unknown to the issuer.
         let (mut browser, back) = leaving(&door).await;
         let state = back.split('&').next().unwrap();
         assert_eq!(browser.returns(&format!("{state}&code=x")).await, "/sign-in?failed=untrusted");
@@ -244,7 +244,7 @@ both! {
             let back = door.issuer.grant(&there, world.app().now(), ana());
             assert_eq!(browser.returns(&back).await, expected);
         }
-        // What the issuer is asked, and what the browser keeps.
+        // The request to the issuer, and the cookie.
         let mut browser = door.browser();
         let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
         let cookie = answer.headers["set-cookie"].to_str().unwrap();

@@ -1,4 +1,4 @@
-//! What the audit log has of signing in.
+//! The audit log's entries about signing in.
 
 use super::{AUTH, PASSWORD, SESSIONS};
 use crate::world::{START, World};
@@ -10,7 +10,7 @@ use domain::time::Span;
 use std::net::SocketAddr;
 use store::{AuditEntry, System};
 
-/// The lines about signing in and passwords, the oldest first.
+/// The entries about signing in and passwords, the oldest first.
 async fn lines(world: &World) -> Vec<AuditEntry> {
     let all = world
         .store()
@@ -83,7 +83,7 @@ both! {
         }
         let mut told = actions(world).await;
         told.sort();
-        // An address that nobody has is not kept: it may be a password that was typed in the wrong place.
+        // An unknown address is not recorded: it may be a password that was typed in the wrong place.
         let expected =
             ["login.fail ", "login.fail ana@example.com", "login.lock ", "login.lock ana@example.com"];
         assert_eq!(told, expected);

@@ -1,4 +1,4 @@
-//! Five ways to send a credential, tokens that are not ours, and requests of other sites.
+//! Five ways to send a credential, foreign tokens, and requests of other sites.
 
 use super::{AUTH, SESSIONS};
 use crate::world::{Actor, World};
@@ -34,7 +34,7 @@ both! {
         assert_eq!(send(&format!("?token={key}"), &[]).await, (200, since.clone()));
         assert_eq!(send(&format!("?jwt={token}"), &[]).await, (200, since.clone()));
         assert_eq!(send("", &[("cookie", &cookie)]).await, (200, None));
-        // The same one twice is one.
+        // The same credential sent twice counts as one.
         assert_eq!(send("", &[("cookie", &cookie), ("authorization", &bearer(&token))]).await, (200, None));
         for (query, headers) in [
             (String::new(), vec![("authorization", bearer(&key)), ("cookie", cookie.clone())]),
@@ -79,9 +79,9 @@ both! {
         }
         let cross = [("sec-fetch-site", "cross-site")];
         assert_eq!(ana.by_cookie("GET", SESSIONS, &cross).await.status, 200, "looking changes nothing");
-        // A key is not sent by a browser by itself.
+        // Browsers do not send a key by themselves.
         assert_eq!(ana.send("DELETE", &end, &cross, Body::empty()).await.status, 404);
-        // Nor may another site sign a browser in.
+        // Another site cannot sign a browser in.
         let headers = [("content-type", "application/x-www-form-urlencoded"), cross[0]];
         let form = Body::from("email=ana%40example.com&password=correct+horse");
         let answer = world.stranger(None).send("POST", &format!("{AUTH}/sign-in"), &headers, form).await;
@@ -155,7 +155,7 @@ both! {
         let kid = |actor: &Actor<'_>| actor.key.as_deref().unwrap().split('.').next().unwrap().to_owned();
         assert_ne!(kid(&before), kid(&after));
         assert!(before.is_good().await && after.is_good().await);
-        // A server with a key of its own checks the others' by what the store has.
+        // A server with another signing key verifies tokens by the public keys in the store.
         let elsewhere = world.beside(|settings| {
             let folder = settings.signing_keys.join("elsewhere");
             settings.signing_keys = folder;
@@ -167,7 +167,7 @@ both! {
         use std::os::unix::fs::PermissionsExt;
         let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(folder), mode(&folder.join("signing-key.json"))), (0o700, 0o600));
-        // What others may read is no secret any more.
+        // A key file that others can read is refused.
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(folder.join("signing-key.json"), open).unwrap();
         let again = elsewhere.beside(|settings| settings.signing_keys.clone_from(folder)).await;

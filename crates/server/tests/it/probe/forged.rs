@@ -1,4 +1,4 @@
-//! Tokens that somebody made up: every way to write one that a careless reader takes.
+//! Forged tokens, in every way that a careless verifier accepts.
 
 use super::{AUTH, PASSWORD, SESSIONS, USER, token_in};
 use crate::world::{Actor, World};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use store::System;
 
-/// A good token taken apart, with the key that signed it: the server's own, out of its file.
+/// The parts of a valid token, with the key that signed it: the server's own, from its file.
 struct Workshop<'w> {
     world: &'w World,
     token: String,
@@ -34,7 +34,7 @@ impl<'w> Workshop<'w> {
         Workshop { world, token: token.to_owned(), header: read(0), claims: read(1), key }
     }
 
-    /// Signed as the server signs: header and claims are text, so that they may be what no object can be.
+    /// Signs like the server. Header and claims are text, so that they can be malformed JSON.
     fn signed(&self, header: &str, claims: &str) -> String {
         let text = format!("{}.{}", URL.encode(header), URL.encode(claims));
         format!("{text}.{}", URL.encode(self.key.sign(text.as_bytes())))
@@ -60,7 +60,7 @@ impl<'w> Workshop<'w> {
         }
     }
 
-    /// That none of these opens anything.
+    /// Checks that all of these are refused.
     async fn refused(&self, forged: Vec<(&str, String)>) {
         for (what, token) in forged {
             assert!(!self.opens(&token).await, "{what}: {token:.300}");
@@ -90,7 +90,7 @@ fn hs256(key: &[u8], header: &Value, claims: &Value) -> String {
 both! {
     async fn tokens_with_other_algorithms_are_refused(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
-        // What is made here as the server makes it is good: only what is changed below is refused.
+        // A token built here without changes is valid, so each refusal below comes from its change.
         assert!(shop.opens(&shop.signed(&shop.header.to_string(), &shop.claims.to_string())).await);
         let signature = shop.token.rsplit('.').next().unwrap().to_owned();
         let claims = URL.encode(shop.claims.to_string());
@@ -108,7 +108,7 @@ both! {
         forged.push(("no alg", shop.signed(&without.to_string(), &shop.claims.to_string())));
         forged.push(("no signature", format!("{}.{claims}.", URL.encode(shop.header.to_string()))));
         forged.push(("r = s = 0", format!("{}.{claims}.{}", URL.encode(shop.header.to_string()), URL.encode([0_u8; 64]))));
-        // Signed with what everybody may know.
+        // Signed with public data.
         let public = shop.public().await;
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(&public));
         let mut header = shop.header.clone();
@@ -123,7 +123,7 @@ both! {
 
     async fn keys_inside_a_token_are_ignored(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
-        // Somebody else's key, shown in every way that a header has.
+        // Another key, offered by every header parameter.
         let mine = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": URL.encode(mine.public_key().as_ref()) });
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -141,7 +141,7 @@ both! {
             ("kid with NUL", "kid", json!(format!("{}\0", honest.as_str().unwrap()))),
         ] {
             forged.push((what, own.with_header(|header| header[name] = value.clone())));
-            // Signed by the server's own key, what the header says besides counts for nothing, and a wrong kid is none.
+            // With a signature of the server's own key, other header parameters are ignored, and a wrong kid is refused.
             if name == "kid" {
                 forged.push((what, shop.with_header(|header| header[name] = value)));
             }
@@ -195,7 +195,7 @@ both! {
             assert!(shop.claims[claim] != Value::Null, "{claim} is there");
             forged.push((claim, shop.with_claims(|claims| drop(claims.as_object_mut().unwrap().remove(claim)))));
             for value in [json!(null), json!("x"), json!(""), json!(1.5), json!(-1), json!(1e308), json!([1]), json!({ "a": 1 }), json!(true)] {
-                // A time before 1970 is a time: of `iat` it only says that the token is old.
+                // A time before 1970 is valid: an `iat` only says how old the token is.
                 if (claim, &value) != ("iat", &json!(-1)) {
                     forged.push((claim, shop.with_claims(|claims| claims[claim] = value)));
                 }
@@ -220,10 +220,10 @@ both! {
         for (claim, at, good) in [
             // To the second, without any leeway.
             ("exp", now - 1, false), ("exp", now, false), ("exp", now + 1, true),
-            // The session's own end counts besides.
+            // The session's own end counts too.
             ("exp", i64::MAX, true), ("exp", i64::MIN, false),
             ("nbf", now - 1, true), ("nbf", now, true), ("nbf", now + 1, false), ("nbf", now + 3600, false),
-            // When it was made is not judged: the clock may have been set back since.
+            // The time of issue is not checked: the clock may have been set back since.
             ("iat", now + 86_400, true), ("iat", 0, true),
         ] {
             let token = shop.with_claims(|claims| claims[claim] = json!(at));
@@ -289,12 +289,12 @@ both! {
         world.advance(Span::seconds(3600));
         let new = world.signed_in("ana@example.com").await;
         assert!(old.is_good().await && new.is_good().await);
-        // The old key signs nothing new that is good once no token of it can be.
+        // A token of the old key is refused once all its tokens must have expired.
         let endless = shop.with_claims(|claims| claims["exp"] = json!(i64::MAX));
         assert!(shop.opens(&endless).await);
         world.advance(Span::seconds(14 * 86_400));
         let newer = Workshop::new(&world, world.signed_in("ana@example.com").await.key.as_deref().unwrap());
-        // Of a session that is alive, signed with the key that is retired.
+        // Of an open session, signed with the retired key.
         let forged = Workshop { key: Workshop::new(&world, &newer.token).key, header: shop.header.clone(), ..Workshop::new(&world, &newer.token) };
         assert!(newer.opens(&newer.token).await);
         assert!(!newer.opens(&forged.with_header(|_| {})).await);

@@ -1,4 +1,4 @@
-//! Probe.dev's wire: people signed in.
+//! Probe.dev's wire: users with login sessions.
 
 mod audit;
 mod credentials;
@@ -52,7 +52,7 @@ impl World {
         self.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await
     }
 
-    /// Somebody signed in with [`PASSWORD`].
+    /// A user who signed in with [`PASSWORD`].
     pub async fn signed_in(&self, email: &str) -> Actor<'_> {
         let answer = self.try_sign_in(email, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -74,7 +74,7 @@ impl World {
         crate::world::until("a mail", || async { self.mails().len() >= count }).await;
         let newest = self.mails().into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
         let text = std::fs::read_to_string(newest.unwrap()).unwrap();
-        // Quoted-printable: a line that goes on ends with "=".
+        // Quoted-printable: a line that continues ends with "=".
         text.replace("=\r\n", "").replace("=3D", "=")
     }
 }
@@ -85,19 +85,19 @@ pub fn token_in(mail: &str) -> String {
 }
 
 impl Actor<'_> {
-    /// The id of the session that it is signed in with.
+    /// The id of its login session.
     pub async fn session_id(&self) -> String {
         let sessions = self.get(SESSIONS).await.json();
         let own = sessions["sessions"].as_array().unwrap().iter().find(|session| session["current"] == true);
         own.unwrap()["id"].as_str().unwrap().to_owned()
     }
 
-    /// How many sessions it sees.
+    /// The number of sessions that it can list.
     pub async fn sessions(&self) -> usize {
         self.get(SESSIONS).await.json()["sessions"].as_array().map_or(0, Vec::len)
     }
 
-    /// Whether its credential is good.
+    /// Whether its credential is valid.
     pub async fn is_good(&self) -> bool {
         match self.get(SESSIONS).await.status.as_u16() {
             200 => true,
@@ -106,7 +106,7 @@ impl Actor<'_> {
         }
     }
 
-    /// Calls as a browser does: with the cookie.
+    /// Calls as a browser does, with the cookie.
     pub async fn by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = format!("theme=dark; jwt={}", self.key.as_deref().unwrap());
         let headers = [&[("cookie", cookie.as_str())], headers].concat();
@@ -114,7 +114,7 @@ impl Actor<'_> {
     }
 }
 
-/// Ids, and what is secret, by a word: what is left is the same in each run.
+/// Replaces ids and secrets by words, so that the rest is the same in each run.
 pub fn masked(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -1,5 +1,5 @@
-//! Random orders of what happens to login sessions against a model in the plainest words: after each step, every token
-//! that ever was is good exactly when the model says so.
+//! Random sequences of events of login sessions, compared with a simple model: after each step, every token ever issued is
+//! valid exactly when the model says so.
 
 use super::{AUTH, PASSWORD, SESSIONS};
 use crate::world::{Actor, START, World};
@@ -24,7 +24,7 @@ const IDLE: Span = Span::minutes(60);
 const LONG: Span = Span::minutes(8 * 60);
 const SHORT: Span = Span::minutes(90);
 
-/// Tokens are named by any number: of all that ever were, good or not.
+/// A token is chosen by any number, from all tokens ever issued, valid or not.
 #[derive(Debug, Clone)]
 enum Step {
     SignIn { person: usize, long: bool, alone: bool },
@@ -92,7 +92,7 @@ struct Token {
     expires: Micros,
 }
 
-/// The sessions and tokens that there ever were, the oldest first.
+/// All sessions and tokens, the oldest first.
 struct Run<'w> {
     world: &'w World,
     organization: OrganizationId,
@@ -125,7 +125,7 @@ impl<'w> Run<'w> {
         self.world.stranger(Some(&self.tokens[token].text))
     }
 
-    /// What a request with a token does by itself, besides what it is sent for.
+    /// The effects that any request with a token has.
     async fn used(&mut self, token: usize) {
         let (now, number) = (self.now(), self.tokens[token].session);
         let session = &mut self.sessions[number];
@@ -153,7 +153,7 @@ impl<'w> Run<'w> {
         self.end(|number, session| session.owner == person && Some(number) != but);
     }
 
-    /// Sends something with a token; a token that is good is used by that. Gives what is answered, and whose it is.
+    /// Sends a request with a token, which counts as a use if the token is valid. Returns the status and the user.
     async fn with(&mut self, token: usize, method: &str, path: &str, body: &str) -> (u16, Option<usize>) {
         let good = self.good(token);
         let answer = self.actor(token).call_with(method, path, body).await;
@@ -211,7 +211,7 @@ impl<'w> Run<'w> {
         self.used(by).await;
     }
 
-    /// What ends all sessions of whoever sends it, but for its own if that is to stay.
+    /// A request that ends all sessions of its sender, except its own if that stays.
     async fn end_many(&mut self, by: usize, method: &str, path: &str, stays: bool) {
         let (status, Some(owner)) = self.with(by, method, path, "").await else { return };
         assert!([200, 204].contains(&status), "{path}: {status}");
@@ -247,7 +247,7 @@ impl<'w> Run<'w> {
         let (store, id, now) = (self.world.store(), self.people[person].id, self.now());
         let granted = System::background_jobs().grant(self.organization);
         store.remove_member(&granted, id, now).await.unwrap();
-        // It ends what is bound to the organization; a session of a sign-in is bound to none.
+        // Leaving ends what is bound to the organization. A session of a sign-in is bound to none.
         store.set_member(&granted, id, Role::Readwrite, now).await.unwrap();
     }
 
@@ -284,7 +284,7 @@ impl<'w> Run<'w> {
         }
     }
 
-    /// Asked of the store, which notes no use: looking must not keep a session alive.
+    /// Reads the store, which records no use: the comparison must not keep a session alive.
     async fn compare(&self) {
         let app = self.world.app();
         for (number, token) in self.tokens.iter().enumerate() {

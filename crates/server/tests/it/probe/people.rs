@@ -1,4 +1,4 @@
-//! Sub users, forgotten passwords and proofs of an address.
+//! Sub users, password restores and verification of addresses.
 
 use super::{AUTH, PASSWORD, USER, USER_CURRENT, masked, token_in};
 use crate::world::{Actor, START, World};
@@ -14,7 +14,7 @@ async fn ana(world: &World) -> Actor<'_> {
     world.signed_in("ana@example.com").await
 }
 
-/// A sub user who has shown that the address is its own, signed in.
+/// A signed-in sub user with a verified address.
 async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'w>) {
     let body = json!({ "email": email, "password": PASSWORD, "username": "Sub", "role": "root", "status": "active" });
     let answer = parent.post(&format!("{USER}/current"), body).await;
@@ -35,7 +35,7 @@ async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'
     (answer.json()["id"].as_i64().unwrap(), world.signed_in(email).await)
 }
 
-/// What is left when all ids are taken out.
+/// The value without ids.
 fn without_ids(value: Value) -> Value {
     match value {
         Value::Object(mut fields) => {
@@ -68,7 +68,7 @@ both! {
                 assert_eq!(answer.body, unknown.body);
             }
         }
-        // Nobody reaches what is above or beside it.
+        // Nobody can read users above or beside them.
         for other in [own["id"].to_string(), sibling.to_string(), "0".into(), "-1".into(), "1e0".into(), "%00".into()] {
             assert_eq!(child.get(&format!("{USER}/{other}")).await.status, 404, "{other}");
         }
@@ -154,7 +154,7 @@ both! {
         assert_eq!(world.try_sign_in("sub@example.com", PASSWORD).await.status, 401);
         let answer = world.try_sign_in("sub@example.com", "another horse").await.json();
         let child = world.stranger(Some(answer["jwt-token"]["token"].as_str().unwrap()));
-        // From now on the sub user is sent a mail, and goes on signed in.
+        // From now on the sub user gets a mail instead, and stays signed in.
         assert_eq!(set(&ana, number, "wrong horse", "third horse").await, 400);
         assert_eq!(set(&ana, number, PASSWORD, "third horse").await, 202);
         assert!(child.is_good().await);
@@ -169,7 +169,7 @@ both! {
         assert_eq!((names.status.as_u16(), ana.get(&format!("{USER}/{number}")).await.status.as_u16()), (403, 200));
         let own = ana.get(&format!("{USER}/current")).await.json()["id"].as_i64().unwrap();
         assert_eq!(set(&child, own, "another horse", PASSWORD).await, 401, "the password ended that session");
-        // Guessing is limited here as well.
+        // Guessing is limited here too.
         for _ in 0..10 {
             set(&ana, own, "wrong horse", PASSWORD).await;
         }
@@ -201,7 +201,7 @@ both! {
         let globex = world.organization("Globex").await;
         let id = world.store().find_person_by_email(&System::sign_in(), "carol@example.com").await.unwrap().unwrap();
         let id = id.person.principal.id;
-        // She never changed the password that eve chose: it opens nothing once she belongs to others.
+        // She never changed the password that Eve chose: it is invalid once she belongs to others.
         world.store().set_member(&System::administration().grant(globex), id, Role::Admin, START).await.unwrap();
         assert_eq!(world.try_sign_in("carol@example.com", PASSWORD).await.status, 401);
         let form = format!("old-password={0}&new-password=owned.by.eve.1", PASSWORD.replace(' ', "+"));
@@ -212,7 +212,7 @@ both! {
         taken(&eve.call_with("PUT", &path, r#"{"first-name":"Eve"}"#).await);
         taken(&eve.get(&path).await);
         assert_eq!(eve.get(USER).await.json()["pagination"]["total"], 1);
-        // The same once she has left, and eve is an admin no more.
+        // The same after she has left, and Eve is no longer an admin.
         world.store().remove_member(&System::administration().grant(acme), id, START).await.unwrap();
         taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
         assert_eq!(world.try_sign_in("carol@example.com", "owned.by.eve.1").await.status, 401);
@@ -256,7 +256,7 @@ both! {
         }
         assert_eq!(seen[0], seen[1]);
         assert_eq!(seen[0][6], 409, "one sub user of hers has the address");
-        // Whoever has the address goes on as before, and nothing opens the other user.
+        // The owner of the address is not affected, and nothing gives access to the other user.
         assert_eq!(world.try_sign_in("known@example.com", "another horse").await.status, 401);
         let known = world.signed_in("known@example.com").await;
         assert_eq!(known.get(USER_CURRENT).await.json()["username"], "known@example.com");
@@ -301,7 +301,7 @@ both! {
         let token = token_in(&mail);
         assert_eq!(set(&first, "another horse").await, 401, "the newer one counts");
         assert_eq!(set(&token, "short").await, 400);
-        // It is for this and nothing else, and a session's token is not for this.
+        // The token is valid only for this, and a session's token is not valid for it.
         assert!(!world.stranger(Some(&token)).is_good().await);
         assert_eq!(set(ana.key.as_deref().unwrap(), "another horse").await, 401);
         let verify = json!({ "verify-token": token }).to_string();

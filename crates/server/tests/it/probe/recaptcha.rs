@@ -1,4 +1,4 @@
-//! A checker of `X-Recaptcha-Token`, where the settings name one.
+//! Verification of `X-Recaptcha-Token`, when the settings have it.
 
 use super::{AUTH, PASSWORD};
 use crate::world::{Answer, World};
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 const ANA: &str = "ana@example.com";
 
-/// Every form that the checker was sent.
+/// Every form sent to the verifier.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// A checker that does what the token says; gives its URL.
+/// Starts a verifier that does what the token says. Returns its URL.
 async fn checker(asked: &Asked) -> String {
     async fn answer(State(asked): State<Asked>, form: String) -> Response {
         asked.lock().unwrap().push(form.clone());
@@ -48,7 +48,7 @@ fn with(url: &str) -> impl FnOnce(&mut Settings) {
     }
 }
 
-/// A sign-in, or a password that was forgotten.
+/// A sign-in or a password restore.
 async fn send(world: &World, path: &str, token: Option<&str>) -> Answer {
     let headers = token.map(|token| ("x-recaptcha-token", token));
     let headers = headers.into_iter().chain([("content-type", "application/json")]).collect::<Vec<_>>();
@@ -69,7 +69,7 @@ both! {
             settings.recaptcha_down_lets_in = true;
         }).await;
         for path in ["sign-in", "password-restore"] {
-            // Nobody is asked unless the settings say so.
+            // Without the settings, nothing is verified.
             assert_eq!(send(world, path, Some("bad")).await.status, 200);
             assert_eq!(send(&strict, path, Some("good")).await.status, 200);
             assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["secret=s%26cret&response=good"]);
@@ -88,7 +88,7 @@ both! {
             }
             asked.lock().unwrap().clear();
         }
-        // Nobody listens there.
+        // Nothing listens there.
         let gone = world.beside(with("http://127.0.0.1:1/siteverify")).await;
         assert_eq!(send(&gone, "sign-in", Some("good")).await.status, 503);
     }

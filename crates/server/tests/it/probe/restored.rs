@@ -1,4 +1,4 @@
-//! After a backup was restored, nothing opens that could have been revoked since it was made.
+//! After a restore, credentials that may have been revoked since the backup are invalid.
 
 use super::{AUTH, token_in};
 use crate::world::{START, World};
@@ -9,8 +9,8 @@ use store::database::dump;
 use store::testing::{TestPlace, empty_postgres, empty_sqlite};
 use store::{OpenMode, restore};
 
-/// A server on a restored copy of the world's database. It has the old signing key, as another server would that
-/// nobody thought of.
+/// A server on a restored copy of the world's database. It has the old signing key, like another server that was left
+/// running.
 async fn restored(world: &World, keep_keys: bool) -> (World, TestPlace) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dump");
@@ -20,7 +20,7 @@ async fn restored(world: &World, keep_keys: bool) -> (World, TestPlace) {
     let place = if url.starts_with("sqlite:") { empty_sqlite() } else { empty_postgres().await.unwrap() };
     let now = world.app().now();
     let after = restore::statements(START, keep_keys, now).unwrap();
-    // SQLite takes the file itself, by a rename on one file system.
+    // SQLite replaces the file itself, by a rename on one file system.
     let staged = dump::staging(&place.url).unwrap().unwrap_or(file.clone());
     if staged != file {
         std::fs::copy(&file, &staged).unwrap();
@@ -52,7 +52,7 @@ both! {
         let body = json!({ "verify-token": mailed, "new-password": "something else" }).to_string();
         let path = format!("{AUTH}/password-restore-verify");
         assert_eq!(second.stranger(None).call_with("POST", &path, &body).await.status, 401);
-        // The password is as it was: who knows it signs in again, and the old session is not among the open ones.
+        // The password is unchanged: it signs in again, and the old session is not among the open ones.
         let again = second.signed_in("ana@example.com").await;
         assert_eq!((again.sessions().await, ana.sessions().await), (1, 1));
         assert!(!world.stranger(again.key.as_deref()).is_good().await, "and its token opens nothing elsewhere");
@@ -70,7 +70,7 @@ both! {
         let (second, place) = restored(world, true).await;
         assert!(!second.stranger(ana.key.as_deref()).is_good().await);
         assert_eq!(second.stranger(key.key.as_deref()).get("/api/v1/sessions").await.status, 200);
-        // The feed of the people says that the session ended: it has a line for each.
+        // The change feed of login sessions has an entry for each ended session.
         let people = store::System::background_jobs().grant(domain::ids::OrganizationId::PEOPLE);
         let feed = second.store().list_changes(&people, 0, 100).await.unwrap();
         assert_eq!(format!("{feed:?}").matches("Ended").count(), 1, "{feed:?}");

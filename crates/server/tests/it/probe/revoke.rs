@@ -1,4 +1,4 @@
-//! A revoke counts at once, for every way in, and whoever is not to know is told the same.
+//! A revoke takes effect at once, on every path, and callers without permission cannot detect it.
 
 use super::{AUTH, PASSWORD, SESSIONS, USER};
 use crate::socket::Socket;
@@ -17,7 +17,7 @@ async fn ana(world: &World) -> Actor<'_> {
     world.signed_in("ana@example.com").await
 }
 
-/// That a token is good nowhere: on any wire, in any way, on any server.
+/// Checks that a token is invalid on every wire, in every form and on every server.
 async fn good_nowhere(actor: &Actor<'_>, other: &World) {
     let token = actor.key.clone().unwrap();
     for world in [actor.world, other] {
@@ -116,7 +116,7 @@ both! {
             let mut answers = Vec::new();
             for id in &ids {
                 let answer = ana.call(method, &format!("{SESSIONS}/{id}"), Body::empty()).await;
-                // The one counts requests, and the other is new with each.
+                // One header counts requests, and the other is new in each response.
                 let headers = answer.headers.iter().filter(|(name, _)| *name != "x-request-id" && *name != "ratelimit");
                 let headers = headers.map(|(name, value)| format!("{name}: {value:?}")).collect::<Vec<_>>();
                 answers.push((answer.status.as_u16(), headers, answer.text()));

@@ -1,4 +1,4 @@
-//! Signing in and out, and how long it lasts.
+//! Sign-in, sign-out, and lifetimes of sessions.
 
 use super::{AUTH, PASSWORD, SESSIONS, masked};
 use crate::world::START;
@@ -27,7 +27,7 @@ both! {
         insta::assert_json_snapshot!("sessions", masked(ana.get(SESSIONS).await.json()));
         let one = ana.get(&format!("{SESSIONS}/{}", ana.session_id().await)).await;
         assert_eq!(one.json(), ana.get(SESSIONS).await.json()["sessions"][0]);
-        // The same token opens the other wires.
+        // The same token is valid on the other wires.
         assert_eq!(ana.get("/api/v1/sessions").await.status, 200);
         assert_eq!(ana.get("/tenure/v1/changes").await.status, 200);
         assert_eq!(ana.call("POST", "/api/v1/sessions", Body::empty()).await.status, 201);
@@ -119,7 +119,7 @@ both! {
         assert!(short.is_good().await);
         world.advance(Span::seconds(1));
         assert!(!short.is_good().await);
-        // A use is noted, which nobody waits for; the other one is not used and goes first.
+        // A use is recorded in the background. The other session is not used and ends first.
         for day in 0..13 {
             world.advance(Span::minutes(24 * 60));
             assert!(long.is_good().await, "day {day}");
@@ -138,7 +138,7 @@ both! {
         assert!(!long.is_good().await);
         world.sweep().await;
         let view = System::administration().grant::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
-        // The lines of the beginning are no longer kept.
+        // The oldest rows are deleted by now.
         assert_eq!(world.store().list_changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
     }
 
@@ -174,7 +174,7 @@ both! {
             let statuses = futures_util::future::join_all(tries).await;
             let wrong = statuses.iter().filter(|answer| answer.status == 401).count();
             let waits = statuses.iter().filter(|answer| answer.status == 429).count();
-            // Each is counted before it is judged: of many at once fewer may be tried than one by one, never more.
+            // Each is counted before it is checked: of concurrent attempts fewer may be checked, never more.
             assert!(wrong <= 10 && wrong + waits == 14, "{wrong} tried, {waits} refused");
             assert_eq!(world.try_sign_in(email, "wrong horse").await.status, 429);
         }
@@ -206,7 +206,7 @@ both! {
             request.extensions_mut().insert(ConnectInfo(peer));
             world.send(request).await
         };
-        // Whatever it says of itself, it is one peer.
+        // Whatever the header says, it is one peer.
         for number in 0..10 {
             assert_eq!(sign_in("203.0.113.1", &format!("10.0.0.{number}"), "wrong horse").await.status, 401);
         }

@@ -1,4 +1,4 @@
-//! API tokens, and tokens of a session that are made narrower.
+//! API tokens, and narrowed tokens of a session.
 
 use super::{AUTH, SESSIONS, USER, masked};
 use crate::world::{Actor, World};
@@ -64,7 +64,7 @@ both! {
         let answer = ana.call_with("PUT", &path, "{}").await.json();
         let new = world.stranger(Some(answer["token"].as_str().unwrap()));
         assert!(new.is_good().await && !old.is_good().await && !opened.is_good().await);
-        // A change of its time leaves the secret as it is.
+        // Changing its expiry keeps the secret.
         let answer = ana.call_with("PUT", &path, &json!({ "ttl": 60 }).to_string()).await.json();
         assert_eq!((&answer["id"], &answer["token"]), (&json!(id), &json!(null)));
         assert!(new.is_good().await);
@@ -79,10 +79,10 @@ both! {
             let answer = narrow.post(&format!("{AUTH}/jwt"), json!({ "permissions": permissions })).await;
             assert_eq!(answer.status, 403, "{}", answer.text());
         }
-        // Who asks for nothing gets no more either.
+        // A request without scopes gets no more either.
         let reset = narrow.call_with("PUT", &format!("{TOKENS}/{id}"), r#"{"reset-permissions":true}"#).await;
         assert_eq!(reset.status, 200, "{}", reset.text());
-        // Neither can a narrowed session make a key with more permissions.
+        // A narrowed session cannot create a key with more permissions.
         let scoped = json!({ "permissions": ["read:user", "write:user", "read:media"] });
         let scoped = ana.post(&format!("{AUTH}/jwt"), scoped).await.json();
         let scoped = world.stranger(Some(scoped["token"].as_str().unwrap()));
@@ -96,7 +96,7 @@ both! {
             assert_eq!(actor.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
             assert_eq!(actor.get(USER).await.status, 403, "read:sub-user is missing");
         }
-        // A key that ends opens no session that lasts.
+        // A key that expires opens no session that outlives it.
         let (_, short) = made(&ana, json!({ "ttl": 60 })).await;
         let jwt = short.post(&format!("{AUTH}/jwt"), json!({})).await.json();
         let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
@@ -116,7 +116,7 @@ both! {
         assert_eq!(narrow.get("/api/v1/sessions").await.status, 403);
         assert_eq!(narrow.delete(SESSIONS).await.status, 403);
         assert_eq!(narrow.post(&format!("{AUTH}/jwt"), json!({})).await.status, 403, "write:user is missing");
-        // Nor does one that ends soon become one that lasts.
+        // A token that ends soon cannot be renewed to last longer.
         let short = ana.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": false })).await.json();
         let short = world.stranger(Some(short["token"].as_str().unwrap()));
         world.advance(Span::minutes(1));

@@ -1,4 +1,4 @@
-//! Everybody who may call: people and machines of an organization and of the account, in every role there is.
+//! Every kind of caller: users and service users of an organization and of the account, in every role.
 
 use crate::world::{Actor, START, World};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -6,11 +6,11 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
 use store::{RoleSource, System};
 
-/// Somebody who calls.
+/// A caller with its scope.
 pub struct Who<'w> {
     pub name: String,
     pub actor: Actor<'w>,
-    /// Whether what it may do, it may do in the whole account.
+    /// Whether its permissions cover the whole account.
     pub account: bool,
     /// Whether it names the organization in a header.
     pub named: bool,
@@ -35,7 +35,7 @@ pub async fn machine(world: &World, home: OrganizationId, role: Role) -> Actor<'
     world.actor(id, Some(home), None).await
 }
 
-/// A person with a role in the account, who is a member of nothing.
+/// A user with a role in the account and without memberships.
 async fn person(world: &World, role: AccountRole) -> Actor<'_> {
     let id = world.principal(None, None).await;
     let system = System::administration();
@@ -43,7 +43,7 @@ async fn person(world: &World, role: AccountRole) -> Actor<'_> {
     world.actor(id, None, None).await
 }
 
-/// Everybody who may call in an organization.
+/// Every kind of caller in an organization.
 pub async fn everybody(world: &World, organization: OrganizationId) -> Vec<Who<'_>> {
     let mut everybody = Vec::new();
     for (role, name) in Role::NAMES {

@@ -1,4 +1,4 @@
-//! Service users belong to their home: finding C1.
+//! Only its home manages a service user: finding C1.
 
 use crate::devin::at;
 use crate::world::{Actor, Answer, World};
@@ -16,7 +16,7 @@ async fn made<'w>(world: &'w World, by: &Actor<'_>, place: &str, role: &str) -> 
     (id, keys["items"][0]["api_key_id"].as_str().unwrap().to_owned(), bot)
 }
 
-/// All that an admin of an organization can try on a service user and a key of it.
+/// Everything that an admin of an organization can try on a service user and its key.
 async fn tried(eve: &Actor<'_>, organization: OrganizationId, user: &str, key: &str) -> Vec<Answer> {
     let one = at(organization, &format!("/service-users/{user}"));
     let person = user.replace("service-user-", "user-");
@@ -75,12 +75,12 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let (id, _, bot) = made(world, &admin, &at(acme, ""), "org_admin").await;
         assert_eq!(bot.at(&open).post("/api/v1/organizations", json!({ "name": "Mine" })).await.status, 403);
-        // Nor does one whose key is bound to no organization.
+        // Nor with a key that is bound to no organization.
         let id = domain::ids::parse_uuid(id.trim_start_matches("service-user-")).unwrap();
         let free = world.actor(domain::ids::PrincipalId(id), None, None).await;
         assert_eq!(free.get("/api/v1/sessions").await.status, 200);
         assert_eq!(free.at(&open).post("/api/v1/organizations", json!({ "name": "Mine" })).await.status, 403);
-        // The account's makes one, and is at home where it was.
+        // A service user of the account creates one, and keeps its home.
         let account = world.of_account(AccountRole::Admin).await;
         assert_eq!(account.post("/api/v1/organizations", json!({ "name": "Theirs" })).await.status, 201);
         assert_eq!(account.get("/api/v1/sessions").await.status, 403);

@@ -1,4 +1,4 @@
-//! Who joins an organization has agreed to it, and who leaves loses nothing else: finding M12.
+//! Joining an organization requires consent, and leaving it affects nothing else: finding M12.
 
 use crate::devin::at;
 use domain::permission::{AccountRole, Role};
@@ -22,7 +22,7 @@ both! {
             let answer = eve.post(&path, add(id.clone())).await;
             assert_eq!((answer.status, answer.text()), (unknown.status, unknown.text()), "{id}");
         }
-        // Nobody got an organization by it.
+        // No membership was created.
         let alone = world.actor(nobody, None, None).await;
         assert_eq!(alone.get("/api/v1/sessions").await.status, 403);
         assert_eq!(bob.get("/api/v1/organizations").await.json()["data"].as_array().unwrap().len(), 1);
@@ -51,7 +51,7 @@ both! {
         assert_eq!(bob.get("/api/v1/sessions").await.status, 200);
         assert_eq!(elsewhere.get("/api/v1/sessions").await.status, 200);
         assert_eq!(bob.naming(acme).get("/api/v1/sessions").await.status, 403);
-        // Who comes back gets no old key back.
+        // A member who comes back does not get old keys back.
         assert_eq!(account.post(&path, json!({ "user_id": id, "role_id": "org_member" })).await.status, 200);
         assert_eq!(here.get("/api/v1/sessions").await.status, 401);
     }

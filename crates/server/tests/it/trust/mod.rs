@@ -1,4 +1,4 @@
-//! That nobody reaches what is not theirs.
+//! Isolation between organizations, users and roles.
 
 pub mod callers;
 mod homes;

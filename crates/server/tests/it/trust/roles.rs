@@ -1,4 +1,4 @@
-//! The roles of machines: a worker's and a host's key do their one thing and no other.
+//! The roles of service users: keys of workers and of hosts give access to their one purpose.
 
 use crate::coverage::TABLE;
 use crate::coverage::story::{Story, send};
@@ -8,7 +8,7 @@ use crate::world::{Actor, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
 
-/// What everybody may ask who has a good key: who it belongs to.
+/// The routes that every valid key may use: reading its own identity.
 const WHO: [(&str, &str); 2] = [("GET", "/v1/auth/me"), ("GET", "/v3/self")];
 
 /// Whether a route is for workers or for hosts.
@@ -19,7 +19,7 @@ fn serves(role: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a route that answers 401 does so because it wants a key. Others judge a password, a code or a token.
+/// Whether a route answers 401 for a missing key. Others check a password, a code or a token.
 fn asks_for_key(pattern: &str) -> bool {
     let others =
         ["/sign-in", "/login/device", "/auth/verify", "/auth/password-restore-verify", "/work/{session}/"];
@@ -50,7 +50,7 @@ both! {
                 let answer = send(&story, &machine, method, &path).await;
                 let expected = match *anybody {
                     401 if WHO.contains(&(method, pattern)) => 200,
-                    // Another person is not found, whoever asks.
+                    // Another user is not found by any caller.
                     401 if pattern.starts_with("/frontend/") && pattern.contains("{user}") => 404,
                     401 if asks_for_key(pattern) => 403,
                     same => same,
@@ -143,7 +143,7 @@ both! {
                 assert_eq!(&made.json()["service_user"]["role_assignments"][0]["role"]["role_id"], role);
             }
         }
-        // A person is an auditor, but no worker and no host.
+        // A user can be an auditor, but not a worker or a host.
         let person = world.principal(None, Some((acme, Role::Readonly))).await;
         let set = |role: &'static str| json!({ "user_id": format!("user-{}", person.0.simple()), "role_id": role });
         assert_eq!(admin.post(&at(acme, "/members/users"), set("org_auditor")).await.status, 200);

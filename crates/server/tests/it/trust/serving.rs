@@ -1,4 +1,4 @@
-//! Workers and hosts say whom they serve, and their keys have to fit.
+//! Workers and hosts name the organization that they serve, and their keys must allow it.
 
 use crate::world::{Actor, Answer};
 use axum::body::Body;
@@ -18,14 +18,14 @@ both! {
         let member = world.member(globex, Role::Readwrite).await;
         let (ours, shared) = (world.member(acme, Role::Worker).await, world.of_account(AccountRole::Worker).await);
         let (acme, globex) = (acme.to_string(), globex.to_string());
-        // With a key of an organization it serves that one, whatever it is asked for.
+        // With a key of an organization it serves that one, with and without naming it.
         assert_eq!(claims(&ours, &[]).await.status, 204);
         assert_eq!(claims(&ours, &[(SERVES, "organization")]).await.status, 204);
         let refused = claims(&ours, &[(SERVES, "account")]).await;
         assert_eq!(refused.status, 403);
         assert!(refused.text().contains("a key of the account"), "{}", refused.text());
         assert_eq!(claims(&ours, &[("x-organization-id", &globex)]).await.status, 403);
-        // With a key of the account it serves everybody, unless it names one.
+        // With a key of the account it serves all organizations, unless it names one.
         assert_eq!(claims(&shared, &[(SERVES, "organization")]).await.status, 403);
         for bad in ["everybody", "", "Account"] {
             assert_eq!(claims(&shared, &[(SERVES, bad)]).await.status, 400, "{bad}");
@@ -43,7 +43,7 @@ both! {
             host.send("GET", "/tenure/v1/host", headers, Body::empty()).await.status.as_u16()
         };
         let acme = acme.to_string();
-        // 400 is for who would be let in and sends no WebSocket.
+        // 400: the caller would be admitted, but this is not a WebSocket.
         assert_eq!(open(&ours, &[]).await, 400);
         assert_eq!(open(&ours, &[(SERVES, "account")]).await, 403);
         assert_eq!(open(&shared, &[(SERVES, "account")]).await, 400);

@@ -1,5 +1,5 @@
-//! Every route of every wire, with ids of another organization and of the account, by everybody who may call it: what is
-//! there and not theirs is answered byte for byte as what is not there.
+//! Every route of every wire with ids of another organization and of the account, for every kind of caller. The response
+//! must equal that for an unknown id, byte for byte.
 
 use super::callers::{Who, everybody, machine};
 use crate::coverage::story::{self, Story};
@@ -11,17 +11,17 @@ use crate::world::{Actor, Answer, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
 
-/// What is a name in a path and no id, or is itself the credential.
+/// Parts of paths that are names instead of ids, or the credential itself.
 const NO_IDS: [&str; 4] = ["{name}", "{document}", "{link}", "{token}"];
 
-/// The part of a pattern that holds an id.
+/// Whether a part of a pattern is an id.
 fn is_id(part: &str, pattern: &str) -> bool {
     let id = part.starts_with('{') && !NO_IDS.contains(&part);
-    // An API token of Probe's is named by its id; elsewhere a token is the credential.
+    // On Probe's wire, a token in a path is an id. Elsewhere it is the credential.
     id || part == "{token}" && pattern.starts_with("/frontend/")
 }
 
-/// An id of the same form that nothing has.
+/// An unknown id of the same form.
 fn unknown(id: &str) -> String {
     if id.bytes().all(|byte| byte.is_ascii_digit()) {
         return "987654321".to_owned();
@@ -30,7 +30,7 @@ fn unknown(id: &str) -> String {
     format!("{}00c0ffee", &id[..keep])
 }
 
-/// The paths of a pattern in which at least one id is another's: as it is, and with ids that nothing has in their place.
+/// The paths of a pattern with at least one id of another organization: with the real id and with an unknown one.
 fn paths(pattern: &str, own: &str, foreign: &str) -> Vec<(String, String, bool)> {
     let patterns = pattern.split('/').collect::<Vec<_>>();
     let (own, foreign) = (own.split('/').collect::<Vec<_>>(), foreign.split('/').collect::<Vec<_>>());
@@ -56,13 +56,13 @@ fn same(what: &str, real: &Answer, nothing: &Answer) {
     assert!(real.status.as_u16() >= 400, "{what} succeeded: {}", real.text());
 }
 
-/// How much happened in an organization: its feed, what it holds, its lines of the audit log.
+/// The state of an organization: its change feed, its holds, its entries of the audit log.
 async fn seen(world: &World, organization: domain::ids::OrganizationId, account: &Actor<'_>) -> String {
     let lines = account.get(&at(organization, "/audit-logs?first=1")).await.json();
     format!("{} {}", state(world, organization).await, lines["items"][0]["audit_log_id"])
 }
 
-/// Whether what a caller may do in the whole account reaches a pattern's things wherever they are.
+/// Whether the caller's permissions in the account cover the objects of a pattern in every organization.
 fn reaches_all(who: &Who<'_>, pattern: &str) -> bool {
     let of_people = ["/frontend/", "/tenure/v1/users/"].iter().any(|start| pattern.starts_with(start))
         && pattern.contains("{user}");
@@ -83,7 +83,7 @@ both! {
             let (own, foreign) = (ours.path(pattern).await, theirs.path(pattern).await);
             let before = seen(world, theirs.organization, &account).await;
             for who in everybody.iter().filter(|who| !reaches_all(who, pattern)) {
-                // A worker's or a host's key of the account serves everybody, unless it names whom.
+                // A worker's or host's key of the account serves all organizations, unless it names one.
                 if who.account && !who.named && pattern.starts_with("/tenure/v1/") {
                     continue;
                 }
@@ -111,7 +111,7 @@ both! {
                 continue;
             }
             let (own, foreign) = (ours.path(&pattern).await, theirs.path(&pattern).await);
-            // What the account has of its own is not the organization's either, nor the other way round.
+            // Objects of the account do not belong to the organization either, nor the other way round.
             let swapped = match pattern.contains("/service-users/") {
                 true => Some(match pattern.contains("/enterprise/") {
                     true => theirs.path(&pattern.replace("/enterprise/", "/organizations/{org}/")).await,
@@ -122,7 +122,7 @@ both! {
             let before = seen(world, theirs.organization, &account).await;
             for who in everybody.iter().filter(|who| !reaches_all(who, &pattern)) {
                 let mut tried = match pattern.contains("/enterprise/service-users/") && who.account {
-                    // Those are the account's, all of them.
+                    // These belong to the account.
                     true => Vec::new(),
                     false => paths(&pattern, &own, &foreign),
                 };
@@ -217,7 +217,7 @@ both! {
     }
 }
 
-/// The own path with the service user, and the key, of another place; and with those that nothing has.
+/// The own path with the service user and the key of another home, and with unknown ones.
 fn after_users(pattern: &str, own: &str, swapped: &str) -> Vec<(String, String, bool)> {
     let tail =
         |path: &str| path.split_once("/service-users/").map(|(_, tail)| tail.to_owned()).unwrap_or_default();
