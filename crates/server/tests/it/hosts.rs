@@ -11,12 +11,12 @@ const PATH: &str = "/tenure/v1/host";
 
 /// A connected host that has reported its devices.
 async fn connect(owner: &Actor<'_>, name: &str, serials: &[&str]) -> Socket {
-    let mut socket = Socket::try_open(owner, PATH).await.unwrap();
-    socket.send(hello(name)).await;
-    assert_eq!(socket.json().await["type"], "welcome");
-    socket.send(devices(serials)).await;
-    assert_eq!(socket.json().await["type"], "holds");
-    socket
+    let mut line = Socket::try_open(owner, PATH).await.unwrap();
+    line.send(hello(name)).await;
+    assert_eq!(line.json().await["type"], "welcome");
+    line.send(devices(serials)).await;
+    assert_eq!(line.json().await["type"], "holds");
+    line
 }
 
 fn hello(name: &str) -> Value {
@@ -32,9 +32,9 @@ fn devices(serials: &[&str]) -> Value {
 }
 
 /// The next order of a type.
-async fn order(socket: &mut Socket, kind: &str) -> Value {
+async fn order(line: &mut Socket, kind: &str) -> Value {
     loop {
-        let order = socket.json().await;
+        let order = line.json().await;
         if order["type"] == kind {
             return order;
         }
@@ -56,34 +56,34 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let mut socket = connect(&admin, "rack", &["one"]).await;
+        let mut line = connect(&admin, "rack", &["one"]).await;
         let mut socket = Socket::of(&ana).await;
         assert_eq!(socket.call("fleet.allocate", android()).await["result"]["device"]["id"], "one");
         socket.send(json!({ "id": 7, "method": "device.io.tap", "params": { "deviceId": "one", "x": 1 } })).await;
-        let call = order(&mut socket, "call").await;
+        let call = order(&mut line, "call").await;
         let seen = json!([call["serial"], call["fence"], call["method"], call["params"], call["timeoutMs"]]);
         assert_eq!(seen, json!(["one", 1, "device.io.tap", { "x": 1 }, 5000]));
         // A reply without a call is dropped.
-        socket.send(json!({ "type": "answer", "id": 999, "result": "stray" })).await;
-        socket.send(json!({ "type": "answer", "id": call["id"], "result": { "tapped": true } })).await;
+        line.send(json!({ "type": "answer", "id": 999, "result": "stray" })).await;
+        line.send(json!({ "type": "answer", "id": call["id"], "result": { "tapped": true } })).await;
         assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 7, "result": { "tapped": true } }));
         socket.call("fleet.release", json!({ "deviceId": "one" })).await;
-        assert_eq!(order(&mut socket, "clean").await, json!({ "type": "clean", "serial": "one", "fence": 1 }));
+        assert_eq!(order(&mut line, "clean").await, json!({ "type": "clean", "serial": "one", "fence": 1 }));
         // Only the fencing number of the ended hold frees it.
         let waiting = socket.call("fleet.allocate", android()).await["result"].clone();
         assert_eq!(waiting["state"], "allocating");
         for fence in [0, 2] {
-            socket.send(json!({ "type": "cleaned", "serial": "one", "fence": fence })).await;
+            line.send(json!({ "type": "cleaned", "serial": "one", "fence": fence })).await;
         }
-        socket.send(devices(&["one"])).await;
-        order(&mut socket, "holds").await;
+        line.send(devices(&["one"])).await;
+        order(&mut line, "holds").await;
         world.app().queue.run().await;
         assert_eq!(socket.call("devices.list", json!({})).await["result"]["devices"][0]["state"], "allocating");
-        socket.send(json!({ "type": "cleaned", "serial": "one", "fence": 1 })).await;
+        line.send(json!({ "type": "cleaned", "serial": "one", "fence": 1 })).await;
         let session = waiting["sessionId"].as_str().unwrap();
         until("the waiter has it", || async { ana.devices_of(session).await[0]["status"] == "in_use" }).await;
-        socket.send(devices(&["one"])).await;
-        assert_eq!(order(&mut socket, "holds").await["holds"], json!([{ "serial": "one", "fence": 2 }]));
+        line.send(devices(&["one"])).await;
+        assert_eq!(order(&mut line, "holds").await["holds"], json!([{ "serial": "one", "fence": 2 }]));
     }
 
     async fn an_invalid_frame_closes_the_hosts_connection_with_a_reason(world: &World) {
@@ -99,9 +99,9 @@ both! {
             (hello("a\nb").to_string(), "name: expected 1 to 200 bytes without control characters"),
             (hello(&long).to_string(), "name: expected 1 to 200 bytes without control characters"),
         ] {
-            let mut socket = Socket::try_open(&admin, PATH).await.unwrap();
-            socket.send(first).await;
-            assert_eq!(socket.closed().await, (1008, reason.to_owned()));
+            let mut line = Socket::try_open(&admin, PATH).await.unwrap();
+            line.send(first).await;
+            assert_eq!(line.closed().await, (1008, reason.to_owned()));
         }
         let many = (0..1_001).map(|number| format!("d{number}")).collect::<Vec<_>>();
         let many = many.iter().map(String::as_str).collect::<Vec<_>>();
@@ -112,9 +112,9 @@ both! {
             (Message::text(devices(&many).to_string()), "at most 1000"),
             (Message::binary(b"{}".to_vec()), "expected text frames"),
         ] {
-            let mut socket = connect(&admin, "rack", &[]).await;
-            socket.send_frame(frame).await;
-            let (code, told) = socket.closed().await;
+            let mut line = connect(&admin, "rack", &[]).await;
+            line.send_frame(frame).await;
+            let (code, told) = line.closed().await;
             assert!(code == 1008 && told.contains(reason), "{code} {told}");
         }
     }
@@ -122,11 +122,11 @@ both! {
     async fn invalid_devices_are_left_out_and_the_others_stay(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let mut socket = connect(&admin, "rack", &[]).await;
+        let mut line = connect(&admin, "rack", &[]).await;
         let mut report = devices(&["one", "one", "", "a\u{7}b", "two"]);
         report["devices"][4]["platform"] = json!("beos");
-        socket.send(report).await;
-        order(&mut socket, "holds").await;
+        line.send(report).await;
+        order(&mut line, "holds").await;
         let known = world.store().list_all_devices(&System::administration()).await.unwrap();
         assert_eq!(known.iter().map(|device| device.serial.as_str()).collect::<Vec<_>>(), ["one"]);
     }
@@ -154,12 +154,12 @@ both! {
         let (admin, dora) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
         let mut ours = connect(&admin, "rack", &["one"]).await;
         let mut theirs = connect(&dora, "rack", &["one"]).await;
-        for (owner, socket) in [(&admin, &mut ours), (&dora, &mut theirs)] {
+        for (owner, line) in [(&admin, &mut ours), (&dora, &mut theirs)] {
             let mut socket = Socket::of(owner).await;
             socket.call("fleet.allocate", android()).await;
             socket.send(json!({ "id": 1, "method": "device.info", "params": { "deviceId": "one" } })).await;
-            let call = order(socket, "call").await;
-            socket.send(json!({ "type": "answer", "id": call["id"], "result": {} })).await;
+            let call = order(line, "call").await;
+            line.send(json!({ "type": "answer", "id": call["id"], "result": {} })).await;
             assert_eq!(socket.json().await["result"], json!({}));
         }
     }
@@ -168,17 +168,17 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let mut socket = connect(&admin, "rack", &["one"]).await;
+        let mut line = connect(&admin, "rack", &["one"]).await;
         let mut socket = Socket::of(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
-        let call = order(&mut socket, "call").await;
+        let call = order(&mut line, "call").await;
         world.stop.cancel();
         let ready = world.stranger(None);
         until("it is no longer ready", || async { ready.get("/readyz").await.status == 503 }).await;
-        socket.send(json!({ "type": "answer", "id": call["id"], "result": "done" })).await;
+        line.send(json!({ "type": "answer", "id": call["id"], "result": "done" })).await;
         assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 9, "result": "done" }));
         assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
-        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(line.closed().await, (1001, "the server is stopping".to_owned()));
     }
 }
