@@ -60,12 +60,12 @@ pub fn start(app: &App) {
 }
 
 /// Seals audit entries that are old enough, unless the clock is in doubt.
-async fn seal_audit(app: &App, kept: Duration) -> Result<(), Failure> {
+async fn seal_audit(app: &App, retention: Duration) -> Result<(), Failure> {
     if !clock_check::check_clock(app).await? {
         return Ok(());
     }
     let archive = open_files(&app.settings.audit_archive).map_err(Failure::internal)?;
-    audit_sealing::seal_audit_log(&app.store, &*archive, app.now() - kept.into(), app.now()).await?;
+    audit_sealing::seal_audit_log(&app.store, &*archive, app.now() - retention.into(), app.now()).await?;
     Ok(())
 }
 

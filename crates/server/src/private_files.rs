@@ -40,11 +40,11 @@ pub fn close_to_others(settings: &Settings) {
         if mode & OTHERS == 0 {
             continue;
         }
-        let shown = path.display().to_string();
+        let name = path.display().to_string();
         match std::fs::set_permissions(&path, Permissions::from_mode(mode & !OTHERS)) {
-            Ok(()) => tracing::warn!(path = shown, "other users could read this file; they no longer can"),
+            Ok(()) => tracing::warn!(path = name, "other users could read this file; they no longer can"),
             Err(error) => {
-                tracing::error!(path = shown, %error, "other users can read this file, and the server cannot change its permissions");
+                tracing::error!(path = name, %error, "other users can read this file, and the server cannot change its permissions");
             }
         }
     }

@@ -239,11 +239,11 @@ pub async fn recovery_codes(
     State(app): State<App>,
     WholeRequest(request): WholeRequest,
 ) -> Response {
-    let made = async {
+    let created = async {
         let form = Form::read(&app, request).await?;
         second_factor::create_recovery_codes(&app, &caller, form.get("code")).await
     };
-    match made.await {
+    match created.await {
         Ok(codes) => {
             let notice = Some("The codes that you had before are no good any more.");
             render_account(

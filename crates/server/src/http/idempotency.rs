@@ -137,14 +137,14 @@ async fn finish(app: &App, token: IdempotencyToken, response: Response) -> Resul
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, usize::MAX).await.map_err(Failure::internal)?;
     if is_final(parts.status) && parts.extensions.get::<NotStored>().is_none() {
-        let instead = parts.extensions.get::<StoredBody>().map(|kept| kept.0.clone());
-        let answer = StoredResponse {
+        let instead = parts.extensions.get::<StoredBody>().map(|stored| stored.0.clone());
+        let response = StoredResponse {
             status: parts.status.as_u16(),
             headers: headers_text(&parts.headers)?,
             body: instead.unwrap_or_else(|| bytes.to_vec()),
             authority: token.authority,
         };
-        idempotency::finish_idempotent_request(app, token, &answer).await?;
+        idempotency::finish_idempotent_request(app, token, &response).await?;
     } else {
         idempotency::abandon_idempotent_request(app, token).await?;
     }
@@ -165,16 +165,17 @@ fn is_final(status: StatusCode) -> bool {
 }
 
 fn headers_text(headers: &HeaderMap) -> Result<String, Failure> {
-    let kept =
+    let headers =
         STORED_HEADERS.iter().filter_map(|name| Some((name.as_str(), headers.get(name)?.to_str().ok()?)));
-    serde_json::to_string(&kept.collect::<BTreeMap<_, _>>()).map_err(Failure::internal)
+    serde_json::to_string(&headers.collect::<BTreeMap<_, _>>()).map_err(Failure::internal)
 }
 
-fn replay_response(answer: StoredResponse) -> Result<Response, Failure> {
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).map_err(Failure::internal)?;
-    let kept: BTreeMap<String, String> = serde_json::from_str(&answer.headers).map_err(Failure::internal)?;
-    for (name, value) in kept {
+fn replay_response(stored: StoredResponse) -> Result<Response, Failure> {
+    let mut response = Response::new(Body::from(stored.body));
+    *response.status_mut() = StatusCode::from_u16(stored.status).map_err(Failure::internal)?;
+    let headers: BTreeMap<String, String> =
+        serde_json::from_str(&stored.headers).map_err(Failure::internal)?;
+    for (name, value) in headers {
         let name = HeaderName::try_from(name).map_err(Failure::internal)?;
         response.headers_mut().insert(name, HeaderValue::try_from(value).map_err(Failure::internal)?);
     }

@@ -155,19 +155,19 @@ pub async fn handle_request(
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    let who = RequestCaller::default();
+    let request_caller = RequestCaller::default();
     let address = ClientAddress(client_address::address(&app, request.extensions(), request.headers()));
     request.extensions_mut().insert(address);
-    request.extensions_mut().insert(who.clone());
+    request.extensions_mut().insert(request_caller.clone());
     let too_large = check_declared_length(&app, request.headers(), needs.body);
     let limited = match wire.rate_limited || route == UNMATCHED {
-        true => rate_limit::spend_for_address(&app, &who, &request),
+        true => rate_limit::spend_for_address(&app, &request_caller, &request),
         false => None,
     };
     let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
     let refused = unfit.or(limited).or(too_large);
     let span = logging::request_span(&id, wire.name, method.as_str(), route);
-    let answer = async {
+    let handling = async {
         match refused {
             Some(failure) => Ok(refuse_by_head(wire, failure)),
             None => {
@@ -175,12 +175,12 @@ pub async fn handle_request(
             }
         }
     };
-    let answer = REQUEST.scope(id.clone(), answer).instrument(span);
+    let handling = REQUEST.scope(id.clone(), handling).instrument(span);
     let limit = match needs.body {
         BodyKind::Plain => app.settings.request_timeout + needs.wait,
         BodyKind::Form | BodyKind::File => app.settings.install_timeout,
     };
-    let mut response = match tokio::time::timeout(limit, answer).await {
+    let mut response = match tokio::time::timeout(limit, handling).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             let panicked = || Failure::internal(format!("a panic in {method} {route}"));
@@ -189,18 +189,18 @@ pub async fn handle_request(
         Err(_) => (wire.error_response)(RequestFailure::Timeout.into()),
     };
     set_common_headers(&app, wire, &mut response, &id);
-    rate_limit::set_headers(&mut response, &who.lock().left);
+    rate_limit::set_headers(&mut response, &request_caller.lock().left);
     let status = response.status().as_u16();
     let duration = watch.elapsed();
     app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
-    let who = who.caller();
+    let caller = request_caller.caller();
     RequestLine {
         id: &id,
         wire: wire.name,
         method: method.as_str(),
         route,
-        organization: who.and_then(|who| who.organization).map(|id| id.to_string()),
-        principal: who.map(|who| who.principal.to_string()),
+        organization: caller.and_then(|caller| caller.organization).map(|id| id.to_string()),
+        principal: caller.map(|caller| caller.principal.to_string()),
         status,
         duration,
         cause: response.extensions().get::<Cause>().map(|Cause(cause)| cause.as_str()),
@@ -333,8 +333,8 @@ pub fn check_json_size(bytes: &[u8], bounds: Bounds) -> Result<(), Failure> {
 /// [`RequestFailure::BodyTooLarge`]; [`RequestFailure::Body`] when it ends early; [`RequestFailure::Timeout`] when an
 /// anonymous caller's body takes too long; [`Failure::Away`] when no memory is left for it.
 pub async fn read_body(app: &App, extensions: &Extensions, body: Body) -> Result<Bytes, Failure> {
-    let who = extensions.get::<RequestCaller>().cloned().unwrap_or_default();
-    let principal = who.caller().map(|known| known.principal);
+    let request_caller = extensions.get::<RequestCaller>().cloned().unwrap_or_default();
+    let principal = request_caller.caller().map(|known| known.principal);
     let address = extensions.get::<ClientAddress>().and_then(|ClientAddress(address)| *address);
     let holders = address.map(|address| Holder::Address(network(address)));
     let held = app.front.budget.hold(holders.into_iter().chain(principal.map(Holder::Principal)).collect());
@@ -348,7 +348,7 @@ pub async fn read_body(app: &App, extensions: &Extensions, body: Body) -> Result
             gathered.map_err(|_| RequestFailure::Timeout)??
         }
     };
-    who.hold_memory(held);
+    request_caller.hold_memory(held);
     Ok(bytes)
 }
 

@@ -38,7 +38,7 @@ pub struct AnyObject(Json);
 impl<'de> Deserialize<'de> for AnyObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        let unexpected = |what| Err(D::Error::invalid_type(what, &"a map"));
+        let unexpected = |found| Err(D::Error::invalid_type(found, &"a map"));
         match json.text().as_bytes() {
             [b'{', ..] => Ok(AnyObject(json)),
             [b'[', ..] => unexpected(Unexpected::Seq),

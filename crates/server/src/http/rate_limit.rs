@@ -37,10 +37,10 @@ pub fn spend(app: &App, key: BucketKey) -> Option<RemainingQuota> {
 
 /// Counts a request in its address's quota, and returns the failure when it is used up. Only trusted proxies are believed
 /// about addresses.
-pub fn spend_for_address(app: &App, who: &RequestCaller, request: &Request) -> Option<RequestFailure> {
+pub fn spend_for_address(app: &App, caller: &RequestCaller, request: &Request) -> Option<RequestFailure> {
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
     let address = network(client_address::resolve_client(app, peer.ip(), request.headers()));
-    who.spend(app, BucketKey::Address(address)).err()
+    caller.spend(app, BucketKey::Address(address)).err()
 }
 
 /// Sets the headers that report quotas (draft-ietf-httpapi-ratelimit-headers-10) and when to retry. `RateLimit` reports the

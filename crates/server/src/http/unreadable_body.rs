@@ -2,7 +2,7 @@
 
 /// Serde's message without the texts that it quotes.
 pub fn describe_error(error: &serde_json::Error) -> String {
-    let said = error.to_string();
+    let message = error.to_string();
     for (before, after, left) in [
         ("invalid type: string \"", "\", expected ", "invalid type: string, expected "),
         ("invalid value: string \"", "\", expected ", "invalid value: string, expected "),
@@ -10,11 +10,11 @@ pub fn describe_error(error: &serde_json::Error) -> String {
         ("unknown field `", "`, expected ", "unknown field, expected "),
     ] {
         // From the right: the quoted text can have the same words.
-        if let Some((_, expected)) = said.strip_prefix(before).and_then(|rest| rest.rsplit_once(after)) {
+        if let Some((_, expected)) = message.strip_prefix(before).and_then(|rest| rest.rsplit_once(after)) {
             return format!("{left}{expected}");
         }
     }
-    said
+    message
 }
 
 #[cfg(test)]
@@ -49,10 +49,10 @@ mod tests {
             (json!({ "number": { secret: 1 } }), "invalid type: map, expected u8"),
         ];
         for (body, words) in wrong {
-            let said = describe_error(&serde_json::from_str::<Body>(&body.to_string()).unwrap_err());
-            assert!(said.starts_with(words) && !said.contains("secret"), "{body}: {said}");
+            let message = describe_error(&serde_json::from_str::<Body>(&body.to_string()).unwrap_err());
+            assert!(message.starts_with(words) && !message.contains("secret"), "{body}: {message}");
         }
-        let said = describe_error(&serde_json::from_str::<Body>("{\"secret").unwrap_err());
-        assert!(said.contains("EOF") && !said.contains("secret"), "{said}");
+        let message = describe_error(&serde_json::from_str::<Body>("{\"secret").unwrap_err());
+        assert!(message.contains("EOF") && !message.contains("secret"), "{message}");
     }
 }

@@ -75,9 +75,9 @@ async fn export_segment(
     let file = format!("audit-{:012}-{:012}-{hash}.ndjson", after + 1, head.sequence);
     let path = Path::from(file.as_str());
     archive.put(&path, PutPayload::from(text.clone())).await.map_err(Failure::internal)?;
-    let kept =
+    let stored =
         archive.get(&path).await.map_err(Failure::internal)?.bytes().await.map_err(Failure::internal)?;
-    if kept != text {
+    if stored != text {
         return Err(Failure::internal(format!(
             "{file} differs from what was written: its entries stay in the log"
         )));

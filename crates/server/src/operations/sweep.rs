@@ -32,7 +32,7 @@ pub async fn sweep(app: &App) {
 }
 
 async fn end_and_delete(app: &App) {
-    for (what, outcome) in [
+    for (step, outcome) in [
         ("due", end_due(app).await),
         ("hosts", release_lost_hosts(app).await),
         ("feed", prune_feed(app).await),
@@ -43,7 +43,7 @@ async fn end_and_delete(app: &App) {
         ("logins", login::sessions::sweep_logins(app).await),
     ] {
         if let Err(error) = outcome {
-            tracing::error!(what, error = error.log_text(), "a step of the sweep failed");
+            tracing::error!(step, error = error.log_text(), "a step of the sweep failed");
         }
     }
 }
@@ -110,8 +110,8 @@ async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
 }
 
 async fn prune_feed(app: &App) -> Result<(), Failure> {
-    let kept = Span::from(app.settings.feed_kept);
-    Ok(app.store.prune_changes(&System::background_jobs(), app.now() - kept).await?)
+    let retention = Span::from(app.settings.feed_kept);
+    Ok(app.store.prune_changes(&System::background_jobs(), app.now() - retention).await?)
 }
 
 /// Purges deleted agent sessions in small batches, so that other writes get through.

@@ -103,13 +103,13 @@ impl HostConnection {
         self.send_order(ToHost::Call { id, serial, fence, method, params, file, timeout_ms });
         let waiting = PendingCall { connection: Arc::clone(self), id };
         async move {
-            let answer = tokio::select! {
+            let reply = tokio::select! {
                 // A reply that has arrived counts, even if the connection ends right after it.
                 biased;
-                answer = tokio::time::timeout(timeout, receiver) => answer,
+                reply = tokio::time::timeout(timeout, receiver) => reply,
                 () = waiting.connection.cut.cancelled() => return Err(unreachable_host()),
             };
-            match answer {
+            match reply {
                 Ok(Ok(Ok(result))) => Ok(result),
                 Ok(Ok(Err(CallError { code, message, data }))) => {
                     Err(Failure::Device { code, message, data })
@@ -137,9 +137,9 @@ impl HostConnection {
     }
 
     /// Passes a reply to the caller that waits for it; without one the reply is dropped.
-    pub fn resolve_call(&self, id: u64, answer: DeviceReply) {
+    pub fn resolve_call(&self, id: u64, reply: DeviceReply) {
         if let Some(waiting) = lock(&self.calls).remove(&id) {
-            let _ = waiting.send(answer);
+            let _ = waiting.send(reply);
             self.call_over.notify_waiters();
         }
     }

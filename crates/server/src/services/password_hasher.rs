@@ -71,13 +71,13 @@ impl PasswordHasher {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let turn = self.turns.clone().acquire_owned().await.map_err(Failure::internal)?;
-        let done = tokio::task::spawn_blocking(move || {
+        let hashed = tokio::task::spawn_blocking(move || {
             let result = work();
             // Released only now: a caller that stops waiting frees no capacity.
             drop(turn);
             result
         });
-        done.await.map_err(Failure::internal)
+        hashed.await.map_err(Failure::internal)
     }
 }
 

@@ -148,9 +148,9 @@ fn request_body(body: &Value) -> Value {
 /// The responses by status, each with all its possible bodies.
 fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Value {
     let mut responses = Map::new();
-    for (status, said) in entries(answers).filter(|(status, _)| *status != "refused") {
-        let response = add(&mut responses, contract, status, said);
-        let links = links(contract, path, said);
+    for (status, entry) in entries(answers).filter(|(status, _)| *status != "refused") {
+        let response = add(&mut responses, contract, status, entry);
+        let links = links(contract, path, entry);
         if response.is_object() && links.as_object().is_some_and(|links| !links.is_empty()) {
             response["links"] = links;
         }
@@ -163,16 +163,16 @@ fn responses(contract: &Value, method: &str, path: &str, answers: &Value) -> Val
         texts(&answers["refused"]).chain(texts(&refusals["any"])).chain(texts(posted)).chain(unmatched);
     for name in names {
         let kind = &refusals["kinds"][name];
-        let mut said = refusals["said"].clone();
-        entries(kind).for_each(|(field, value)| said[field] = value.clone());
-        let response = add(&mut responses, contract, &kind["status"].to_string(), &said);
+        let mut entry = refusals["said"].clone();
+        entries(kind).for_each(|(field, value)| entry[field] = value.clone());
+        let response = add(&mut responses, contract, &kind["status"].to_string(), &entry);
         // The error names of this status.
-        let told = json!(name.split('#').next().unwrap_or(name));
+        let told_name = json!(name.split('#').next().unwrap_or(name));
         let names = &mut response["x-tells"];
         match names.as_array_mut() {
-            Some(names) if names.contains(&told) => {}
-            Some(names) => names.push(told),
-            None => *names = json!([told]),
+            Some(names) if names.contains(&told_name) => {}
+            Some(names) => names.push(told_name),
+            None => *names = json!([told_name]),
         }
     }
     Value::Object(responses)
@@ -182,16 +182,16 @@ fn add<'r>(
     responses: &'r mut Map<String, Value>,
     contract: &Value,
     status: &str,
-    said: &Value,
+    entry: &Value,
 ) -> &'r mut Value {
     let reason = status.parse().ok().and_then(|status| axum::http::StatusCode::from_u16(status).ok());
     let reason = reason.and_then(|status| status.canonical_reason()).unwrap_or(status);
     let first = !responses.contains_key(status);
     let response = responses.entry(status).or_insert_with(|| json!({ "description": reason, "headers": {} }));
-    let headers = headers(contract, said);
+    let headers = headers(contract, entry);
     let known = response["headers"].take();
     response["headers"] = if first { headers } else { common_headers(&known, &headers) };
-    if let Some((kind, content)) = content(said) {
+    if let Some((kind, content)) = content(entry) {
         let known = &mut response["content"][kind];
         *known = one_of(known.take(), content);
     }
@@ -199,9 +199,9 @@ fn add<'r>(
 }
 
 /// The headers of a response.
-fn headers(contract: &Value, said: &Value) -> Value {
+fn headers(contract: &Value, entry: &Value) -> Value {
     let mut headers = json!({});
-    for name in [&contract["headers"], &said["headers"]].into_iter().filter_map(Value::as_str) {
+    for name in [&contract["headers"], &entry["headers"]].into_iter().filter_map(Value::as_str) {
         let schema = &contract["$defs"][name];
         for (header, schema_of) in entries(&schema["properties"]) {
             let required = texts(&schema["required"]).any(|needed| needed == header);
@@ -242,15 +242,15 @@ fn one_of(known: Value, content: Value) -> Value {
 }
 
 /// The type and the content of a body; `None` without a body.
-fn content(said: &Value) -> Option<(&str, Value)> {
-    if said.is_string() {
-        return Some(("application/json", json!({ "schema": reference(said) })));
+fn content(entry: &Value) -> Option<(&str, Value)> {
+    if entry.is_string() {
+        return Some(("application/json", json!({ "schema": reference(entry) })));
     }
     let kind =
-        said.as_object()?.get("type").map_or("application/json", |kind| kind.as_str().unwrap_or_default());
+        entry.as_object()?.get("type").map_or("application/json", |kind| kind.as_str().unwrap_or_default());
     // A schema of the whole cannot describe the items of a stream or of lines.
-    let items = said.get("lines").or_else(|| said.get("frames"));
-    let content = match (said.get("json").or_else(|| said.get("text")), items) {
+    let items = entry.get("lines").or_else(|| entry.get("frames"));
+    let content = match (entry.get("json").or_else(|| entry.get("text")), items) {
         (Some(schema), _) => json!({ "schema": reference(schema) }),
         (None, Some(items)) => json!({ "schema": { "type": "string" }, "x-items": reference(items) }),
         (None, None) => json!({}),
@@ -259,9 +259,9 @@ fn content(said: &Value) -> Option<(&str, Value)> {
 }
 
 /// The operations whose path parameters come from this response or from this path.
-fn links(contract: &Value, path: &str, said: &Value) -> Value {
+fn links(contract: &Value, path: &str, entry: &Value) -> Value {
     let requests = &contract["requests"];
-    let gives = &requests["gives"][said.as_str().or_else(|| said["json"].as_str()).unwrap_or_default()];
+    let gives = &requests["gives"][entry.as_str().or_else(|| entry["json"].as_str()).unwrap_or_default()];
     let mut links = Map::new();
     for (route, _) in entries(&contract["routes"]) {
         let (method, targets) = route.split_once(' ').unwrap_or_default();

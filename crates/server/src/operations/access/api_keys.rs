@@ -158,8 +158,8 @@ async fn find_own_key(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiK
 
 /// When a key with a lifetime of `ttl` seconds expires.
 fn key_expiry(caller: &Caller, ttl: i64, now: Micros) -> Option<Micros> {
-    let asked = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
-    service_users::limit_expiry(asked, caller.max_key_expiry())
+    let requested = (ttl > 0).then(|| now + Span(ttl.saturating_mul(1_000_000)));
+    service_users::limit_expiry(requested, caller.max_key_expiry())
 }
 
 fn to_details(key: ApiKey) -> ApiKeyDetails {

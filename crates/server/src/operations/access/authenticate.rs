@@ -78,12 +78,12 @@ async fn authenticate_login(
     let session = claims.session().ok_or(Failure::Unauthenticated)?;
     let scopes = claims.scopes()?;
     let now = app.now();
-    let (caller, seen) = app.store.authenticate_login(session, &claims.hash(), chosen, now).await?;
+    let (caller, last_use) = app.store.authenticate_login(session, &claims.hash(), chosen, now).await?;
     if caller.principal().0 != claims.sub {
         return Err(Failure::Unauthenticated);
     }
     check_network(&caller, address)?;
-    if renewal(seen, now).is_some() && app.used.due(session.uuid(), now) {
+    if renewal(last_use, now).is_some() && app.used.due(session.uuid(), now) {
         record_use(app, caller.authentication());
     }
     let caller = policies::apply_second_factor_policy(app, caller).await?;

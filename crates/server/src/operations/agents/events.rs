@@ -101,9 +101,9 @@ impl EventFollower {
                 if self.wait_for_change().await { continue } else { return Ok(None) }
             };
             self.after = last.sequence;
-            let wanted: Vec<Event> = read.into_iter().filter(|event| self.is_wanted(event.kind)).collect();
-            if !wanted.is_empty() {
-                return Ok(Some(wanted));
+            let matching: Vec<Event> = read.into_iter().filter(|event| self.is_wanted(event.kind)).collect();
+            if !matching.is_empty() {
+                return Ok(Some(matching));
             }
         }
     }

@@ -146,10 +146,10 @@ pub async fn claim_turn(
     // Only the waiting is cut short. A claim that has begun is finished, or its turn would have no worker.
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
-        let taken = claim_waiting_turn(app, worker, claim).await?;
+        let claimed = claim_waiting_turn(app, worker, claim).await?;
         work.finish_look();
-        if taken.is_some() {
-            return Ok(taken);
+        if claimed.is_some() {
+            return Ok(claimed);
         }
         let called = tokio::select! {
             called = work.wait_for_call() => called,

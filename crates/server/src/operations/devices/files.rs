@@ -52,8 +52,8 @@ pub async fn announce_upload(
         return Err(Refusal::invalid("filesize", format!("1 to {limit} bytes")).into());
     }
     let owner = granted.principal().ok_or_else(|| Failure::internal("an upload needs an owner"))?;
-    let kept = Span::from(app.settings.upload_expires);
-    let (file, url) = announce_file(app, granted, owner, FileKind::Upload, name, size, kept).await?;
+    let lifetime = Span::from(app.settings.upload_expires);
+    let (file, url) = announce_file(app, granted, owner, FileKind::Upload, name, size, lifetime).await?;
     Ok(Upload { id: file.id, url, expires: file.expires })
 }
 
@@ -66,9 +66,9 @@ pub async fn announce_recording(
     granted: &Granted<UseSessions>,
     owner: PrincipalId,
 ) -> Result<(CallFile, String), Failure> {
-    let kept = Span::from(app.settings.recording_kept);
+    let lifetime = Span::from(app.settings.recording_kept);
     let name = "recording.mp4";
-    let (file, url) = announce_file(app, granted, owner, FileKind::Recording, name, 0, kept).await?;
+    let (file, url) = announce_file(app, granted, owner, FileKind::Recording, name, 0, lifetime).await?;
     Ok((CallFile { id: file.id.0, name: name.to_owned() }, url))
 }
 
@@ -223,14 +223,14 @@ const FIRST_ROOM: u64 = 1 << 20;
 /// Returns how many.
 async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) -> Result<u64, Failure> {
     let quota = app.settings.org_storage_quota;
-    for wanted in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
-        if app.store.reserve_bytes(file, wanted, quota).await? {
-            return Ok(wanted);
+    for size in [needed.saturating_mul(2).max(FIRST_ROOM).min(limit), needed] {
+        if app.store.reserve_bytes(file, size, quota).await? {
+            return Ok(size);
         }
     }
     let granted = System::background_jobs().grant::<UseSessions>(file.organization);
-    let left = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
-    Err(Refusal::QuotaExceeded { wanted: needed, left, quota }.into())
+    let free = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
+    Err(Refusal::QuotaExceeded { wanted: needed, left: free, quota }.into())
 }
 
 /// Streams bytes into the object store; returns their number.

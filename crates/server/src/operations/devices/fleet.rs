@@ -17,9 +17,13 @@ const LISTED: usize = 12;
 ///
 /// # Errors
 /// [`Refusal::NoMatch`], which lists the known models.
-pub async fn check_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wanted) -> Result<(), Failure> {
+pub async fn check_match(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    filters: &Wanted,
+) -> Result<(), Failure> {
     let devices = app.store.list_devices(granted).await?;
-    if devices.iter().any(|device| wanted.matches(&device.offer)) {
+    if devices.iter().any(|device| filters.matches(&device.offer)) {
         return Ok(());
     }
     let models = devices.iter().map(|device| device.offer.describe()).collect::<BTreeSet<_>>();
@@ -28,7 +32,7 @@ pub async fn check_match(app: &App, granted: &Granted<ViewSessions>, wanted: &Wa
     if more > 0 {
         known.push(format!("and {more} more"));
     }
-    Err(Refusal::NoMatch { wanted: wanted.describe(), known }.into())
+    Err(Refusal::NoMatch { wanted: filters.describe(), known }.into())
 }
 
 /// The kinds of device that are free now, without duplicates.

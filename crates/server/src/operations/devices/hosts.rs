@@ -68,11 +68,11 @@ pub async fn handle_frame(
         FromHost::Hello { .. } => Err(Refusal::invalid("type", "no second hello").into()),
         FromHost::Devices { devices } => report_devices(app, connection, devices).await,
         FromHost::Answer { id, result, error } => {
-            let answer = match (result, error) {
+            let reply = match (result, error) {
                 (_, Some(error)) => Err(error),
                 (result, None) => Ok(result.unwrap_or_default()),
             };
-            connection.resolve_call(id, answer);
+            connection.resolve_call(id, reply);
             Ok(())
         }
         FromHost::Cleaned { serial, fence, problem } => {

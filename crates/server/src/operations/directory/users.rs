@@ -93,16 +93,16 @@ pub async fn list_people(app: &App, caller: &Caller, listing: &PeopleQuery) -> R
 
 /// The sort key. The number comes last, so that no two keys are equal.
 fn sort_key(person: &Person, by: SortBy) -> (String, i64, i64) {
-    let who = &person.principal;
+    let principal = &person.principal;
     let (text, time) = match by {
         SortBy::Id => (String::new(), 0),
-        SortBy::Name => (who.name.to_lowercase(), 0),
-        SortBy::Email => (who.email.clone().unwrap_or_default(), 0),
-        SortBy::Status => (who.state.name().to_owned(), 0),
-        SortBy::Created => (String::new(), who.created.0),
+        SortBy::Name => (principal.name.to_lowercase(), 0),
+        SortBy::Email => (principal.email.clone().unwrap_or_default(), 0),
+        SortBy::Status => (principal.state.name().to_owned(), 0),
+        SortBy::Created => (String::new(), principal.created.0),
         SortBy::Updated => (String::new(), person.updated.0),
     };
-    (text, time, who.number)
+    (text, time, principal.number)
 }
 
 /// The caller's own profile.

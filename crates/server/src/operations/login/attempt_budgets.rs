@@ -46,20 +46,20 @@ impl From<ExhaustedBudget> for Failure {
 
 impl AttemptBudget {
     /// A budget for the purpose that the text names.
-    pub(crate) fn new(what: &str, limit: u32, window: Span) -> AttemptBudget {
-        AttemptBudget { key: SecretHash(Sha256::digest(what.as_bytes()).into()), limit, window }
+    pub(crate) fn new(name: &str, limit: u32, window: Span) -> AttemptBudget {
+        AttemptBudget { key: SecretHash(Sha256::digest(name.as_bytes()).into()), limit, window }
     }
 
     /// The attempts of a known person to prove who they are.
-    pub(crate) fn per_person(app: &App, what: &str, person: PrincipalId) -> AttemptBudget {
+    pub(crate) fn per_person(app: &App, name: &str, person: PrincipalId) -> AttemptBudget {
         let (limits, window) = attempt_limits(app);
-        AttemptBudget::new(&format!("{what} {person}"), limits.of_user(), window)
+        AttemptBudget::new(&format!("{name} {person}"), limits.of_user(), window)
     }
 
     /// The attempts of a network for a purpose; `None` when the address is unknown.
-    pub(crate) fn per_network(app: &App, what: &str, origin: &Origin) -> Option<AttemptBudget> {
+    pub(crate) fn per_network(app: &App, name: &str, origin: &Origin) -> Option<AttemptBudget> {
         let ((limits, window), ip) = (attempt_limits(app), origin.remote_ip?);
-        Some(AttemptBudget::new(&format!("{what} from {}", network(ip)), limits.of_network(), window))
+        Some(AttemptBudget::new(&format!("{name} from {}", network(ip)), limits.of_network(), window))
     }
 
     /// How many people a user may invite or create.
@@ -108,8 +108,8 @@ pub(crate) async fn try_reserve(
     if let Some(exhausted) = find_exhausted().await? {
         return Ok(Err(exhausted));
     }
-    let taken = budgets.iter().map(|budget| (budget.key, budget.limit, now + budget.window));
-    match app.store.reserve_attempts(&system, &taken.collect::<Vec<_>>(), now).await {
+    let attempts = budgets.iter().map(|budget| (budget.key, budget.limit, now + budget.window));
+    match app.store.reserve_attempts(&system, &attempts.collect::<Vec<_>>(), now).await {
         Ok(()) => Ok(Ok(())),
         // Other requests took the last attempts meanwhile; some may have been returned since.
         Err(Error::Stale) => {
@@ -146,8 +146,8 @@ pub(crate) async fn forget_attempts(app: &App, budget: AttemptBudget) -> Result<
 }
 
 /// Whether `what` happens for the first time within a window. Callers use it to record repeated actions only once.
-pub(crate) async fn is_first_in_window(app: &App, what: &str, window: Span) -> Result<bool, Failure> {
-    Ok(try_reserve(app, &[AttemptBudget::new(what, 1, window)]).await?.is_ok())
+pub(crate) async fn is_first_in_window(app: &App, name: &str, window: Span) -> Result<bool, Failure> {
+    Ok(try_reserve(app, &[AttemptBudget::new(name, 1, window)]).await?.is_ok())
 }
 
 /// A reserved attempt to sign in by password.
@@ -176,9 +176,9 @@ impl ReservedAttempt {
             known_browsers::read_browser_cookie(app, browser).filter(|known| person == Some(known.person));
         let reserved = match known {
             Some(known) => {
-                let what = format!("sign-in in browser {}", known.name);
+                let name = format!("sign-in in browser {}", known.name);
                 ReservedAttempt {
-                    own: AttemptBudget::new(&what, limits.of_user(), window),
+                    own: AttemptBudget::new(&name, limits.of_user(), window),
                     shared: Vec::new(),
                 }
             }
@@ -244,8 +244,8 @@ async fn audit_once(
     email: &str,
     origin: &Origin,
 ) -> Result<(), Failure> {
-    let what = budget.key.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    if !is_first_in_window(app, &format!("{action} {what}"), budget.window).await? {
+    let name = budget.key.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if !is_first_in_window(app, &format!("{action} {name}"), budget.window).await? {
         return Ok(());
     }
     let email = normal_email(email).unwrap_or_default();

@@ -100,15 +100,15 @@ pub async fn poll_device_login(
     let (system, code, now) = (System::sign_in(), hash_code(device_code), app.now());
     let found = app.store.load_device_login(&system, &code).await?;
     let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
-    let answer = login.answer(now);
-    let interval = match answer {
+    let reply = login.answer(now);
+    let interval = match reply {
         Answer::Pending => login.interval,
         // A program that polls without end causes no writes.
         Answer::SlowDown(interval) if interval == login.interval => {
-            return Ok(Some(DeviceLoginReply::Status(answer)));
+            return Ok(Some(DeviceLoginReply::Status(reply)));
         }
         Answer::SlowDown(interval) => interval,
-        Answer::Denied | Answer::Expired => return Ok(Some(DeviceLoginReply::Status(answer))),
+        Answer::Denied | Answer::Expired => return Ok(Some(DeviceLoginReply::Status(reply))),
         Answer::Ready => {
             let approval =
                 approval.ok_or_else(|| Failure::internal("a device login is ready without an approval"))?;
@@ -138,7 +138,7 @@ pub async fn poll_device_login(
         }
     };
     match app.store.record_device_login_poll(&system, &code, login.polled, interval, now).await {
-        Ok(()) => Ok(Some(DeviceLoginReply::Status(answer))),
+        Ok(()) => Ok(Some(DeviceLoginReply::Status(reply))),
         // The program polls concurrently.
         Err(Error::Stale) => Ok(Some(DeviceLoginReply::Status(Answer::SlowDown(interval)))),
         Err(error) => Err(error.into()),

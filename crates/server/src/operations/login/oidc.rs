@@ -386,8 +386,8 @@ async fn apply_groups(
     let role = group_account_role(app, claimed);
     app.store.set_account_role(&system, person, role, RoleSource::Groups, app.now()).await?;
     for _ in 0..TRIES {
-        let wanted = list_group_memberships(app, claimed).await?;
-        let changes = changes(&app.store.list_memberships(&system, person).await?, &wanted);
+        let memberships = list_group_memberships(app, claimed).await?;
+        let changes = changes(&app.store.list_memberships(&system, person).await?, &memberships);
         match app.store.apply_groups(&system, person, &changes, app.now()).await {
             Err(Error::Stale) => {}
             outcome => return Ok(outcome?),

@@ -162,15 +162,15 @@ async fn change_password(
         _ => None,
     };
     for _ in 0..TRIES {
-        let seen = app.store.load_password_hash(granted).await?;
+        let stored = app.store.load_password_hash(granted).await?;
         // The hash may differ though the password is the same: a sign-in may have renewed it.
-        if is_own && seen != checked {
-            if !app.passwords.check(old, seen.as_deref()).await? {
+        if is_own && stored != checked {
+            if !app.passwords.check(old, stored.as_deref()).await? {
                 return Err(Refusal::invalid("old-password", "your own password").into());
             }
-            checked.clone_from(&seen);
+            checked.clone_from(&stored);
         }
-        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys: revoked.keys };
+        let new = NewPassword { seen: stored.as_deref(), hash: &hash, revokes_keys: revoked.keys };
         match app.store.set_password(granted, &new, except, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {

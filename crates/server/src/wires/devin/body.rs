@@ -129,24 +129,24 @@ mod tests {
     #[test]
     fn a_refusal_names_the_field_and_what_was_expected() {
         let sent = body(json!({ "prompt": 7, "tags": ["a", 1], "flag": "yes", "limit": 1.5, "zero": "a\0" }));
-        let said = |refusal: Refusal| refusal.to_string();
+        let message = |refusal: Refusal| refusal.to_string();
         assert_eq!(
-            said(sent.require_text("prompt", 1..=9).unwrap_err()),
+            message(sent.require_text("prompt", 1..=9).unwrap_err()),
             "prompt: expected a text of 1 to 9 characters"
         );
         assert_eq!(
-            said(sent.require_text("title", 1..=9).unwrap_err()),
+            message(sent.require_text("title", 1..=9).unwrap_err()),
             "title: expected a text of 1 to 9 characters"
         );
         let tags = sent.texts("tags", 50, 1..=9).unwrap_err();
-        assert_eq!(said(tags), "tags[1]: expected a text of 1 to 9 characters");
+        assert_eq!(message(tags), "tags[1]: expected a text of 1 to 9 characters");
         assert_eq!(
-            said(sent.texts("tags", 1, 1..=9).unwrap_err()),
+            message(sent.texts("tags", 1, 1..=9).unwrap_err()),
             "tags: expected a list of at most 1 texts"
         );
-        assert_eq!(said(sent.flag("flag").unwrap_err()), "flag: expected true or false");
+        assert_eq!(message(sent.flag("flag").unwrap_err()), "flag: expected true or false");
         assert_eq!(
-            said(sent.number("limit", 1..=5).unwrap_err()),
+            message(sent.number("limit", 1..=5).unwrap_err()),
             "limit: expected a whole number from 1 to 5"
         );
         assert!(sent.text("zero", 0..=9).is_err());

@@ -67,16 +67,16 @@ impl Binding {
         if bytes.len() != LENGTH || bytes[0] != VERSION {
             return Err(refused().into());
         }
-        let (said, code) = bytes.split_at(1 + POSITION);
-        self.mac(said)?.verify_truncated_left(code).map_err(|_| refused())?;
+        let (content, code) = bytes.split_at(1 + POSITION);
+        self.mac(content)?.verify_truncated_left(code).map_err(|_| refused())?;
         let mut position = [0; POSITION];
-        position.copy_from_slice(&said[1..]);
+        position.copy_from_slice(&content[1..]);
         Ok(u128::from_be_bytes(position))
     }
 
-    fn mac(&self, said: &[u8]) -> Result<Hmac<Sha256>, Failure> {
+    fn mac(&self, content: &[u8]) -> Result<Hmac<Sha256>, Failure> {
         let mac = Hmac::<Sha256>::new_from_slice(&self.key).map_err(Failure::internal)?;
-        Ok(mac.chain_update(self.context).chain_update(said))
+        Ok(mac.chain_update(self.context).chain_update(content))
     }
 }
 

@@ -197,11 +197,11 @@ mod tests {
 
     #[test]
     fn an_existing_tag_with_a_comma_wins() {
-        let wanted = read("tags=a,b&tags=c&tags[]=d,e").unwrap();
-        assert_eq!(wanted.ambiguous_tags().collect::<Vec<_>>(), ["a,b"]);
+        let filter = read("tags=a,b&tags=c&tags[]=d,e").unwrap();
+        assert_eq!(filter.ambiguous_tags().collect::<Vec<_>>(), ["a,b"]);
         let tags = |existing: &[&str]| {
             let existing = existing.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
-            wanted.clone().resolve_tags(&existing).tags.unwrap()
+            filter.clone().resolve_tags(&existing).tags.unwrap()
         };
         assert_eq!(tags(&["a,b"]), ["a,b", "c", "d,e"]);
         assert_eq!(tags(&[]), ["a", "b", "c", "d,e"]);

@@ -108,7 +108,7 @@ pub async fn list(
     let people = all.into_iter().filter(|(principal, _)| principal.kind == PrincipalKind::User).collect();
     let here = Some(granted.organization());
     let reader = ListReader { list: "members", principal: granted.principal(), organization: here };
-    let shown =
+    let member =
         |(principal, role): &(Principal, Role)| user_shape(principal, vec![assignment_shape(here, *role)]);
     short_lists::respond_with_page(
         &app,
@@ -116,7 +116,7 @@ pub async fn list(
         query.as_deref(),
         people,
         |(principal, _)| principal.id.0,
-        shown,
+        member,
     )
 }
 

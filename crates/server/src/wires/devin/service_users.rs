@@ -110,10 +110,10 @@ fn key_shape(key: &Credential) -> Value {
 /// Answers with a new key's secret. The response stored for a repeated request has no secret.
 fn respond_with_secret(mut shown: Value, new: &CreatedKey) -> HandlerResult {
     shown["token"] = Value::Null;
-    let kept = StoredBody(shown.to_string().into_bytes());
+    let stored = StoredBody(shown.to_string().into_bytes());
     shown["token"] = json!(new.secret.as_ref().map(|secret| secret.reveal()));
     let mut response = respond(&shown)?;
-    response.extensions_mut().insert(kept);
+    response.extensions_mut().insert(stored);
     Ok(response)
 }
 
@@ -158,9 +158,9 @@ pub async fn create(
     let role = role.map_err(Failure::from)?;
     let (user, key) =
         service_users::create_service_user(&app, &place.of, &name, role, Wire::Devin, expires).await?;
-    let mut shown = place.user_shape(&user);
-    shown["expires_at"] = json!(key.credential.expires.map(seconds));
-    respond_with_secret(json!({ "service_user": shown }), &key)
+    let mut shape = place.user_shape(&user);
+    shape["expires_at"] = json!(key.credential.expires.map(seconds));
+    respond_with_secret(json!({ "service_user": shape }), &key)
 }
 
 /// `GET /service-users/{user}`.

@@ -61,13 +61,13 @@ impl Scope<'_> {
     }
 
     /// What the cursors of a list are bound to.
-    fn binding(&self, app: &App, list: &str, wanted: &SessionListFilter) -> Binding {
+    fn binding(&self, app: &App, list: &str, filter: &SessionListFilter) -> Binding {
         let (reader, place) = match self {
             Scope::Organization(granted) => (granted.principal(), granted.organization()),
             Scope::Account(granted) => (granted.principal(), OrganizationId::ACCOUNT),
         };
         let reader = reader.map_or(Uuid::nil(), |reader| reader.0);
-        Binding::new(super::cursor::key(app), list, reader, place.0, &wanted.text())
+        Binding::new(super::cursor::key(app), list, reader, place.0, &filter.text())
     }
 
     /// Reads the requested page. The cursors of a list with another name are refused.
@@ -82,10 +82,10 @@ impl Scope<'_> {
     ) -> Result<SessionPage, Failure> {
         let query = Query::read(query)?;
         let Paging { first, after } = read_paging(&query)?;
-        let wanted = SessionListFilter::read(&query, matches!(self, Scope::Account(_)))?;
-        let binding = self.binding(app, list, &wanted);
+        let filter = SessionListFilter::read(&query, matches!(self, Scope::Account(_)))?;
+        let binding = self.binding(app, list, &filter);
         let position = after.map(|after| binding.read(&after)).transpose()?.map(read_position).transpose()?;
-        let filter = self.resolve_tags(app, wanted).await?;
+        let filter = self.resolve_tags(app, filter).await?;
         let found = self.list(app, &filter, Select::Before { position, limit: first }).await?;
         let last = found.items.last().filter(|_| found.more);
         let end_cursor = last.map(|last| binding.write(last.id.uuid().as_u128())).transpose()?;
@@ -93,23 +93,23 @@ impl Scope<'_> {
     }
 
     /// Asks the store which of the ambiguous texts exist as tags.
-    async fn resolve_tags(&self, app: &App, wanted: SessionListFilter) -> Result<SessionFilter, Failure> {
-        if wanted.ambiguous_tags().count() > MAX_TAGS {
+    async fn resolve_tags(&self, app: &App, filter: SessionListFilter) -> Result<SessionFilter, Failure> {
+        if filter.ambiguous_tags().count() > MAX_TAGS {
             return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} values with commas")).into());
         }
-        let doubtful = wanted.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
+        let doubtful = filter.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
         if doubtful.is_empty() {
-            return Ok(wanted.resolve_tags(&[]));
+            return Ok(filter.resolve_tags(&[]));
         }
         let existing = match self {
             Scope::Organization(granted) => {
                 agents::sessions::list_existing_tags(app, granted, &doubtful).await?
             }
             Scope::Account(granted) => {
-                agents::sessions::list_account_existing_tags(app, granted, &wanted.filter, &doubtful).await?
+                agents::sessions::list_account_existing_tags(app, granted, &filter.filter, &doubtful).await?
             }
         };
-        Ok(wanted.resolve_tags(&existing))
+        Ok(filter.resolve_tags(&existing))
     }
 }
 

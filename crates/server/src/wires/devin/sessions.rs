@@ -69,8 +69,8 @@ pub fn respond(body: &impl Serialize) -> HandlerResult {
 ///
 /// # Errors
 /// [`Failure::Internal`] when the body cannot be serialized.
-pub fn respond_with_session(app: &App, session: &AgentSession, seen: SessionView) -> HandlerResult {
-    respond(&Session::new(session, seen, &app.base_url))
+pub fn respond_with_session(app: &App, session: &AgentSession, view: SessionView) -> HandlerResult {
+    respond(&Session::new(session, view, &app.base_url))
 }
 
 /// `GET /sessions`: newest first.

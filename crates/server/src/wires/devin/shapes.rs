@@ -145,12 +145,12 @@ struct Extra {
 
 impl<'a> Session<'a> {
     /// The shape of a session. `base_url` is the server's public address.
-    pub fn new(session: &'a AgentSession, seen: SessionView, base_url: &str) -> Session<'a> {
+    pub fn new(session: &'a AgentSession, view: SessionView, base_url: &str) -> Session<'a> {
         let given = &session.given;
         let extra = given.extra.read::<Extra>().unwrap_or_default();
         let id = session_id(session.id);
         let owner = |kind| (given.owner_kind == kind).then(|| principal_id(given.owner, kind));
-        let read = seen == SessionView::Full;
+        let read = view == SessionView::Full;
         let category = given.category.as_deref().filter(|_| read);
         let children = || session.children.iter().map(|child| session_id(*child)).collect();
         let pull_request = |known: &'a domain::agent::PullRequest| PullRequest {
@@ -250,8 +250,8 @@ pub fn source(source: Source) -> &'static str {
 /// Appends the attachments to a message's text, as the vendor does.
 fn append_attachments(text: &str, attachments: &[Attachment]) -> String {
     attachments.iter().fold(text.to_owned(), |text, attachment| {
-        let shown = json!({ "url": attachment.url, "fileSize": attachment.size });
-        format!("{text}\n\nATTACHMENT:{shown}")
+        let shape = json!({ "url": attachment.url, "fileSize": attachment.size });
+        format!("{text}\n\nATTACHMENT:{shape}")
     })
 }
 

@@ -41,9 +41,9 @@ fn unknown_names(known: KnownNames, request: &Request) -> Option<Vec<String>> {
 }
 
 fn sentence(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_NAMES).map(|name| escape_name(name)).collect::<Vec<_>>().join(", ");
+    let listed = names.iter().take(MAX_NAMES).map(|name| escape_name(name)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > MAX_NAMES { ", ...".to_owned() } else { String::new() };
-    format!("299 tenure \"unknown query parameters were ignored: {shown}{more}\"")
+    format!("299 tenure \"unknown query parameters were ignored: {listed}{more}\"")
 }
 
 /// Escapes a name for a quoted string of a header: characters that are not plain are percent-encoded.

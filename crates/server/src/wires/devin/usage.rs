@@ -136,10 +136,10 @@ fn read_audit_request(
 }
 
 /// Answers with a page of entries. `total` is null: the entries are not counted.
-fn respond_with_entries(asked: &AuditRequest, found: &Page<AuditEntry>) -> HandlerResult {
+fn respond_with_entries(request: &AuditRequest, found: &Page<AuditEntry>) -> HandlerResult {
     let last = found.items.last().filter(|_| found.more).map(|last| u128::try_from(last.sequence));
     let last = last.transpose().map_err(Failure::internal)?;
-    let end_cursor = last.map(|last| asked.binding.write(last)).transpose()?;
+    let end_cursor = last.map(|last| request.binding.write(last)).transpose()?;
     let items = found.items.iter().map(entry_shape).collect::<Vec<_>>();
     respond(&json!({
         "items": items, "has_next_page": end_cursor.is_some(), "end_cursor": end_cursor, "total": null,
@@ -152,8 +152,11 @@ pub async fn audit_logs(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let asked = read_audit_request(&app, granted.principal(), granted.organization(), query.as_deref())?;
-    respond_with_entries(&asked, &audit::list_audit_entries(&app, &granted, asked.before, asked.first).await?)
+    let request = read_audit_request(&app, granted.principal(), granted.organization(), query.as_deref())?;
+    respond_with_entries(
+        &request,
+        &audit::list_audit_entries(&app, &granted, request.before, request.first).await?,
+    )
 }
 
 /// `GET /enterprise/audit-logs`: newest first.
@@ -163,10 +166,10 @@ pub async fn audit_logs_in_account(
     RawQuery(query): RawQuery,
 ) -> HandlerResult {
     let reader = Some(account.caller.principal());
-    let asked = read_audit_request(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
+    let request = read_audit_request(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
     respond_with_entries(
-        &asked,
-        &audit::list_account_audit_entries(&app, &account.granted, asked.before, asked.first).await?,
+        &request,
+        &audit::list_account_audit_entries(&app, &account.granted, request.before, request.first).await?,
     )
 }
 
@@ -183,10 +186,10 @@ mod tests {
             usage: Usage { acus: Acus(acus), ..Usage::default() },
             sessions: 1,
         };
-        let shown = consumption_shape(&[used(1, 1, 500_000), used(1, 2, 250_000), used(3, 1, 1)]);
-        assert_eq!(shown["total_acus"], 0.750001);
-        assert_eq!(shown["consumption_by_date"][0]["date"], 86_400);
-        assert_eq!(shown["consumption_by_date"][0]["acus"], 0.75);
-        assert_eq!(shown["consumption_by_date"].as_array().unwrap().len(), 2);
+        let shape = consumption_shape(&[used(1, 1, 500_000), used(1, 2, 250_000), used(3, 1, 1)]);
+        assert_eq!(shape["total_acus"], 0.750001);
+        assert_eq!(shape["consumption_by_date"][0]["date"], 86_400);
+        assert_eq!(shape["consumption_by_date"][0]["acus"], 0.75);
+        assert_eq!(shape["consumption_by_date"].as_array().unwrap().len(), 2);
     }
 }

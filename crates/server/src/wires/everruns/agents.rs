@@ -101,12 +101,12 @@ pub async fn list(
     let paging = query.paging()?;
     let search = query.text("search")?.map(str::trim).filter(|search| !search.is_empty());
     let offset = u32::try_from(paging.offset).unwrap_or(u32::MAX);
-    let asked = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
-    let found = definitions::list_agents(&app, &granted, &asked).await?;
-    let shown = found.items.iter().map(AgentShape::from).collect::<Vec<_>>();
+    let request = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
+    let found = definitions::list_agents(&app, &granted, &request).await?;
+    let shapes = found.items.iter().map(AgentShape::from).collect::<Vec<_>>();
     // A page that ends early reports its own length as the limit, so that clients go on from there.
-    let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
-    let page = Page::new(&shown, found.total, paging.offset, limit);
+    let limit = if found.more { shapes.len() as u64 } else { paging.limit.into() };
+    let page = Page::new(&shapes, found.total, paging.offset, limit);
     Ok(Output::json(StatusCode::OK, &page)?
         .with_warning(paging.warning)
         .with_warning(query.unknown_warning(&PARAMETERS)))
@@ -139,9 +139,9 @@ pub async fn create(
                 changed => return respond_with_agent(StatusCode::OK, &changed?),
             }
         }
-        let said = read_fields::<AgentRequest>(&body)?;
-        let chosen = said.id.as_deref().map(ids::read_agent).transpose()?;
-        match definitions::create_agent(&app, &granted, said.into_new_agent(chosen)?).await {
+        let request = read_fields::<AgentRequest>(&body)?;
+        let chosen = request.id.as_deref().map(ids::read_agent).transpose()?;
+        match definitions::create_agent(&app, &granted, request.into_new_agent(chosen)?).await {
             // Another request created the name first. With an id of the client's own, the conflict is reported.
             Err(Failure::Refused(Refusal::Exists(_))) if chosen.is_none() => {}
             made => return respond_with_agent(StatusCode::CREATED, &made?),
@@ -187,9 +187,9 @@ pub async fn update(
 ) -> HandlerResult {
     let id = ids::read_agent(&path_text(agent))?;
     let body: Map<String, Value> = middleware::read_json(&app, body).await?;
-    let said: AgentRequest = read_fields(&body)?;
-    let archived = said.status == Some(Status::Archived);
-    let changed = definitions::update_agent(&app, &granted, id, said.into_update()).await?;
+    let request: AgentRequest = read_fields(&body)?;
+    let archived = request.status == Some(Status::Archived);
+    let changed = definitions::update_agent(&app, &granted, id, request.into_update()).await?;
     if archived {
         definitions::delete_agent(&app, &granted, id).await?;
     }

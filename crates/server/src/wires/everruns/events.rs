@@ -170,29 +170,29 @@ pub async fn list_page(
     query: &Query,
 ) -> Result<Output, Failure> {
     let id = ids::read_session(id)?;
-    let asked = read_request(app, granted, id, query).await?;
-    let limit = asked.query.limit;
-    let (mut events, total) = match asked.more.is_empty() {
+    let request = read_request(app, granted, id, query).await?;
+    let limit = request.query.limit;
+    let (mut events, total) = match request.more.is_empty() {
         true => {
-            let found = agents::events::list_events(app, granted, id, &asked.query).await?;
+            let found = agents::events::list_events(app, granted, id, &request.query).await?;
             (found.items, found.total)
         }
-        false => search(app, granted, id, &asked).await?,
+        false => search(app, granted, id, &request).await?,
     };
-    if asked.around.is_some_and(|around| !events.iter().any(|event| event.id == around)) {
+    if request.around.is_some_and(|around| !events.iter().any(|event| event.id == around)) {
         return Err(Refusal::NotFound(Thing::Event).into());
     }
     // Shapes are made in the order of events: each piece of an answer repeats the pieces before it.
-    if asked.query.newest_first {
+    if request.query.newest_first {
         events.reverse();
     }
-    let mut told = event_shapes(app, granted, id, events).await?;
-    if asked.newest_first {
-        told.reverse();
+    let mut shapes = event_shapes(app, granted, id, events).await?;
+    if request.newest_first {
+        shapes.reverse();
     }
-    let left_out = query.text("limit")?.is_none() && total > u64::try_from(told.len()).unwrap_or(u64::MAX);
-    let cut = left_out.then(|| format!("only {} of {total} events: go on with after_sequence", told.len()));
-    let page = Page::new(&told, total, 0, limit.into());
+    let left_out = query.text("limit")?.is_none() && total > u64::try_from(shapes.len()).unwrap_or(u64::MAX);
+    let cut = left_out.then(|| format!("only {} of {total} events: go on with after_sequence", shapes.len()));
+    let page = Page::new(&shapes, total, 0, limit.into());
     Ok(Output::json(StatusCode::OK, &page)?
         .with_warning(cut)
         .with_warning(query.unknown_warning(&PARAMETERS)))
@@ -275,7 +275,7 @@ async fn event_shapes(
     events: Vec<Event>,
 ) -> Result<Vec<EventShape>, Failure> {
     let mut streamed = StreamedText::default();
-    let mut told = Vec::with_capacity(events.len());
+    let mut shapes = Vec::with_capacity(events.len());
     let mut bytes = 0;
     for event in events {
         // Pieces repeat the text before them. In a large page they no longer do.
@@ -286,9 +286,9 @@ async fn event_shapes(
         }
         let event = EventShape::new(event, &mut streamed);
         bytes += event.bytes();
-        told.push(event);
+        shapes.push(event);
     }
-    Ok(told)
+    Ok(shapes)
 }
 
 /// Reads the text that was streamed before a piece of an answer, when a reader begins in the middle.

@@ -38,11 +38,11 @@ impl ClientCredential {
         headers: &HeaderMap,
         address: Option<IpAddr>,
     ) -> Result<ClientCredential, Failure> {
-        let said = match (headers.contains_key(header::AUTHORIZATION), read_key(headers)) {
+        let presented = match (headers.contains_key(header::AUTHORIZATION), read_key(headers)) {
             (true, None) => return Err(Failure::Unauthenticated),
             (_, key) => key.map(str::to_owned),
         };
-        let credential = credential::single_credential(app, method, headers, said)?;
+        let credential = credential::single_credential(app, method, headers, presented)?;
         Ok(ClientCredential {
             credential,
             chosen: middleware::organization_choice(headers, ORGANIZATION),

@@ -85,8 +85,8 @@ fn read_states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
     let mut states = Vec::new();
     for word in words {
         let expected = "started, active, idle, running, paused, failed or completed";
-        let meant = states_for_word(word).ok_or_else(|| Refusal::invalid("status", expected))?;
-        states.extend(meant.into_iter().filter(|state| !states.contains(state)).collect::<Vec<_>>());
+        let matching = states_for_word(word).ok_or_else(|| Refusal::invalid("status", expected))?;
+        states.extend(matching.into_iter().filter(|state| !states.contains(state)).collect::<Vec<_>>());
     }
     Ok(Some(states))
 }
@@ -151,8 +151,8 @@ mod tests {
             states_for_word(word).unwrap().contains(&state).then_some(word)
         };
         for state in State::ALL {
-            let shown = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
-            assert_eq!(shown.collect::<Vec<_>>(), [state.group().name()]);
+            let groups = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
+            assert_eq!(groups.collect::<Vec<_>>(), [state.group().name()]);
             let activities = ["running", "paused", "failed", "completed"].map(|word| count(word, state));
             assert!(activities.into_iter().flatten().count() <= 1, "{state:?}");
         }

@@ -124,9 +124,9 @@ pub fn is_harness(text: &str) -> bool {
     read("harness", text).is_some()
 }
 
-fn id_error(what: &str, prefix: &str) -> Failure {
+fn id_error(kind: &str, prefix: &str) -> Failure {
     RequestFailure::Body(format!(
-        "invalid {what}: expected {prefix} and {DIGITS} lower-case hexadecimal digits"
+        "invalid {kind}: expected {prefix} and {DIGITS} lower-case hexadecimal digits"
     ))
     .into()
 }

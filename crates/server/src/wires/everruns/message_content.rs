@@ -191,13 +191,15 @@ pub struct MessageShape {
 impl MessageShape {
     /// The shape of a message of a session.
     pub fn new(session: SessionId, message: Message) -> MessageShape {
-        let kept = match message.parts.is_list() {
+        let stored = match message.parts.is_list() {
             true => StoredParts { content: message.parts.read(), ..StoredParts::default() },
-            false => {
-                message.parts.read::<StoredParts>().filter(|kept| kept.content.is_some()).unwrap_or_default()
-            }
+            false => message
+                .parts
+                .read::<StoredParts>()
+                .filter(|stored| stored.content.is_some())
+                .unwrap_or_default(),
         };
-        let mut content = kept.content.unwrap_or_default();
+        let mut content = stored.content.unwrap_or_default();
         content.retain(has_known_shape);
         if content.is_empty() {
             content.push(Json::of(&json!({ "type": "text", "text": message.text })));
@@ -211,9 +213,9 @@ impl MessageShape {
                 Source::Agent => "agent",
             },
             content,
-            controls: kept.controls.and_then(|controls| controls.read()),
-            metadata: kept.metadata.filter(Json::is_object),
-            tags: kept.tags.and_then(|tags| tags.read()),
+            controls: stored.controls.and_then(|controls| controls.read()),
+            metadata: stored.metadata.filter(Json::is_object),
+            tags: stored.tags.and_then(|tags| tags.read()),
             created_at: Time(message.created),
         }
     }
@@ -272,11 +274,11 @@ mod tests {
         let body = json!({ "message": { "content": content }, "controls": { "model_id": "model_1" }, "tags": ["a"] });
         let (text, parts) = read(body).unwrap();
         assert_eq!(text, "look\nhere");
-        let shown = shown(&text, parts);
-        assert_eq!(shown["content"], content);
-        assert_eq!(shown["controls"], json!({ "model_id": "model_1" }));
-        assert_eq!(shown["tags"], json!(["a"]));
-        assert_eq!(shown.get("metadata"), None);
+        let shape = shown(&text, parts);
+        assert_eq!(shape["content"], content);
+        assert_eq!(shape["controls"], json!({ "model_id": "model_1" }));
+        assert_eq!(shape["tags"], json!(["a"]));
+        assert_eq!(shape.get("metadata"), None);
     }
 
     #[test]

@@ -62,10 +62,10 @@ pub async fn list_newest(
     let (messages, bytes) = read_range(app, granted, id, first, total).await?;
     let left_out = total - i64::try_from(messages.len()).unwrap_or(0);
     let (total, offset) = (u64::try_from(total).unwrap_or(0), u64::try_from(left_out).unwrap_or(0));
-    let asked = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
+    let page_limit = u64::try_from(limit.unwrap_or(MAX_MESSAGES)).unwrap_or(0);
     let written = run_by_size(bytes, move || {
-        let shown = messages.into_iter().map(|message| MessageShape::new(id, message)).collect::<Vec<_>>();
-        Output::json(StatusCode::OK, &Page::new(&shown, total, offset, asked).add_messages_field())
+        let shapes = messages.into_iter().map(|message| MessageShape::new(id, message)).collect::<Vec<_>>();
+        Output::json(StatusCode::OK, &Page::new(&shapes, total, offset, page_limit).add_messages_field())
     });
     let cut = (limit.is_none() && left_out > 0)
         .then(|| format!("the oldest {left_out} messages were left out: export the session to have all"));

@@ -132,17 +132,17 @@ impl Query {
     /// [`Refusal::Invalid`] for a limit of 0 or above 500, an offset out of range, and values that are not numbers.
     pub fn paging(&self) -> Result<Paging, Failure> {
         let offset = self.number("offset", 0..=i64::from(i32::MAX))?.unwrap_or(0);
-        let asked = match self.number("limit", 1..=CLAMPED_LIMIT) {
-            Ok(asked) => asked.unwrap_or(DEFAULT_LIMIT),
+        let requested = match self.number("limit", 1..=CLAMPED_LIMIT) {
+            Ok(requested) => requested.unwrap_or(DEFAULT_LIMIT),
             // The error names the documented bound.
             Err(_) if self.all("limit").len() == 1 => {
                 return Err(Refusal::invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")).into());
             }
             Err(failure) => return Err(failure),
         };
-        let warning = (asked > MAX_LIMIT)
-            .then(|| format!("limit {asked} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
-        let limit = asked.min(MAX_LIMIT);
+        let warning = (requested > MAX_LIMIT)
+            .then(|| format!("limit {requested} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
+        let limit = requested.min(MAX_LIMIT);
         let (offset, limit) = (u64::try_from(offset).unwrap_or(0), u32::try_from(limit).unwrap_or(0));
         Ok(Paging { offset, limit, warning })
     }

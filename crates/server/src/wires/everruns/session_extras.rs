@@ -110,13 +110,13 @@ impl SessionExtras {
         if *self == SessionExtras::default() {
             return Ok(Json::default());
         }
-        let kept = Json::of(self);
-        if kept.text().len() > MAX_BYTES {
+        let stored = Json::of(self);
+        if stored.text().len() > MAX_BYTES {
             let sentence =
                 format!("tools, files and settings of a session: expected at most {MAX_BYTES} bytes");
             return Err(wrong(sentence));
         }
-        Ok(kept)
+        Ok(stored)
     }
 
     /// Takes the harness's id: the client's, or the default one.
@@ -135,9 +135,9 @@ mod tests {
     fn values_that_strict_clients_cannot_read_are_refused_or_left_out() {
         let tool =
             json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {}, "colour": 1 });
-        let kept: SessionExtras = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
+        let extras: SessionExtras = serde_json::from_value(json!({ "tools": [tool], "other": 1 })).unwrap();
         let tool = json!({ "type": "client_side", "name": "ls", "description": "", "parameters": {} });
-        assert_eq!(kept.to_stored().unwrap().value(), json!({ "tools": [tool] }));
+        assert_eq!(extras.to_stored().unwrap().value(), json!({ "tools": [tool] }));
         for wrong in [
             json!({ "tools": [{ "type": "client_side", "name": "ls" }] }),
             json!({ "tools": [{ "type": "other", "name": "ls", "description": "", "parameters": {} }] }),

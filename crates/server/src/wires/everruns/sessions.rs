@@ -73,13 +73,13 @@ pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query
     let found = agents::sessions::list_agent_sessions(app, granted, &filter, select).await?;
     let all = found.items.iter().map(|session| session.id).collect::<Vec<_>>();
     let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
-    let shown = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
-    let shown = shown.collect::<Vec<_>>();
+    let shapes = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
+    let shapes = shapes.collect::<Vec<_>>();
     // A page that ends early reports its own length as the limit, so that clients go on from there.
-    let limit = if found.more { shown.len() as u64 } else { paging.limit.into() };
-    let page = Page::new(&shown, found.total, paging.offset, limit).add_sessions_field();
-    let answer = Output::json(StatusCode::OK, &page)?;
-    Ok(answer.with_warning(paging.warning).with_warning(query.unknown_warning(&filter::PARAMETERS)))
+    let limit = if found.more { shapes.len() as u64 } else { paging.limit.into() };
+    let page = Page::new(&shapes, found.total, paging.offset, limit).add_sessions_field();
+    let response = Output::json(StatusCode::OK, &page)?;
+    Ok(response.with_warning(paging.warning).with_warning(query.unknown_warning(&filter::PARAMETERS)))
 }
 
 /// `POST /sessions`.
@@ -101,9 +101,9 @@ pub async fn create_from_body(
     granted: &Granted<UseSessions>,
     body: &Map<String, Value>,
 ) -> Result<Output, Failure> {
-    let wanted: CreateRequest = read_fields(body)?;
-    let kept: SessionExtras = read_fields(body)?;
-    let agent = match (wanted.agent_id, wanted.agent_name) {
+    let request: CreateRequest = read_fields(body)?;
+    let extras: SessionExtras = read_fields(body)?;
+    let agent = match (request.agent_id, request.agent_name) {
         (None, None) => AgentChoice::Default,
         (Some(id), None) => AgentChoice::Id(ids::read_agent(&id)?),
         (None, Some(name)) => AgentChoice::Name(name),
@@ -113,13 +113,13 @@ pub async fn create_from_body(
     };
     let new = AgentSessionDraft {
         agent,
-        title: wanted.title,
-        tags: wanted.tags.unwrap_or_default(),
-        model: wanted.model_id,
-        capabilities: Json::of(&wanted.capabilities.unwrap_or_default()),
-        origin: wanted.source,
-        parent: wanted.parent_session_id.as_deref().map(ids::read_session).transpose()?,
-        extra: kept.to_stored()?,
+        title: request.title,
+        tags: request.tags.unwrap_or_default(),
+        model: request.model_id,
+        capabilities: Json::of(&request.capabilities.unwrap_or_default()),
+        origin: request.source,
+        parent: request.parent_session_id.as_deref().map(ids::read_session).transpose()?,
+        extra: extras.to_stored()?,
         ..AgentSessionDraft::default()
     };
     session_output(

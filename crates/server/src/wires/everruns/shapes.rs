@@ -57,15 +57,15 @@ pub struct Session<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Time>,
     #[serde(flatten)]
-    kept: SessionExtras,
+    extras: SessionExtras,
 }
 
 impl<'a> Session<'a> {
     /// The shape of a session. `pinned` is whether the caller has pinned it.
     pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
         let given = &session.given;
-        let mut kept = SessionExtras::from_stored(&given.extra);
-        let harness_id = kept.take_harness();
+        let mut extras = SessionExtras::from_stored(&given.extra);
+        let harness_id = extras.take_harness();
         Session {
             id: ids::session(session.id),
             organization_id: ids::organization(session.organization),
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
             started_at: session.started.map(Time),
             finished_at: session.finished.map(Time),
             archived_at: session.archived.map(Time),
-            kept,
+            extras,
         }
     }
 }

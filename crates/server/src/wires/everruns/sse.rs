@@ -200,9 +200,9 @@ impl Stream {
 
     async fn send_event(&mut self, event: Event) -> Result<(), End> {
         catch_up(&self.app, &self.granted, self.id, &mut self.streamed, &event).await.map_err(log_failure)?;
-        let told = EventShape::new(event, &mut self.streamed);
-        let data = serde_json::to_string(&told).map_err(|error| log_failure(Failure::internal(error)))?;
-        self.send(format!("event: {}\nid: {}\ndata: {data}\n\n", told.kind, told.id)).await
+        let shape = EventShape::new(event, &mut self.streamed);
+        let data = serde_json::to_string(&shape).map_err(|error| log_failure(Failure::internal(error)))?;
+        self.send(format!("event: {}\nid: {}\ndata: {data}\n\n", shape.kind, shape.id)).await
     }
 
     /// Queues a frame. A reader that takes none for the time of a heartbeat is disconnected; it can resume.

@@ -86,8 +86,8 @@ pub async fn begin(
 }
 
 /// Marks a response that must not be stored for a repeated request.
-fn not_stored(answer: Result<Response, MobileError>) -> Result<Response, MobileError> {
-    let mut response = answer?;
+fn not_stored(response: Result<Response, MobileError>) -> Result<Response, MobileError> {
+    let mut response = response?;
     response.extensions_mut().insert(NotStored);
     Ok(response)
 }

@@ -49,8 +49,8 @@ pub async fn request(
 ) -> Result<Response, MobileError> {
     let session = session_id(session)?;
     let ask: DeviceRequest = middleware::read_json(&app, body).await?;
-    let wanted = Wanted::new(ask.filters).map_err(Failure::from)?;
-    let hold = devices::sessions::request_device(&app, &granted, session, wanted).await?;
+    let filters = Wanted::new(ask.filters).map_err(Failure::from)?;
+    let hold = devices::sessions::request_device(&app, &granted, session, filters).await?;
     let status = if hold.state() == HoldState::InUse { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     respond(status, &AllocationResponse::new(session, &hold))
 }

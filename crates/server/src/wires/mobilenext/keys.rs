@@ -93,13 +93,13 @@ pub async fn create(
     WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
     let ask: KeyRequest = middleware::read_json(&app, request).await?;
-    let made = own_keys::create_own_key(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
+    let key = own_keys::create_own_key(&app, &caller, ask.name.as_deref().unwrap_or_default()).await?;
     let mut response = respond(
         StatusCode::CREATED,
-        &NewKeyShape::new(&made, made.secret.as_ref().map(|secret| secret.reveal())),
+        &NewKeyShape::new(&key, key.secret.as_ref().map(|secret| secret.reveal())),
     )?;
-    let kept = serde_json::to_vec(&NewKeyShape::new(&made, None)).map_err(Failure::internal)?;
-    response.extensions_mut().insert(StoredBody(kept));
+    let stored = serde_json::to_vec(&NewKeyShape::new(&key, None)).map_err(Failure::internal)?;
+    response.extensions_mut().insert(StoredBody(stored));
     Ok(response)
 }
 

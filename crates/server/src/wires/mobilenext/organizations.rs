@@ -44,6 +44,6 @@ pub async fn create(
     WholeRequest(request): WholeRequest,
 ) -> Result<Response, MobileError> {
     let ask: OrganizationRequest = middleware::read_json(&app, request).await?;
-    let made = members::create_own_organization(&app, &caller, &ask.name).await?;
-    respond(StatusCode::CREATED, &OrganizationEntry::new(&made, Some(Role::Admin), Role::Admin))
+    let created = members::create_own_organization(&app, &caller, &ask.name).await?;
+    respond(StatusCode::CREATED, &OrganizationEntry::new(&created, Some(Role::Admin), Role::Admin))
 }

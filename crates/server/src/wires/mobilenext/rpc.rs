@@ -167,10 +167,10 @@ async fn list_offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
 async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
     let granted = caller.authorize::<UseSessions>()?;
     let ask: DeviceRequest = read_params(params)?;
-    let wanted = Wanted::new(ask.filters)?;
-    fleet::check_match(app, &granted.authorize()?, &wanted).await?;
+    let filters = Wanted::new(ask.filters)?;
+    fleet::check_match(app, &granted.authorize()?, &filters).await?;
     let session = devices::sessions::create_device_session(app, &granted).await?;
-    match devices::sessions::request_device(app, &granted, session.id, wanted).await {
+    match devices::sessions::request_device(app, &granted, session.id, filters).await {
         Ok(hold) => {
             serde_json::to_value(AllocationResponse::new(session.id, &hold)).map_err(Failure::internal)
         }

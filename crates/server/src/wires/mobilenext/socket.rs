@@ -191,11 +191,11 @@ async fn refuse_anonymous(app: App, mut socket: WebSocket, failure: Failure, _co
 /// Reads the credential: the header (mobilecli), `?token=` (mobilewright, which cannot set headers in a browser) or the
 /// cookie. `None` for a header together with a query, and for a cookie that differs from them.
 fn read_credential(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let said = match (credential::bearer(headers).ok()?, middleware::query_value(query, "token").ok()?) {
+    let presented = match (credential::bearer(headers).ok()?, middleware::query_value(query, "token").ok()?) {
         (Some(_), Some(_)) => return None,
         (by_header, by_query) => by_header.or(by_query),
     };
-    credential::single_credential(app, &Method::GET, headers, said).ok()?
+    credential::single_credential(app, &Method::GET, headers, presented).ok()?
 }
 
 /// The conversation with one client.
@@ -370,15 +370,15 @@ impl Conversation {
         let subscription = self.subscription.take().filter(|_| open);
         let Some(mut subscription) = subscription else { return };
         let Ok(caller) = self.client.authenticate(&self.app).await else { return };
-        let told = std::mem::take(&mut subscription.last_sent);
+        let sent = std::mem::take(&mut subscription.last_sent);
         if caller.organization() == Some(subscription.organization) {
             let now = self.devices(&caller).await;
-            subscription.last_sent = now.unwrap_or_else(|_| told.clone());
+            subscription.last_sent = now.unwrap_or_else(|_| sent.clone());
         } else {
             let Ok(elsewhere) = self.subscription(&caller).await else { return };
             subscription = elsewhere;
         }
-        if let Some(params) = difference(&told, &subscription.last_sent) {
+        if let Some(params) = difference(&sent, &subscription.last_sent) {
             let note = json!({ "jsonrpc": "2.0", "method": "devices.changed", "params": params });
             let _ = self.out.send(Message::Text(note.to_string().into())).await;
         }

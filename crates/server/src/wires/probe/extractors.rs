@@ -65,12 +65,12 @@ impl FromRequestParts<App> for MaybeAuthenticated {
 }
 
 fn read_credential(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
-    let mut said = Vec::from_iter(credential::bearer(&parts.headers)?);
+    let mut presented = Vec::from_iter(credential::bearer(&parts.headers)?);
     for (name, signed) in [("token", false), ("jwt", true)] {
         let value = middleware::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
-        said.extend(value.map(|value| credential::check_form(value, signed)).transpose()?);
+        presented.extend(value.map(|value| credential::check_form(value, signed)).transpose()?);
     }
-    credential::single_credential(app, &parts.method, &parts.headers, said)
+    credential::single_credential(app, &parts.method, &parts.headers, presented)
 }
 
 /// Refuses requests from pages of other sites, for routes that open a session without a credential: another site must not

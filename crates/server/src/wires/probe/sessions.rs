@@ -153,8 +153,8 @@ pub async fn jwt(
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
     let fields = Fields::read(&app, request, AcceptedBody::Both).await?;
-    let wanted = read_token_request(&fields, origin).map_err(Failure::from)?;
-    let issued = sign_in::issue_token(&app, &known.caller, &known.credential, wanted).await?;
+    let token_request = read_token_request(&fields, origin).map_err(Failure::from)?;
+    let issued = sign_in::issue_token(&app, &known.caller, &known.credential, token_request).await?;
     let mut response = respond(&Token::from(issued))?;
     response.extensions_mut().insert(NotStored);
     Ok(response)

@@ -152,8 +152,8 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// The shape of a key. `own` are the permissions of its owner.
-    pub fn new(shown: ApiKeyDetails, own: PermissionSet, now: Micros) -> ApiKey {
-        let ApiKeyDetails { key: token, secret } = shown;
+    pub fn new(details: ApiKeyDetails, own: PermissionSet, now: Micros) -> ApiKey {
+        let ApiKeyDetails { key: token, secret } = details;
         let expired = has_expired(&token, now);
         ApiKey {
             id: token.credential.id.0,
@@ -239,20 +239,20 @@ impl From<Profile> for User {
     fn from(profile: Profile) -> User {
         let Profile { person, parent, permissions: own } = profile;
         let role = role(&person, own);
-        let who = person.principal;
+        let principal = person.principal;
         User {
-            id: who.number,
-            email: who.email.unwrap_or_default(),
-            username: who.name,
+            id: principal.number,
+            email: principal.email.unwrap_or_default(),
+            username: principal.name,
             first_name: person.first_name,
             last_name: person.last_name,
             additional_emails: None,
-            created: time(who.created),
+            created: time(principal.created),
             updated: time(person.updated),
             parent: parent.as_ref().map(UserShort::from),
             permissions: own.map(|own| permissions(Scopes::of(own))).unwrap_or_default(),
             role,
-            status: who.state.name(),
+            status: principal.state.name(),
         }
     }
 }

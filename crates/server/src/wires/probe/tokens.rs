@@ -23,7 +23,7 @@ const MAX_TTL: i64 = 3_155_760_000;
 pub async fn list(known: Authenticated, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
     let expired = include_expired(query.as_deref())?;
     let found = api_keys::list_api_keys(&app, &known.caller, expired).await?;
-    let shape = |shown| ApiKey::new(shown, known.caller.permissions(), app.now());
+    let shape = |details| ApiKey::new(details, known.caller.permissions(), app.now());
     let tokens = found.into_iter().map(shape).collect::<Vec<_>>();
     respond(&ApiTokens { api_tokens: (!tokens.is_empty()).then_some(tokens) })
 }
@@ -38,12 +38,12 @@ pub async fn create(
     refuse_restrictions(&fields)?;
     let ttl = fields.number("ttl", 0..=MAX_TTL).map_err(Failure::from)?.unwrap_or(0);
     let scopes = fields.scopes("permissions").map_err(Failure::from)?;
-    let made = api_keys::create_api_key(&app, &known.caller, ttl, scopes).await?;
-    let made = ApiKey::new(made, known.caller.permissions(), app.now());
-    let mut response = respond(&made)?;
-    let mut kept = serde_json::to_vec(&made.remove_secret()).map_err(Failure::internal)?;
-    kept.push(b'\n');
-    response.extensions_mut().insert(StoredBody(kept));
+    let key = api_keys::create_api_key(&app, &known.caller, ttl, scopes).await?;
+    let key = ApiKey::new(key, known.caller.permissions(), app.now());
+    let mut response = respond(&key)?;
+    let mut stored = serde_json::to_vec(&key.remove_secret()).map_err(Failure::internal)?;
+    stored.push(b'\n');
+    response.extensions_mut().insert(StoredBody(stored));
     Ok(response)
 }
 
@@ -110,6 +110,6 @@ fn refuse_restrictions(fields: &Fields) -> Result<(), Failure> {
     }
 }
 
-fn respond_with_key(app: &App, known: &Authenticated, shown: ApiKeyDetails) -> HandlerResult {
-    respond(&ApiKey::new(shown, known.caller.permissions(), app.now()))
+fn respond_with_key(app: &App, known: &Authenticated, details: ApiKeyDetails) -> HandlerResult {
+    respond(&ApiKey::new(details, known.caller.permissions(), app.now()))
 }

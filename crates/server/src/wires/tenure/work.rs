@@ -51,23 +51,23 @@ pub async fn claim(
     let (mut parts, body) = request.into_parts();
     let key = claiming_key(&app, &parts)?;
     let mut reach = reach(&app, &mut parts).await?;
-    let asked: messages::Claim = read_json(&app, Request::from_parts(parts.clone(), body)).await?;
-    if asked.agents.as_ref().is_some_and(|agents| agents.len() > MOST_AGENTS) {
+    let message: messages::Claim = read_json(&app, Request::from_parts(parts.clone(), body)).await?;
+    if message.agents.as_ref().is_some_and(|agents| agents.len() > MOST_AGENTS) {
         let expected = format!("at most {MOST_AGENTS} names");
         return Err(Failure::from(Refusal::invalid("agents", expected)).into());
     }
     // An invalid name matches no agent.
     let named = |name: &String| domain::agent::agent_name(name).is_ok();
-    let agents = asked.agents.clone().map(|agents| agents.into_iter().filter(named).collect::<Vec<_>>());
-    let mut left = Duration::from_secs(asked.wait_seconds.min(messages::MOST_WAIT_SECONDS));
+    let agents = message.agents.clone().map(|agents| agents.into_iter().filter(named).collect::<Vec<_>>());
+    let mut remaining = Duration::from_secs(message.wait_seconds.min(messages::MOST_WAIT_SECONDS));
     loop {
-        let wait = left.min(KEY_HOLDS);
-        let claim = turns::ClaimRequest { worker: asked.worker.clone(), agents: agents.clone(), wait, key };
+        let wait = remaining.min(KEY_HOLDS);
+        let claim = turns::ClaimRequest { worker: message.worker.clone(), agents: agents.clone(), wait, key };
         if let Some(assignment) = turns::claim_turn(&app, &reach, &claim).await? {
             return Ok(claim_response(&reach, Json(assignment_message(assignment)).into_response()));
         }
-        left -= wait;
-        if left.is_zero() || app.stop.is_cancelled() {
+        remaining -= wait;
+        if remaining.is_zero() || app.stop.is_cancelled() {
             return Ok(claim_response(&reach, StatusCode::NO_CONTENT.into_response()));
         }
         reach = self::reach(&app, &mut parts).await?;
@@ -124,7 +124,7 @@ pub async fn finish(
 ) -> Result<StatusCode, TenureError> {
     let (held, done): (_, messages::Done) = read_turn_request(&app, session, request).await?;
     check_claim(&held, done.claimed)?;
-    let answer = match done.outcome {
+    let ending = match done.outcome {
         messages::Outcome::Finished => Answer::Finished,
         messages::Outcome::WaitingForUser => Answer::WaitingForUser,
         messages::Outcome::WaitingForApproval => Answer::WaitingForApproval,
@@ -133,7 +133,7 @@ pub async fn finish(
         }
         messages::Outcome::Cancelled => Answer::Cancelled,
     };
-    turns::finish_turn(&app, &held, answer).await?;
+    turns::finish_turn(&app, &held, ending).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -176,8 +176,8 @@ async fn authorize_turn(app: &App, session: Session, parts: &Parts) -> Result<Wo
 /// Refuses a body about another turn than the token's.
 fn check_claim(held: &WorkerTurn, claimed: messages::Claimed) -> Result<(), Failure> {
     let TurnKey { organization, turn, fence, .. } = held.key;
-    let told = messages::Claimed { organization: organization.0, turn: turn.0, fence };
-    if claimed == told { Ok(()) } else { Err(Refusal::TurnLost.into()) }
+    let expected = messages::Claimed { organization: organization.0, turn: turn.0, fence };
+    if claimed == expected { Ok(()) } else { Err(Refusal::TurnLost.into()) }
 }
 
 fn beat_message(standing: LeaseStatus) -> messages::Beat {
@@ -269,8 +269,8 @@ fn read_item(item: messages::Item) -> Item {
     }
 }
 
-fn reject_item(what: &str, which: &str) -> Item {
-    Item::Log(replace_nul(format!("not taken: {what}: {which}")))
+fn reject_item(name: &str, which: &str) -> Item {
+    Item::Log(replace_nul(format!("not taken: {name}: {which}")))
 }
 
 fn read_usage(amounts: &messages::Usage) -> Option<Usage> {
