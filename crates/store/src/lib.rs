@@ -78,6 +78,10 @@ pub enum Error {
     Database(#[from] DatabaseError),
 }
 
+/// How often a change is decided and applied again when others change the same rows meanwhile. Then the caller gets
+/// [`Error::Stale`].
+pub(crate) const ATTEMPTS: u32 = 50;
+
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 

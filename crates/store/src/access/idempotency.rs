@@ -5,7 +5,7 @@ use crate::access::{Caller, Granted, PermissionType, System, UseSessions};
 use crate::audit::attribution::Grant;
 use crate::database::{Row, Statement};
 use crate::rows::{any_rows, batch, one_row, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
 use sha2::{Digest, Sha256};
@@ -103,6 +103,9 @@ impl Caller {
 impl Store {
     /// Begins a request with an idempotency key. The key is kept until `expires`. `digest` is the SHA-256 of the
     /// body.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when other requests begin and abandon the key all the time.
     pub async fn begin_idempotent_request(
         &self,
         scope: &IdempotencyScope,
@@ -110,7 +113,7 @@ impl Store {
         now: Micros,
         expires: Micros,
     ) -> Result<IdempotencyState> {
-        loop {
+        for _ in 0..ATTEMPTS {
             if let Some(held) = self.read_repeated(scope, now).await? {
                 return Ok(held);
             }
@@ -128,6 +131,7 @@ impl Store {
                 outcome => return outcome.map(|()| IdempotencyState::New),
             }
         }
+        Err(Error::Stale)
     }
 
     async fn read_repeated(&self, scope: &IdempotencyScope, now: Micros) -> Result<Option<IdempotencyState>> {

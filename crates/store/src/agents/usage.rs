@@ -5,7 +5,7 @@ use crate::access::{Granted, GrantedAccount, PermissionType, System, ViewUsage};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Row, Value};
 use crate::rows::{one_row, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Acus, Limits, Usage, cycle_days};
 use domain::ids::OrganizationId;
@@ -77,7 +77,8 @@ impl Store {
     /// Sets or lifts limits; the outer `None` leaves one as it is.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also when the organization was deleted.
+    /// [`Refusal::NotFound`], also when the organization was deleted; [`Error::Stale`] when others change the limits all
+    /// the time.
     pub async fn set_organization_limits(
         &self,
         system: &System,
@@ -92,7 +93,7 @@ impl Store {
                    WHERE id = $1 AND deleted_us IS NULL
                      AND COALESCE(max_session_acus, -1) = $6 AND COALESCE(max_cycle_acus, -1) = $7";
         let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
-        loop {
+        for _ in 0..ATTEMPTS {
             self.load_organization(system, id).await?;
             let was = self.load_organization_limits(&system.grant::<ViewUsage>(id), now).await?;
             let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
@@ -118,6 +119,7 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     /// The organization's usage on each day from `from` to `until` (exclusive), oldest first. Days without usage are

@@ -7,7 +7,7 @@ use crate::devices::holds::parse_filters;
 use crate::devices::hosts::HostLink;
 use crate::devices::sessions::read_device_key;
 use crate::rows::{any_rows, batch, one_row, values};
-use crate::{Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::device::{Device, Offer, Waiting};
 use domain::ids::{DeviceId, HoldId, HostId, OrganizationId};
@@ -123,8 +123,11 @@ impl Store {
     }
 
     /// Stores the devices that a host reports. Its other devices become offline.
+    ///
+    /// # Errors
+    /// [`Error::Stale`] when other reports take the same handles all the time.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let known = self.list_host_devices(&System::background_jobs(), link.host()).await?;
             let handles = self.choose_handles(link, updates, &known).await?;
             let mut statements = Vec::new();
@@ -150,6 +153,7 @@ impl Store {
                 outcome => return Ok(outcome?),
             }
         }
+        Err(Error::Stale)
     }
 
     /// The handles of the reported devices. A new device gets its serial, or serial and host, or these with a number:

@@ -4,7 +4,7 @@ use crate::access::System;
 use crate::audit::attribution::Attribution;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::rows::{one_row, parse_word, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::ids::PrincipalId;
 use domain::permission::AccountRole;
@@ -35,7 +35,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when there is no such person; [`Refusal::Invalid`] for a role that only service users
-    /// can have.
+    /// can have; [`Error::Stale`] when others change the role all the time.
     pub async fn set_account_role(
         &self,
         system: &System,
@@ -49,7 +49,7 @@ impl Store {
             return Err(Refusal::invalid("account role", format!("one of {names}")).into());
         }
         let by_groups = given == RoleSource::Groups;
-        loop {
+        for _ in 0..ATTEMPTS {
             let rows = self.read_unscoped(system, HELD, values![person]).await?;
             let row = rows.first().ok_or(Refusal::NotFound(Thing::Principal))?;
             let was = row.maybe_text(0)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?;
@@ -78,5 +78,6 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 }

@@ -7,7 +7,7 @@ use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Row;
 use crate::directory::principals::{principal, principal_columns};
 use crate::rows::{one_row, parse_word, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::credential::Credential;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -127,7 +127,7 @@ impl Store {
     /// Renames an organization.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`]; [`Refusal::Exists`].
+    /// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Error::Stale`] when others change the name all the time.
     pub async fn rename_organization(
         &self,
         system: &System,
@@ -137,7 +137,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL AND name = $3";
         let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
-        loop {
+        for _ in 0..ATTEMPTS {
             let was = self.load_organization(system, id).await?.name;
             let entry = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
                 .with_organization(Some(id))
@@ -151,6 +151,7 @@ impl Store {
                 return Err(Refusal::Exists(format!("an organization named {name:?}")).into());
             }
         }
+        Err(Error::Stale)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::directory::members::ROLE;
 use crate::directory::principals::{owner_gone_ending, principal, principal_columns};
 use crate::logins::sessions::{OF_PERSON_HERE, end_statements};
 use crate::rows::{any_rows, one_row, parse_word, values};
-use crate::{Error, Result, Store, System};
+use crate::{ATTEMPTS, Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
@@ -72,7 +72,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`] when the organization does not exist or was deleted, or there is no such person;
-    /// [`Refusal::LastAdmin`].
+    /// [`Refusal::LastAdmin`]; [`Error::Stale`] when others change the role all the time.
     pub async fn set_member(
         &self,
         granted: &Granted<ManageMembers>,
@@ -80,7 +80,7 @@ impl Store {
         role: Role,
         now: Micros,
     ) -> Result<()> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let was = self.load_role(granted.organization(), principal).await?;
             match self.set_role(granted, principal, was, role, now).await {
                 // The role was changed meanwhile.
@@ -88,12 +88,14 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     /// Changes a member's role.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] when they are not a member; [`Refusal::LastAdmin`].
+    /// [`Refusal::NotFound`] when they are not a member; [`Refusal::LastAdmin`]; [`Error::Stale`] as in
+    /// [`Store::set_member`].
     pub async fn change_role(
         &self,
         granted: &Granted<ManageMembers>,
@@ -101,7 +103,7 @@ impl Store {
         role: Role,
         now: Micros,
     ) -> Result<()> {
-        loop {
+        for _ in 0..ATTEMPTS {
             let was = self.load_role(granted.organization(), member).await?;
             let was = was.ok_or(Refusal::NotFound(Thing::Member))?;
             match self.set_role(granted, member, Some(was), role, now).await {
@@ -109,6 +111,7 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     /// Sets the role of a person whose role is `was`. It no longer counts as given by groups.
@@ -163,7 +166,7 @@ impl Store {
     /// cannot be removed. The next sweep releases the devices that the person still holds.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+    /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`]; [`Error::Stale`] as in [`Store::set_member`].
     pub async fn remove_member(
         &self,
         granted: &Granted<ManageMembers>,
@@ -176,7 +179,7 @@ impl Store {
     /// Ends the person's own membership, as [`Store::remove_member`] does.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
+    /// Those of [`Store::remove_member`].
     pub async fn leave_organization(
         &self,
         own: &GrantedPerson,
@@ -195,7 +198,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
         let ends = leave_statements(member, organization, now);
-        loop {
+        for _ in 0..ATTEMPTS {
             let was = self.load_role(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
             let entry = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
                 .with_organization(Some(organization))
@@ -214,6 +217,7 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     async fn load_role(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {

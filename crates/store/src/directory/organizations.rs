@@ -7,7 +7,7 @@ use crate::agents::usage::limits;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Row;
 use crate::rows::{maybe_time, one_row, parse_word, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{Limits, cycle_days};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -83,7 +83,8 @@ impl Store {
     /// Sets or lifts the limit of devices that sessions hold or wait for at one time.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also when the organization was deleted.
+    /// [`Refusal::NotFound`], also when the organization was deleted; [`Error::Stale`] when others change the limit all
+    /// the time.
     pub async fn set_max_devices(
         &self,
         system: &System,
@@ -93,7 +94,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE organizations SET max_devices = $2
                    WHERE id = $1 AND deleted_us IS NULL AND COALESCE(max_devices, -1) = $3";
-        loop {
+        for _ in 0..ATTEMPTS {
             let was = self.load_organization(system, id).await?.max_devices;
             let set = one_row(sql, values![id, max, was.map_or(-1, i64::from)]);
             let details = json!({ "max_devices": max });
@@ -106,17 +107,28 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     /// An organization that was not deleted.
-    pub(crate) async fn load_organization(
-        &self,
-        system: &System,
-        id: OrganizationId,
-    ) -> Result<Organization> {
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn load_organization(&self, system: &System, id: OrganizationId) -> Result<Organization> {
         let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
                    WHERE id = $1 AND deleted_us IS NULL";
         let rows = self.read_unscoped(system, sql, values![id]).await?;
+        rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
+    }
+
+    /// The organization with exactly this name that was not deleted.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn find_organization(&self, system: &System, name: &str) -> Result<Organization> {
+        let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
+                   WHERE name = $1 AND deleted_us IS NULL";
+        let rows = self.read_unscoped(system, sql, values![name]).await?;
         rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
     }
 

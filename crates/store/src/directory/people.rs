@@ -9,7 +9,7 @@ use crate::database::{Row, Statement};
 use crate::directory::principals::{NewPrincipal, principal, principal_columns};
 use crate::logins::sessions::end_all_statements;
 use crate::rows::{any_rows, batch, one_row, values};
-use crate::{Error, Granted, Result, Store};
+use crate::{ATTEMPTS, Error, Granted, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
@@ -176,7 +176,8 @@ impl Store {
     /// does not learn that the address is known.
     ///
     /// # Errors
-    /// [`Refusal::Exists`] when the caller has a sub user with the address.
+    /// [`Refusal::Exists`] when the caller has a sub user with the address; [`Error::Stale`] when others take and free
+    /// the address all the time.
     pub async fn create_sub_user(
         &self,
         granted: &Granted<ManageMembers>,
@@ -204,7 +205,7 @@ impl Store {
                 granted.organization()
             ],
         );
-        loop {
+        for _ in 0..ATTEMPTS {
             let address_taken = self.is_taken(email).await?;
             let kept = NewPrincipal { principal: &new.principal, password_hash, member, address_taken };
             match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
@@ -213,6 +214,7 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 
     /// Changes a person's names; `None` leaves a name as it is.

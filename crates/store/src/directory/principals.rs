@@ -8,7 +8,7 @@ use crate::audit::log::{NewAuditEntry, batch_with_entries, batch_with_entry};
 use crate::database::{Row, Statement};
 use crate::logins::sessions::end_all_statements;
 use crate::rows::{any_rows, one_row, parse_word, values};
-use crate::{Error, Result, Store};
+use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -137,6 +137,15 @@ impl Store {
         self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
     }
 
+    /// A principal that was not deleted.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn load_principal(&self, system: &System, id: PrincipalId) -> Result<Principal> {
+        let rows = self.read_unscoped(system, LIVING, values![id]).await?;
+        rows.first().map(principal).unwrap_or(Err(Refusal::NotFound(Thing::Principal).into()))
+    }
+
     /// The principal of a caller.
     ///
     /// # Errors
@@ -150,7 +159,8 @@ impl Store {
     /// on and login sessions end. The next sweep releases the devices that the principal still holds.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`], also when it was deleted before.
+    /// [`Refusal::NotFound`], also when it was deleted before; [`Error::Stale`] when others change the state all the
+    /// time.
     pub async fn set_principal_state(
         &self,
         system: &System,
@@ -163,9 +173,8 @@ impl Store {
                        wanted_email = CASE WHEN $2 = 'deleted' THEN NULL ELSE wanted_email END,
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
                    WHERE id = $1 AND state = $4";
-        loop {
-            let rows = self.read_unscoped(system, LIVING, values![id]).await?;
-            let was = rows.first().map(principal).transpose()?.ok_or(Refusal::NotFound(Thing::Principal))?;
+        for _ in 0..ATTEMPTS {
+            let was = self.load_principal(system, id).await?;
             let mut statements = vec![one_row(sql, values![id, state.name(), now, was.state.name()])];
             if state != PrincipalState::Active {
                 statements.extend(end_all_statements(
@@ -191,6 +200,7 @@ impl Store {
                 outcome => return outcome,
             }
         }
+        Err(Error::Stale)
     }
 }
 
