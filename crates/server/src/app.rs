@@ -1,8 +1,8 @@
 //! The state of a running server.
 
-use crate::clock::{Clock, Random};
 use crate::front::Front;
 use crate::operations::clock_check::Clocks;
+use crate::services::Services;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
@@ -15,12 +15,10 @@ use crate::services::schema_validator::SchemaValidator;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
-use crate::settings::Settings;
 use domain::ids::NodeId;
 use domain::time::Micros;
 use object_store::ObjectStore;
 use std::sync::Arc;
-use store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,16 +30,10 @@ pub struct App(Arc<Parts>);
 
 /// The parts of [`App`].
 pub struct Parts {
-    /// The database.
-    pub store: Store,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
+    /// The services that the command line has too.
+    pub services: Services,
     /// What is known of the clock's errors.
     pub clocks: Clocks,
-    /// The source of randomness.
-    pub random: Arc<dyn Random>,
-    /// The settings, as they were when the server started.
-    pub settings: Settings,
     /// The URL under which clients reach this server, without a trailing slash.
     pub base_url: String,
     /// The storage of uploads and recordings.
@@ -93,21 +85,9 @@ impl App {
         self.tasks.spawn(task.in_current_span())
     }
 
-    /// The time.
-    pub fn now(&self) -> Micros {
-        self.clock.now()
-    }
-
     /// Whether work that ran at `time` has certainly ended: an SQLite database has one server, and it has started since.
     pub fn has_restarted_since(&self, time: Micros) -> bool {
         time < self.started && self.settings.database.reveal().starts_with("sqlite:")
-    }
-
-    /// Random bytes.
-    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.random.fill(&mut bytes);
-        bytes
     }
 }
 
@@ -115,5 +95,12 @@ impl std::ops::Deref for App {
     type Target = Parts;
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl std::ops::Deref for Parts {
+    type Target = Services;
+    fn deref(&self) -> &Services {
+        &self.services
     }
 }

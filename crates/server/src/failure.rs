@@ -35,7 +35,7 @@ pub enum Failure {
         data: Option<String>,
     },
     /// Too many concurrent changes of the same object.
-    #[error("too many changes of the same session at once; try again")]
+    #[error("too many changes of the same object at once; try again")]
     Busy,
     /// A service that it needs does not respond.
     #[error("{0}")]

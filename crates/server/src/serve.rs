@@ -8,6 +8,7 @@ use crate::front::{self, Front};
 use crate::jobs;
 use crate::operations::clock_check::Clocks;
 use crate::private_files;
+use crate::services::Services;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
@@ -150,19 +151,16 @@ impl Server {
         });
         let signer = Signer::new(&settings, store.clone(), clock.clone(), random.clone());
         let app = App::new(Parts {
-            store,
             base_url: settings.base_url(address),
             node: NodeId::new(clock.now(), node),
             started: clock.now(),
-            clock,
+            services: Services { store, clock, random, settings },
             clocks: Clocks::default(),
-            random,
             passwords,
             signer,
             mailer,
             recaptcha,
             issuer,
-            settings,
             files,
             keys,
             metrics: Metrics::new(),
@@ -191,6 +189,11 @@ impl Server {
     /// The URL under which clients reach it, without a trailing slash.
     pub fn base_url(&self) -> &str {
         &self.app.base_url
+    }
+
+    /// Its services.
+    pub fn services(&self) -> &Services {
+        &self.app.services
     }
 
     /// Its store.

@@ -127,7 +127,7 @@ both! {
         // The new key exists, and the old one is not revoked yet.
         let of = ServiceUserHome::Organization(begun(&admin, "devin", &rotate, &json!({})).await.authorize().unwrap());
         let service = service_users::list_service_users(world.app(), &of).await.unwrap()[0].principal.id;
-        let new = service_users::create_service_user_key(world.app(), &of, service, "bot", Wire::Devin, None).await.unwrap();
+        let new = service_users::create_service_user_key(world.app(), &of, service, &service_users::KeyTerms::new("bot", Wire::Devin, None)).await.unwrap();
         // The organization exists, without its limits.
         let enterprise = "/v3/enterprise/organizations";
         let body = json!({ "name": "Globex", "max_cycle_acu_limit": 9 });

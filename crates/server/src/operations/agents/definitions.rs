@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::services::Services;
 use domain::Refusal;
 use domain::agent::{self, Agent};
 use domain::ids::AgentId;
@@ -75,9 +76,12 @@ pub struct AgentQuery {
 ///
 /// # Errors
 /// [`Refusal::NotFound`] when it was deleted since.
-pub async fn find_created_agent(app: &App, granted: &Granted<UseSessions>) -> Result<Option<Agent>, Failure> {
-    match app.store.find_earlier_creation(granted).await? {
-        Some(made) => load_agent(app, &granted.authorize()?, AgentId(made)).await.map(Some),
+pub async fn find_created_agent(
+    services: &Services,
+    granted: &Granted<UseSessions>,
+) -> Result<Option<Agent>, Failure> {
+    match services.store.find_earlier_creation(granted).await? {
+        Some(made) => load_agent(services, &granted.authorize()?, AgentId(made)).await.map(Some),
         None => Ok(None),
     }
 }
@@ -87,17 +91,17 @@ pub async fn find_created_agent(app: &App, granted: &Granted<UseSessions>) -> Re
 /// # Errors
 /// [`Refusal::Exists`] for a name in use; [`Refusal::Invalid`].
 pub async fn create_agent(
-    app: &App,
+    services: &Services,
     granted: &Granted<UseSessions>,
     new: NewAgent,
 ) -> Result<Agent, Failure> {
-    if let Some(made) = find_created_agent(app, granted).await? {
+    if let Some(made) = find_created_agent(services, granted).await? {
         return Ok(made);
     }
-    let now = app.now();
+    let now = services.now();
     let made = check_agent(Agent {
         organization: granted.organization(),
-        id: new.id.unwrap_or_else(|| AgentId::new(now, app.random_bytes())),
+        id: new.id.unwrap_or_else(|| AgentId::new(now, services.random_bytes())),
         name: new.name,
         display_name: new.display_name,
         description: new.description,
@@ -108,7 +112,7 @@ pub async fn create_agent(
         created: now,
         updated: now,
     })?;
-    app.store.create_agent(granted, &made).await?;
+    services.store.create_agent(granted, &made).await?;
     Ok(made)
 }
 
@@ -132,8 +136,12 @@ pub async fn list_agents(
 ///
 /// # Errors
 /// [`Refusal::NotFound`], also for a deleted agent.
-pub async fn load_agent(app: &App, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent, Failure> {
-    Ok(app.store.load_agent(granted, id).await?)
+pub async fn load_agent(
+    services: &Services,
+    granted: &Granted<ViewSessions>,
+    id: AgentId,
+) -> Result<Agent, Failure> {
+    Ok(services.store.load_agent(granted, id).await?)
 }
 
 /// Loads an agent by its name.

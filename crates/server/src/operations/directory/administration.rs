@@ -1,15 +1,16 @@
-//! Members and organizations, for administrators.
+//! Members and organizations, for administrators on the wires and on the command line.
 
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::directory::members::check_role;
+use crate::services::{Services, mailer};
 use domain::Refusal;
 use domain::agent::{Acus, Limits};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::name;
 use domain::organization::Organization;
 use domain::permission::{Permission, Role};
-use domain::principal::{Membership, Principal};
+use domain::principal::{Membership, Principal, PrincipalKind, PrincipalState};
 use domain::refusal::Thing;
 use store::access::{ManageMembers, ManageOrganizations, ViewSessions};
 use store::{Grant, Granted, GrantedAccount, System};
@@ -27,10 +28,10 @@ pub struct OrganizationUpdate {
 
 /// Lists the organization's members, oldest first.
 pub async fn list_members(
-    app: &App,
+    services: &Services,
     granted: &Granted<ManageMembers>,
 ) -> Result<Vec<(Principal, Role)>, Failure> {
-    Ok(app.store.list_principals_in_organization(granted).await?)
+    Ok(services.store.list_principals_in_organization(granted).await?)
 }
 
 /// Lists the account's people with their memberships, oldest first.
@@ -46,12 +47,12 @@ pub async fn list_people(
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn load_person(
-    app: &App,
+    services: &Services,
     granted: &GrantedAccount<ManageMembers>,
     id: Option<PrincipalId>,
 ) -> Result<(Principal, Vec<Membership>), Failure> {
     let missing = || Failure::from(Refusal::NotFound(Thing::Principal));
-    let found = app.store.list_account_people(granted, Some(id.ok_or_else(missing)?)).await?;
+    let found = services.store.list_account_people(granted, Some(id.ok_or_else(missing)?)).await?;
     found.into_iter().next().ok_or_else(missing)
 }
 
@@ -60,9 +61,9 @@ pub async fn load_person(
 ///
 /// # Errors
 /// [`Refusal::NotFound`] or, for a caller who has to invite, [`Refusal::Invalid`] for `field`; [`Refusal::Forbidden`]
-/// for a role with permissions that the caller lacks; [`Refusal::LastAdmin`].
+/// for a role with permissions that the caller lacks; [`Refusal::LastAdmin`]; [`Failure::Busy`].
 pub async fn set_member(
-    app: &App,
+    services: &Services,
     granted: &Granted<ManageMembers>,
     field: &str,
     id: Option<PrincipalId>,
@@ -71,8 +72,8 @@ pub async fn set_member(
     check_role(granted, role)?;
     let at_once = granted.has_in_account(Permission::ManageMembers);
     let set = match id {
-        Some(id) if at_once => app.store.set_member(granted, id, role, app.now()).await,
-        Some(id) => app.store.change_role(granted, id, role, app.now()).await,
+        Some(id) if at_once => services.store.set_member(granted, id, role, services.now()).await,
+        Some(id) => services.store.change_role(granted, id, role, services.now()).await,
         None => Err(Refusal::NotFound(Thing::Principal).into()),
     };
     match set {
@@ -83,10 +84,43 @@ pub async fn set_member(
         }
         outcome => outcome?,
     }
-    let all = list_members(app, granted).await?;
+    let all = list_members(services, granted).await?;
     let found = all.into_iter().find(|(principal, _)| Some(principal.id) == id);
     // Somebody may have removed the member meanwhile.
     found.ok_or_else(|| Refusal::NotFound(Thing::Member).into())
+}
+
+/// Creates a person as a member of the organization, for an administrator who vouches for the address: it counts as
+/// confirmed.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for the address; [`Refusal::Exists`] when a user has it; [`Refusal::NotFound`] when the
+/// organization was deleted; [`Refusal::Forbidden`] for a role with permissions that the caller lacks.
+pub async fn create_person(
+    services: &Services,
+    granted: &Granted<ManageMembers>,
+    email: &str,
+    password_hash: Option<&str>,
+    role: Role,
+) -> Result<Principal, Failure> {
+    check_role(granted, role)?;
+    let email = mailer::parse_address(email)?;
+    let created = services.now();
+    let mut person = Principal {
+        id: PrincipalId::new(created, services.random_bytes()),
+        number: 0,
+        kind: PrincipalKind::User,
+        email: Some(email.clone()),
+        name: email,
+        state: PrincipalState::Active,
+        created,
+        account_role: None,
+        default_organization: None,
+    };
+    let acting = System::administration().attribute_to(granted.attribution());
+    let member = Some((granted.organization(), role));
+    person.number = services.store.create_principal(&acting, &person, password_hash, member).await?;
+    Ok(person)
 }
 
 /// Ends a membership.
@@ -94,11 +128,11 @@ pub async fn set_member(
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::LastAdmin`].
 pub async fn remove_member(
-    app: &App,
+    services: &Services,
     granted: &Granted<ManageMembers>,
     id: PrincipalId,
 ) -> Result<(), Failure> {
-    Ok(app.store.remove_member(granted, id, app.now()).await?)
+    Ok(services.store.remove_member(granted, id, services.now()).await?)
 }
 
 /// Lists the account's organizations with their limits, oldest first, without the deleted ones.
@@ -114,13 +148,13 @@ pub async fn list_organizations(
 /// # Errors
 /// [`Refusal::NotFound`], also for a deleted one.
 pub async fn load_organization(
-    app: &App,
+    services: &Services,
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
 ) -> Result<(Organization, Limits), Failure> {
-    find_organization(app, id).await?;
-    let limits = app.store.load_organization_limits(&granted.narrow_to(id), app.now()).await?;
-    Ok((find_organization(app, id).await?, limits))
+    let organization = services.store.load_organization(&acting_system(granted), id).await?;
+    let limits = services.store.load_organization_limits(&granted.narrow_to(id), services.now()).await?;
+    Ok((organization, limits))
 }
 
 /// Loads the caller's organization with its limits.
@@ -128,8 +162,10 @@ pub async fn load_own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<(Organization, Limits), Failure> {
+    let system = System::administration();
+    let organization = app.store.load_organization(&system, granted.organization()).await?;
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
-    Ok((find_organization(app, granted.organization()).await?, limits))
+    Ok((organization, limits))
 }
 
 /// Creates an organization. When the request is repeated, the answer is the organization that was created before; it
@@ -138,24 +174,24 @@ pub async fn load_own_organization(
 /// # Errors
 /// [`Refusal::Exists`]; [`Refusal::Invalid`].
 pub async fn create_organization(
-    app: &App,
+    services: &Services,
     granted: &GrantedAccount<ManageOrganizations>,
     name: &str,
     limits: OrganizationUpdate,
 ) -> Result<(Organization, Limits), Failure> {
     let acting = acting_system(granted);
-    let id = match app.store.find_earlier_creation(&acting).await? {
+    let id = match services.store.find_earlier_creation(&acting).await? {
         Some(made) => OrganizationId(made),
         None => {
             name::of_organization(name)?;
-            let created = app.now();
-            let id = OrganizationId::new(created, app.random_bytes());
+            let created = services.now();
+            let id = OrganizationId::new(created, services.random_bytes());
             let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
-            app.store.create_organization(&acting, &new).await?;
+            services.store.create_organization(&acting, &new).await?;
             id
         }
     };
-    update_organization(app, granted, id, OrganizationUpdate { name: None, ..limits }).await
+    update_organization(services, granted, id, OrganizationUpdate { name: None, ..limits }).await
 }
 
 /// Changes the name and the limits.
@@ -163,7 +199,7 @@ pub async fn create_organization(
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`].
 pub async fn update_organization(
-    app: &App,
+    services: &Services,
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
     update: OrganizationUpdate,
@@ -179,12 +215,15 @@ pub async fn update_organization(
     }
     if let Some(name) = &name {
         name::of_organization(name)?;
-        app.store.rename_organization(&system, id, name, app.now()).await?;
+        services.store.rename_organization(&system, id, name, services.now()).await?;
     }
     if max_session_acus.is_some() || max_cycle_acus.is_some() {
-        app.store.set_organization_limits(&system, id, max_session_acus, max_cycle_acus, app.now()).await?;
+        services
+            .store
+            .set_organization_limits(&system, id, max_session_acus, max_cycle_acus, services.now())
+            .await?;
     }
-    load_organization(app, granted, id).await
+    load_organization(services, granted, id).await
 }
 
 /// Deletes an organization. Its sessions stay, but nobody can act in it any more.
@@ -192,20 +231,14 @@ pub async fn update_organization(
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete_organization(
-    app: &App,
+    services: &Services,
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
 ) -> Result<(), Failure> {
-    Ok(app.store.delete_organization(&acting_system(granted), id, app.now()).await?)
+    Ok(services.store.delete_organization(&acting_system(granted), id, services.now()).await?)
 }
 
 /// The store's grant for the changes, attributed to the caller.
 fn acting_system(granted: &GrantedAccount<ManageOrganizations>) -> System {
     System::administration().attribute_to(granted.attribution())
-}
-
-async fn find_organization(app: &App, id: OrganizationId) -> Result<Organization, Failure> {
-    let all = app.store.list_organizations(&System::administration()).await?;
-    let found = all.into_iter().find(|one| one.id == id && one.deleted.is_none());
-    found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into())
 }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::services::Services;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::name;
@@ -37,19 +38,19 @@ pub fn check_role(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Re
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for somebody who is not a member; [`Refusal::Forbidden`] for a role with permissions that
-/// the caller lacks; [`Refusal::LastAdmin`].
+/// the caller lacks; [`Refusal::LastAdmin`]; [`Failure::Busy`].
 pub async fn change_role(
-    app: &App,
+    services: &Services,
     granted: &Granted<ManageMembers>,
     member: PrincipalId,
     role: Role,
 ) -> Result<OrganizationMember, Failure> {
     check_role(granted, role)?;
-    let all = app.store.list_people_in_organization(granted).await?;
+    let all = services.store.list_people_in_organization(granted).await?;
     // Service users are not listed here.
     let found = all.into_iter().find(|one| one.principal.id == member);
     let found = found.ok_or(Refusal::NotFound(Thing::Member))?;
-    app.store.change_role(granted, member, role, app.now()).await?;
+    services.store.change_role(granted, member, role, services.now()).await?;
     Ok(OrganizationMember { role, ..found })
 }
 

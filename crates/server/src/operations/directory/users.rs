@@ -5,8 +5,7 @@ use crate::failure::Failure;
 use crate::operations::login;
 use crate::operations::login::attempt_budgets;
 use crate::operations::login::attempt_budgets::AttemptBudget;
-use crate::operations::login::passwords::AddressMail;
-use crate::operations::login::policies;
+use crate::operations::login::passwords::{AddressMail, hash_first_password};
 use crate::operations::login::second_factor::demand_fresh;
 use crate::services::mailer;
 use domain::Refusal;
@@ -227,11 +226,7 @@ pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Re
         name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
     }
     let hash = match new.password {
-        Some(password) => {
-            policies::demand_passwords(app)?;
-            app.passwords.rule.check("password", password)?;
-            Some(app.passwords.hash(password, app.random_bytes()).await?)
-        }
+        Some(password) => Some(hash_first_password(app, &app.passwords, password).await?),
         None => None,
     };
     let now = app.now();

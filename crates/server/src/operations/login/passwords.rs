@@ -15,7 +15,8 @@ use crate::operations::login::sign_in::TRIES;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Claims;
 use crate::operations::login::tokens::Use;
-use crate::services::mailer;
+use crate::services::password_hasher::PasswordHasher;
+use crate::services::{Services, mailer};
 use domain::Refusal;
 use domain::ids::PrincipalId;
 use domain::login::{Origin, Reach, Standing};
@@ -180,6 +181,48 @@ async fn change_password(
         }
     }
     Err(Failure::Busy)
+}
+
+/// Sets a person's password for an operator on the command line, who need not know the old one. All of the person's
+/// sessions end, and their keys if `revokes_keys` is set.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for a password that is too short or too long; [`Refusal::PasswordsOff`] for a person who may not
+/// have one; [`Failure::Busy`].
+pub async fn set_password(
+    services: &Services,
+    passwords: &PasswordHasher,
+    granted: &GrantedPerson,
+    new: &str,
+    revokes_keys: bool,
+) -> Result<(), Failure> {
+    passwords.rule.check("password", new)?;
+    policies::demand_password_allowed(services, granted.person()).await?;
+    let hash = passwords.hash(new, services.random_bytes()).await?;
+    let ending = build_ending(granted, EndReason::PasswordChanged, "an administrator set the password");
+    for _ in 0..TRIES {
+        let seen = services.store.load_password_hash(granted).await?;
+        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
+        match services.store.set_password(granted, &new, None, &ending, services.now()).await {
+            Err(Error::Stale) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// Hashes the first password of a new person.
+///
+/// # Errors
+/// [`Refusal::PasswordsOff`]; [`Refusal::Invalid`] for a password that is too short or too long.
+pub async fn hash_first_password(
+    services: &Services,
+    passwords: &PasswordHasher,
+    password: &str,
+) -> Result<String, Failure> {
+    policies::demand_passwords(services)?;
+    passwords.rule.check("password", password)?;
+    passwords.hash(password, services.random_bytes()).await
 }
 
 /// The purpose of a network's budget for mails about forgotten passwords.

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::second_factor;
+use crate::services::Services;
 use crate::settings::PasswordPolicy;
 use domain::Refusal;
 use domain::ids::PrincipalId;
@@ -14,8 +15,8 @@ use store::{Authentication, Caller, System};
 ///
 /// # Errors
 /// [`Refusal::PasswordsOff`].
-pub(crate) fn demand_passwords(app: &App) -> Result<(), Refusal> {
-    match app.settings.passwords {
+pub(crate) fn demand_passwords(services: &Services) -> Result<(), Refusal> {
+    match services.settings.passwords {
         PasswordPolicy::Off => Err(Refusal::PasswordsOff),
         PasswordPolicy::On | PasswordPolicy::LocalOnly => Ok(()),
     }
@@ -25,23 +26,23 @@ pub(crate) fn demand_passwords(app: &App) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::PasswordsOff`].
-pub(crate) async fn demand_password_allowed(app: &App, person: PrincipalId) -> Result<(), Failure> {
-    if may_have_password(app, person).await? { Ok(()) } else { Err(Refusal::PasswordsOff.into()) }
+pub(crate) async fn demand_password_allowed(services: &Services, person: PrincipalId) -> Result<(), Failure> {
+    if may_have_password(services, person).await? { Ok(()) } else { Err(Refusal::PasswordsOff.into()) }
 }
 
 /// Whether a user may sign in by password, and set or restore one.
-pub(crate) async fn may_have_password(app: &App, person: PrincipalId) -> Result<bool, Failure> {
-    Ok(match app.settings.passwords {
+pub(crate) async fn may_have_password(services: &Services, person: PrincipalId) -> Result<bool, Failure> {
+    Ok(match services.settings.passwords {
         PasswordPolicy::On => true,
-        PasswordPolicy::LocalOnly => !is_federated(app, person).await?,
+        PasswordPolicy::LocalOnly => !is_federated(services, person).await?,
         PasswordPolicy::Off => false,
     })
 }
 
 /// Whether a user has an identity at the issuer.
-pub(crate) async fn is_federated(app: &App, person: PrincipalId) -> Result<bool, Failure> {
-    let Some(issuer) = &app.issuer else { return Ok(false) };
-    Ok(app.store.has_identity(&System::sign_in(), person, issuer.name()).await?)
+pub(crate) async fn is_federated(services: &Services, person: PrincipalId) -> Result<bool, Failure> {
+    let Some(issuer) = &services.settings.oidc_issuer else { return Ok(false) };
+    Ok(services.store.has_identity(&System::sign_in(), person, issuer).await?)
 }
 
 /// Removes all permissions, except over the caller's own account, from a caller whose role demands a second factor

@@ -13,6 +13,7 @@ use crate::http::middleware::StoredBody;
 use crate::http::middleware::WholeRequest;
 use crate::operations::access::own_keys::CreatedKey;
 use crate::operations::access::service_users;
+use crate::operations::access::service_users::KeyTerms;
 use crate::operations::access::service_users::ServiceUser;
 use crate::operations::access::service_users::ServiceUserHome;
 use crate::operations::access::service_users::ServiceUserRole;
@@ -208,8 +209,8 @@ pub async fn create_key(
     let body = Body::read(&app, request).await?;
     let name = body.require_text("name", 1..=MAX_NAME).map_err(Failure::from)?;
     let expires = read_expiry(&app, &body).map_err(Failure::from)?;
-    let key =
-        service_users::create_service_user_key(&app, &place.of, id, &name, Wire::Devin, expires).await?;
+    let terms = KeyTerms::new(&name, Wire::Devin, expires);
+    let key = service_users::create_service_user_key(&app, &place.of, id, &terms).await?;
     respond_with_secret(key_shape(&key.credential), &key)
 }
 
