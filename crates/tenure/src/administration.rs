@@ -1,12 +1,14 @@
 //! Direct access to the database for an administrator. A server may run on it at the same time.
 
-use domain::ids::{OrganizationId, PrincipalId};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use domain::ids::PrincipalId;
 use domain::organization::Organization;
-use domain::permission::Role;
-use domain::principal::{Principal, PrincipalKind, PrincipalState};
+use domain::principal::{Principal, PrincipalKind};
 use domain::time::Micros;
 use server::clock::{Clock, Random, SystemClock, SystemRandom};
-use server::services::password_hasher::PasswordHasher;
+use server::services::Services;
 use server::settings::Settings;
 use store::{Database, OpenMode, Store, System};
 use uuid::Uuid;
@@ -14,11 +16,11 @@ use uuid::Uuid;
 use crate::error::{CommandError, CommandResult};
 use crate::values::OrgRef;
 
-/// An open database, with the proof that grants everything in it.
+/// The services over an open database, with the proof that grants everything in it. What the server does too runs as its
+/// operation, so that the same rules hold and the audit log gets the same entries.
 pub struct Administration {
-    /// The store.
-    pub store: Store,
-    /// The proof.
+    services: Services,
+    /// The proof. The audit log names nobody for what it is used for.
     pub system: System,
 }
 
@@ -30,12 +32,22 @@ impl Administration {
     pub async fn open(settings: &Settings) -> CommandResult<Self> {
         let database =
             Database::open(settings.database.reveal(), OpenMode::Existing, SystemClock.now().0).await?;
-        Ok(Self { store: Store::new(database), system: System::administration() })
+        Ok(Self::from_database(database, settings))
     }
 
-    /// Uses a store that is open already.
-    pub fn new(store: &Store) -> Self {
-        Self { store: store.clone(), system: System::administration() }
+    /// Uses a database that is open already.
+    pub fn from_database(database: Database, settings: &Settings) -> Self {
+        Self::from_services(&Services {
+            store: Store::new(database),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            settings: settings.clone(),
+        })
+    }
+
+    /// Uses the services of a server in this process.
+    pub fn from_services(services: &Services) -> Self {
+        Self { services: services.clone(), system: System::administration() }
     }
 
     /// Closes the database once all writes are done.
@@ -48,14 +60,14 @@ impl Administration {
     /// # Errors
     /// No organization has this id or name.
     pub async fn find_organization(&self, wanted: &OrgRef) -> CommandResult<Organization> {
-        let all = self.store.list_organizations(&self.system).await?;
-        let found = all.into_iter().filter(|known| known.deleted.is_none()).find(|known| match wanted {
-            OrgRef::Id(id) => known.id == *id,
-            OrgRef::Name(name) => known.name == *name,
-        });
-        found.ok_or_else(|| {
-            CommandError::new(format!("there is no organization {wanted}"))
-                .hint("`tenure admin org list` shows them all")
+        let found = match wanted {
+            OrgRef::Id(id) => self.store.load_organization(&self.system, *id).await,
+            OrgRef::Name(name) => self.store.find_organization(&self.system, name).await,
+        };
+        found.map_err(|error| match error {
+            store::Error::Refused(_) => CommandError::new(format!("there is no organization {wanted}"))
+                .hint("`tenure admin org list` shows them all"),
+            error => error.into(),
         })
     }
 
@@ -76,58 +88,22 @@ impl Administration {
     /// # Errors
     /// No service user has this id.
     pub async fn find_service_user(&self, id: Uuid) -> CommandResult<Principal> {
-        let all = self.store.list_principals(&self.system).await?;
-        let found = all.into_iter().find(|known| {
-            known.id.0 == id
-                && known.kind == PrincipalKind::ServiceUser
-                && known.state != PrincipalState::Deleted
-        });
-        found.ok_or_else(|| {
-            CommandError::new(format!("there is no service user {id}"))
-                .hint("`tenure admin service-user list` shows them all")
-        })
-    }
-
-    /// Creates an organization.
-    ///
-    /// # Errors
-    /// Another organization has this name.
-    pub async fn create_organization(&self, name: &str) -> CommandResult<Organization> {
-        let created = now();
-        let id = OrganizationId::new(created, random_bytes());
-        let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
-        self.store.create_organization(&self.system, &new).await?;
-        Ok(new)
-    }
-
-    /// Creates a user or service user, and returns it with its number.
-    ///
-    /// # Errors
-    /// Another user has this address.
-    pub async fn create_principal(
-        &self,
-        mut new: Principal,
-        password_hash: Option<&str>,
-        member: Option<(OrganizationId, Role)>,
-    ) -> CommandResult<Principal> {
-        new.number = self.store.create_principal(&self.system, &new, password_hash, member).await?;
-        Ok(new)
+        match self.store.load_principal(&self.system, PrincipalId(id)).await {
+            Ok(found) if found.kind == PrincipalKind::ServiceUser => Ok(found),
+            Ok(_) | Err(store::Error::Refused(_)) => {
+                Err(CommandError::new(format!("there is no service user {id}"))
+                    .hint("`tenure admin service-user list` shows them all"))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-/// An active principal that is not in the database yet: its number is 0.
-pub fn new_principal(kind: PrincipalKind, name: &str, email: Option<&str>) -> Principal {
-    let created = now();
-    Principal {
-        id: PrincipalId::new(created, random_bytes()),
-        number: 0,
-        kind,
-        email: email.map(str::to_owned),
-        name: name.to_owned(),
-        state: PrincipalState::Active,
-        created,
-        account_role: None,
-        default_organization: None,
+impl Deref for Administration {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
     }
 }
 
@@ -141,16 +117,6 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     SystemRandom.fill(&mut bytes);
     bytes
-}
-
-/// Hashes a new password by the server's rule and parameters.
-///
-/// # Errors
-/// The password is shorter or longer than the settings allow.
-pub async fn hash_password(settings: &Settings, password: &str) -> CommandResult<String> {
-    let passwords = PasswordHasher::new(settings).map_err(CommandError::new)?;
-    passwords.rule.check("password", password).map_err(server::failure::Failure::from)?;
-    Ok(passwords.hash(password, random_bytes()).await?)
 }
 
 /// A time in RFC 3339, UTC, with microseconds.

@@ -89,6 +89,35 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_things_on_the_wire_are_free() {
+        let command = Cli::command();
+        for name in [
+            "sessions",
+            "messages",
+            "devices",
+            "holds",
+            "hosts",
+            "agents",
+            "turns",
+            "files",
+            "keys",
+            "orgs",
+            "users",
+            "members",
+            "invitations",
+            "service-users",
+            "logins",
+            "usage",
+            "changes",
+            "login",
+            "logout",
+            "whoami",
+        ] {
+            assert!(command.find_subcommand(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
     fn commands_parse() {
         let good = [
             "serve --listen 127.0.0.1:7420 --public-url https://t.example.com --database sqlite:x.db",

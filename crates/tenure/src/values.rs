@@ -13,6 +13,7 @@ use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
 use domain::principal::normal_email;
 use domain::time::Micros;
+use server::operations::access::service_users::ServiceUserRole;
 
 /// An organization, as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,38 +125,27 @@ pub fn account_role_parser() -> impl TypedValueParser<Value = PersonAccountRole>
     PossibleValuesParser::new(names).map(|name| PersonAccountRole(AccountRole::parse(&name)))
 }
 
-/// The role of a service user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceRole {
-    /// In one organization.
-    Organization(Role),
-    /// In the whole account.
-    Account(AccountRole),
-}
-
-impl ServiceRole {
-    /// The role of this name, in an organization or in the account.
-    ///
-    /// # Errors
-    /// The roles that are possible there.
-    pub fn parse(name: &str, in_organization: bool) -> Result<Self, String> {
-        if in_organization {
-            let role = Role::parse(name).map(Self::Organization);
-            role.ok_or_else(|| {
-                let names = Role::NAMES.map(|(_, name)| name).join(", ");
-                format!("{name} is a role of the whole account; with --org, choose one of {names}")
-            })
-        } else {
-            let role = AccountRole::parse(name).map(Self::Account);
-            role.ok_or_else(|| {
-                let names = AccountRole::NAMES.map(|(_, name)| name).join(", ");
-                format!("{name} is a role of an organization; without --org, choose one of {names}")
-            })
-        }
+/// The role of a service user by its name, in an organization or in the account.
+///
+/// # Errors
+/// The roles that are possible there.
+pub fn parse_service_user_role(name: &str, in_organization: bool) -> Result<ServiceUserRole, String> {
+    if in_organization {
+        let role = Role::parse(name).map(ServiceUserRole::Organization);
+        role.ok_or_else(|| {
+            let names = Role::NAMES.map(|(_, name)| name).join(", ");
+            format!("{name} is a role of the whole account; with --org, choose one of {names}")
+        })
+    } else {
+        let role = AccountRole::parse(name).map(ServiceUserRole::Account);
+        role.ok_or_else(|| {
+            let names = AccountRole::NAMES.map(|(_, name)| name).join(", ");
+            format!("{name} is a role of an organization; without --org, choose one of {names}")
+        })
     }
 }
 
-/// A parser of the name of a service user's role. `--org` decides which roles fit; see [`ServiceRole::parse`].
+/// A parser of the name of a service user's role. `--org` decides which roles fit; see [`parse_service_user_role`].
 pub fn service_role_parser() -> impl TypedValueParser<Value = String> {
     let members = Role::NAMES.map(|(_, name)| name);
     PossibleValuesParser::new(members.into_iter().chain([AccountRole::Viewer.name()]))
@@ -221,22 +211,22 @@ mod tests {
     #[test]
     fn roles_of_service_users_depend_on_where_they_belong() {
         let rows = [
-            ("admin", true, Some(ServiceRole::Organization(Role::Admin))),
-            ("admin", false, Some(ServiceRole::Account(AccountRole::Admin))),
-            ("readwrite", true, Some(ServiceRole::Organization(Role::Readwrite))),
+            ("admin", true, Some(ServiceUserRole::Organization(Role::Admin))),
+            ("admin", false, Some(ServiceUserRole::Account(AccountRole::Admin))),
+            ("readwrite", true, Some(ServiceUserRole::Organization(Role::Readwrite))),
             ("readwrite", false, None),
             ("readonly", false, None),
             ("viewer", true, None),
-            ("viewer", false, Some(ServiceRole::Account(AccountRole::Viewer))),
-            ("worker", true, Some(ServiceRole::Organization(Role::Worker))),
-            ("worker", false, Some(ServiceRole::Account(AccountRole::Worker))),
-            ("host", true, Some(ServiceRole::Organization(Role::Host))),
-            ("host", false, Some(ServiceRole::Account(AccountRole::Host))),
-            ("auditor", true, Some(ServiceRole::Organization(Role::Auditor))),
-            ("auditor", false, Some(ServiceRole::Account(AccountRole::Auditor))),
+            ("viewer", false, Some(ServiceUserRole::Account(AccountRole::Viewer))),
+            ("worker", true, Some(ServiceUserRole::Organization(Role::Worker))),
+            ("worker", false, Some(ServiceUserRole::Account(AccountRole::Worker))),
+            ("host", true, Some(ServiceUserRole::Organization(Role::Host))),
+            ("host", false, Some(ServiceUserRole::Account(AccountRole::Host))),
+            ("auditor", true, Some(ServiceUserRole::Organization(Role::Auditor))),
+            ("auditor", false, Some(ServiceUserRole::Account(AccountRole::Auditor))),
         ];
         for (name, of_organization, role) in rows {
-            assert_eq!(ServiceRole::parse(name, of_organization).ok(), role, "{name} {of_organization}");
+            assert_eq!(parse_service_user_role(name, of_organization).ok(), role, "{name} {of_organization}");
         }
     }
 

@@ -10,6 +10,7 @@ mod doctor;
 mod durability;
 mod former_names;
 mod help;
+mod operations;
 mod private;
 mod process;
 mod refusals;

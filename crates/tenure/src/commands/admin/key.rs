@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
-use domain::credential::Wire;
-use uuid::Uuid;
-
-use domain::credential::{Credential, Secret};
-use domain::ids::{CredentialId, OrganizationId, PrincipalId};
+use domain::Refusal;
+use domain::credential::{Credential, Wire};
+use domain::ids::CredentialId;
 use domain::network::{Network, Networks};
+use domain::refusal::Thing;
 use domain::time::Span;
 use serde::Serialize;
+use server::failure::Failure;
+use server::operations::access::issued_keys;
+use server::operations::access::own_keys::CreatedKey;
+use server::operations::access::service_users::KeyTerms;
+use uuid::Uuid;
 
-use crate::administration::{Administration, format_minute, format_time, now, random_bytes};
+use crate::administration::{Administration, format_minute, format_time, now};
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
@@ -165,41 +169,27 @@ async fn run_create(
         Some(org) => Some(admin.find_organization(org).await?),
         None => None,
     };
-    if let Some(organization) = &organization {
-        let members = admin.store.list_members(&admin.system).await?;
-        let member = members.iter().any(|(place, who, _)| *place == organization.id && *who == owner.id);
-        if !member && owner.account_role.is_none() {
-            return Err(CommandError::new(format!(
-                "{} is not a member of {}",
-                owner.name, organization.name
-            ))
-            .hint("`tenure admin member add` adds them"));
+    let terms = KeyTerms {
+        organization: organization.as_ref().map(|organization| organization.id),
+        networks: Networks(arguments.network),
+        ..KeyTerms::new(
+            arguments.name.as_deref().unwrap_or_default(),
+            arguments.wire,
+            arguments.expires.map(|after| now() + Span::from(after)),
+        )
+    };
+    let new = issued_keys::issue_key(admin, &admin.system, &owner, &terms).await;
+    let CreatedKey { credential: key, secret } = new.map_err(|failure| match (failure, organization) {
+        (Failure::Refused(Refusal::NotFound(Thing::Member)), Some(organization)) => {
+            CommandError::new(format!("{} is not a member of {}", owner.name, organization.name))
+                .hint("`tenure admin member add` adds them")
         }
-    }
-    let (key, secret) =
-        create_key(admin, owner.id, organization.map(|organization| organization.id), &arguments).await?;
+        (other, _) => other.into(),
+    })?;
+    let secret = secret.map(|secret| secret.reveal().to_owned()).unwrap_or_default();
     let sentence =
         format!("Created key {} for {}. Its secret is shown only this once:\n{secret}", key.id, owner.name);
     context.printer.print(&sentence, &KeyRow::new(key, owner.name, Some(secret)))
-}
-
-async fn create_key(
-    admin: &Administration,
-    principal: PrincipalId,
-    organization: Option<OrganizationId>,
-    arguments: &CreateKeyArgs,
-) -> CommandResult<(Credential, String)> {
-    let created = now();
-    let secret = Secret::new(arguments.wire, random_bytes());
-    let key = Credential {
-        organization,
-        name: arguments.name.clone().unwrap_or_default(),
-        expires: arguments.expires.map(|after| created + Span::from(after)),
-        networks: Networks(arguments.network.clone()),
-        ..Credential::new(&secret, arguments.wire, principal, created, random_bytes())
-    };
-    admin.store.create_credential(&admin.system, &key, &secret.hash()).await?;
-    Ok((key, secret.reveal().to_owned()))
 }
 
 async fn run_list(context: &Context, admin: &Administration, arguments: ListKeysArgs) -> CommandResult<()> {

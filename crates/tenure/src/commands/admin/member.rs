@@ -1,13 +1,19 @@
 //! `tenure admin member …`: who belongs to an organization.
 
 use clap::{Args, Subcommand};
+use domain::Refusal;
+use domain::organization::Organization;
 use domain::permission::Role;
-
+use domain::principal::Principal;
+use domain::refusal::Thing;
 use serde::Serialize;
+use server::failure::Failure;
+use server::operations::directory::{administration, members};
+use store::Granted;
 use store::access::ManageMembers;
 use uuid::Uuid;
 
-use crate::administration::now;
+use crate::administration::Administration;
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::values::{OrgRef, parse_email, role_parser};
@@ -65,41 +71,83 @@ struct MembershipRow {
 /// Runs one of them.
 ///
 /// # Errors
-/// The database refuses the change, or the person or organization does not exist.
+/// The operation refuses the change, or the person or organization does not exist.
 pub async fn run(context: &Context, command: MemberCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
-    let (membership, role, new) = match command {
-        MemberCommand::Add(MemberRoleArgs { membership, role }) => (membership, Some(role), true),
-        MemberCommand::Role(MemberRoleArgs { membership, role }) => (membership, Some(role), false),
-        MemberCommand::Remove(membership) => (membership, None, false),
-    };
-    let organization = admin.find_organization(&membership.org).await?;
-    let user = admin.find_user(&membership.email).await?;
-    let granted = admin.system.grant::<ManageMembers>(organization.id);
-    let email = membership.email;
-    let members = admin.store.list_members(&admin.system).await?;
-    let known = members.iter().any(|(place, who, _)| *place == organization.id && *who == user.id);
-    if known == new {
-        let (is, hint) = if known { ("is already", "role") } else { ("is not", "add") };
-        return Err(CommandError::new(format!("{email} {is} a member of {}", organization.name))
-            .hint(format!("see `tenure admin member {hint} --help`")));
-    }
-    let sentence = match role {
-        Some(role) => {
-            admin.store.set_member(&granted, user.id, role, now()).await?;
-            format!("{email} is {} of {}.", role.name(), organization.name)
+    let outcome = match command {
+        MemberCommand::Add(MemberRoleArgs { membership, role }) => {
+            let member = Member::find(&admin, membership).await?;
+            add(&admin, &member, role).await?;
+            member.print(context, Some(role))
         }
-        None => {
-            admin.store.remove_member(&granted, user.id, now()).await?;
-            format!(
+        MemberCommand::Role(MemberRoleArgs { membership, role }) => {
+            let member = Member::find(&admin, membership).await?;
+            let changed = members::change_role(&admin, &member.granted, member.user.id, role).await;
+            changed.map_err(|failure| member.explain(failure))?;
+            member.print(context, Some(role))
+        }
+        MemberCommand::Remove(membership) => {
+            let member = Member::find(&admin, membership).await?;
+            let removed = administration::remove_member(&admin, &member.granted, member.user.id).await;
+            removed.map_err(|failure| member.explain(failure))?;
+            member.print(context, None)
+        }
+    };
+    admin.close().await;
+    outcome
+}
+
+/// A person and the organization of a command.
+struct Member {
+    email: String,
+    user: Principal,
+    organization: Organization,
+    granted: Granted<ManageMembers>,
+}
+
+impl Member {
+    async fn find(admin: &Administration, arguments: MemberArgs) -> CommandResult<Self> {
+        let organization = admin.find_organization(&arguments.org).await?;
+        let user = admin.find_user(&arguments.email).await?;
+        let granted = admin.system.grant(organization.id);
+        Ok(Self { email: arguments.email, user, organization, granted })
+    }
+
+    /// The error for a person who is not a member.
+    fn explain(&self, failure: Failure) -> CommandError {
+        match failure {
+            Failure::Refused(Refusal::NotFound(Thing::Member)) => {
+                CommandError::new(format!("{} is not a member of {}", self.email, self.organization.name))
+                    .hint("see `tenure admin member add --help`")
+            }
+            other => other.into(),
+        }
+    }
+
+    fn print(self, context: &Context, role: Option<Role>) -> CommandResult<()> {
+        let Self { email, user, organization, .. } = self;
+        let sentence = match role {
+            Some(role) => format!("{email} is {} of {}.", role.name(), organization.name),
+            None => format!(
                 "{email} is no longer a member of {}; the devices they hold there are released.",
                 organization.name
-            )
-        }
-    };
-    let role = role.map(Role::name);
-    let row = MembershipRow { email, principal: user.id.0, organization: organization.id.0, role };
-    context.printer.print(&sentence, &row)?;
-    admin.close().await;
+            ),
+        };
+        let role = role.map(Role::name);
+        let row = MembershipRow { email, principal: user.id.0, organization: organization.id.0, role };
+        context.printer.print(&sentence, &row)
+    }
+}
+
+/// Makes a person a member. The operation would also change the role of a member, which `add` is not for.
+async fn add(admin: &Administration, member: &Member, role: Role) -> CommandResult<()> {
+    let Member { email, user, organization, granted } = member;
+    let (_, memberships) =
+        administration::load_person(admin, &admin.system.grant_account(), Some(user.id)).await?;
+    if memberships.iter().any(|known| known.organization == organization.id) {
+        return Err(CommandError::new(format!("{email} is already a member of {}", organization.name))
+            .hint("see `tenure admin member role --help`"));
+    }
+    administration::set_member(admin, granted, "user", Some(user.id), role).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use domain::organization::Organization;
 use serde::Serialize;
+use server::operations::directory::administration::{self, OrganizationUpdate};
 use uuid::Uuid;
 
 use crate::administration::{Administration, format_minute, format_time, now};
@@ -80,9 +81,12 @@ impl From<Organization> for OrganizationRow {
 /// The database refuses the change, or the organization does not exist.
 pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
+    let granted = admin.system.grant_account();
     match command {
         OrgCommand::Create { name } => {
-            let row = OrganizationRow::from(admin.create_organization(&name).await?);
+            let update = OrganizationUpdate::default();
+            let (new, _) = administration::create_organization(&admin, &granted, &name, update).await?;
+            let row = OrganizationRow::from(new);
             context.printer.print(&format!("Created organization {} with id {}.", row.name, row.id), &row)?;
         }
         OrgCommand::List => run_list(context, &admin).await?,
@@ -98,9 +102,8 @@ pub async fn run(context: &Context, command: OrgCommand) -> CommandResult<()> {
         }
         OrgCommand::Delete { org } => {
             let mut found = admin.find_organization(&org).await?;
-            let at = now();
-            admin.store.delete_organization(&admin.system, found.id, at).await?;
-            found.deleted = Some(at);
+            administration::delete_organization(&admin, &granted, found.id).await?;
+            found.deleted = Some(now());
             let sentence =
                 format!("Deleted {}. Its sessions stay; the devices it holds are released.", found.name);
             context.printer.print(&sentence, &OrganizationRow::from(found))?;

@@ -6,12 +6,13 @@ use uuid::Uuid;
 use domain::permission::AccountRole;
 use domain::principal::{PrincipalKind, PrincipalState};
 use serde::Serialize;
+use server::operations::access::service_users::{self, ServiceUserHome};
 
-use crate::administration::{Administration, format_minute, format_time, new_principal, now};
+use crate::administration::{Administration, format_minute, format_time};
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
-use crate::values::{OrgRef, ServiceRole, parse_name, service_role_parser};
+use crate::values::{OrgRef, parse_name, parse_service_user_role, service_role_parser};
 
 /// Commands about machines that call the API.
 #[derive(Debug, Subcommand)]
@@ -74,10 +75,10 @@ struct ServiceUserRow {
 /// Runs one of them.
 ///
 /// # Errors
-/// The role does not fit, the database refuses the change, or the service user or organization does not exist.
+/// The role does not fit, the operation refuses the change, or the service user or organization does not exist.
 pub async fn run(context: &Context, command: ServiceUserCommand) -> CommandResult<()> {
     if let ServiceUserCommand::Create(create) = &command {
-        ServiceRole::parse(&create.role, create.org.is_some()).map_err(CommandError::new)?;
+        parse_service_user_role(&create.role, create.org.is_some()).map_err(CommandError::new)?;
     }
     let admin = context.administration().await?;
     match command {
@@ -85,7 +86,8 @@ pub async fn run(context: &Context, command: ServiceUserCommand) -> CommandResul
         ServiceUserCommand::List { org } => run_list(context, &admin, org).await?,
         ServiceUserCommand::Delete { id } => {
             let found = admin.find_service_user(id).await?;
-            admin.store.set_principal_state(&admin.system, found.id, PrincipalState::Deleted, now()).await?;
+            let home = ServiceUserHome::new(&admin.system, &found);
+            service_users::delete_service_user(&admin, &home, found.id).await?;
             let sentence = format!("Deleted service user {}. Its keys are refused.", found.name);
             context.printer.print(&sentence, &serde_json::json!({ "id": id, "name": found.name }))?;
         }
@@ -99,31 +101,26 @@ async fn run_create(
     admin: &Administration,
     arguments: CreateServiceUserArgs,
 ) -> CommandResult<()> {
-    let mut new = new_principal(PrincipalKind::ServiceUser, &arguments.name, None);
-    let mut place = "the account".to_owned();
-    let mut member = None;
-    match ServiceRole::parse(&arguments.role, arguments.org.is_some()).map_err(CommandError::new)? {
-        ServiceRole::Account(role) => new.account_role = Some(role),
-        ServiceRole::Organization(role) => {
-            if let Some(org) = &arguments.org {
-                let organization = admin.find_organization(org).await?;
-                place = organization.name;
-                member = Some((organization.id, role));
-            }
+    let role =
+        parse_service_user_role(&arguments.role, arguments.org.is_some()).map_err(CommandError::new)?;
+    let (home, place) = match &arguments.org {
+        Some(org) => {
+            let organization = admin.find_organization(org).await?;
+            (ServiceUserHome::Organization(admin.system.grant(organization.id)), organization.name)
         }
-    }
-    let made = admin.create_principal(new, None, member).await?;
+        None => (ServiceUserHome::Account(admin.system.grant_account()), "the account".to_owned()),
+    };
+    let new =
+        service_users::create_service_user_without_key(admin, &home, &arguments.name, role).await?.principal;
     let sentence =
-        format!("Created service user {} with id {}, {} of {place}.", made.name, made.id, arguments.role);
-    let organization = member.map(|(id, _)| id.0);
-    let created_at = format_time(made.created);
+        format!("Created service user {} with id {}, {} of {place}.", new.name, new.id, arguments.role);
     let row = ServiceUserRow {
-        id: made.id.0,
-        name: made.name,
+        id: new.id.0,
+        name: new.name,
         role: arguments.role,
-        organization,
+        organization: new.default_organization.map(|organization| organization.0),
         place,
-        created_at,
+        created_at: format_time(new.created),
     };
     context.printer.print(&sentence, &row)
 }

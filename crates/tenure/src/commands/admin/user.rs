@@ -1,15 +1,20 @@
 //! `tenure admin user …`: people.
 
 use clap::{Args, Subcommand};
+use domain::Refusal;
 use domain::permission::{AccountRole, Role};
-
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
-use domain::session::{EndReason, Ending};
+use domain::session::EndReason;
 use serde::Serialize;
-use store::{NewPassword, RoleSource};
+use server::failure::Failure;
+use server::operations::directory::{administration, suspensions};
+use server::operations::login::passwords;
+use server::operations::login::sessions::build_ending;
+use server::services::password_hasher::PasswordHasher;
+use store::RoleSource;
 use uuid::Uuid;
 
-use crate::administration::{Administration, format_minute, format_time, hash_password, new_principal, now};
+use crate::administration::{Administration, format_minute, format_time, now};
 use crate::commands::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::output::Column;
@@ -142,23 +147,21 @@ impl UserRow {
 /// Runs one of them.
 ///
 /// # Errors
-/// The database refuses the change, or the person or organization does not exist.
+/// The operation refuses the change, or the person or organization does not exist.
 pub async fn run(context: &Context, command: UserCommand) -> CommandResult<()> {
     let admin = context.administration().await?;
     match command {
         UserCommand::Create(arguments) => run_create(context, &admin, arguments).await?,
         UserCommand::List { org } => run_list(context, &admin, org).await?,
-        UserCommand::Suspend { email } => {
-            set_state(context, &admin, &email, PrincipalState::Suspended).await?
-        }
-        UserCommand::Resume { email } => set_state(context, &admin, &email, PrincipalState::Active).await?,
+        UserCommand::Suspend { email } => suspend(context, &admin, &email).await?,
+        UserCommand::Resume { email } => resume(context, &admin, &email).await?,
         UserCommand::Password { email, revoke_keys, .. } => {
             set_password(context, &admin, &email, revoke_keys).await?;
         }
         UserCommand::Role { email, account } => set_account_role(context, &admin, &email, account).await?,
         UserCommand::SignOut { email } => sign_out(context, &admin, &email).await?,
         UserCommand::ForgetFactor { email } => forget_factor(context, &admin, &email).await?,
-        UserCommand::Delete { email } => set_state(context, &admin, &email, PrincipalState::Deleted).await?,
+        UserCommand::Delete { email } => delete(context, &admin, &email).await?,
     }
     admin.close().await;
     Ok(())
@@ -171,14 +174,22 @@ async fn run_create(
 ) -> CommandResult<()> {
     let CreateUserArgs { email, org, role, password_stdin } = arguments;
     let organization = admin.find_organization(&org).await?;
-    let hash = if password_stdin { Some(hash_new_password(context).await?) } else { None };
-    if admin.find_user(&email).await.is_ok() {
-        let hint =
-            format!("tenure admin member add {email} --org {:?} --role {}", organization.name, role.name());
-        return Err(CommandError::new(format!("there is a user {email} already")).hint(hint));
-    }
-    let new = new_principal(PrincipalKind::User, &email, Some(&email));
-    let user = admin.create_principal(new, hash.as_deref(), Some((organization.id, role))).await?;
+    let hash = match password_stdin {
+        true => {
+            Some(passwords::hash_first_password(admin, &password_hasher(admin)?, &read_password()?).await?)
+        }
+        false => None,
+    };
+    let granted = admin.system.grant(organization.id);
+    let new = administration::create_person(admin, &granted, &email, hash.as_deref(), role).await;
+    let user = new.map_err(|failure| match failure {
+        Failure::Refused(Refusal::Exists(_)) => {
+            let (name, role) = (&organization.name, role.name());
+            CommandError::new(format!("there is a user {email} already"))
+                .hint(format!("tenure admin member add {email} --org {name:?} --role {role}"))
+        }
+        other => other.into(),
+    })?;
     let member =
         UserOrganization { organization: organization.id.0, name: organization.name, role: role.name() };
     let sentence = format!("Created user {email}, {} of {}.", role.name(), member.name);
@@ -192,12 +203,9 @@ async fn set_password(
     revokes_keys: bool,
 ) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
-    let hash = hash_new_password(context).await?;
     let granted = admin.system.grant_person(user.id);
-    let seen = admin.store.load_password_hash(&granted).await?;
-    let ending = administrator_ending(EndReason::PasswordChanged, "an administrator set the password");
-    let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
-    admin.store.set_password(&granted, &new, None, &ending, now()).await?;
+    let (hasher, password) = (password_hasher(admin)?, read_password()?);
+    passwords::set_password(admin, &hasher, &granted, &password, revokes_keys).await?;
     let keys = if revokes_keys { "are revoked, with the keys made with them" } else { "still work" };
     let sentence =
         format!("Set the password of {email}. Their login sessions have ended; their keys {keys}.");
@@ -221,8 +229,9 @@ async fn set_account_role(
 
 async fn sign_out(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
     let user = admin.find_user(email).await?;
-    let ending = administrator_ending(EndReason::Revoked, "an administrator ended all of them");
-    admin.store.end_logins(&admin.system.grant_person(user.id), None, &ending, now()).await?;
+    let person = admin.system.grant_person(user.id);
+    let ending = build_ending(&person, EndReason::Revoked, "an administrator ended all of them");
+    admin.store.end_logins(&person, None, &ending, now()).await?;
     let sentence = format!("Ended all login sessions of {email}. Their keys still work.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
@@ -231,22 +240,21 @@ async fn forget_factor(context: &Context, admin: &Administration, email: &str) -
     let user = admin.find_user(email).await?;
     let person = admin.system.grant_person(user.id);
     admin.store.remove_second_factor(&person).await?;
-    let ending = administrator_ending(EndReason::Revoked, "an administrator took the second factor away");
+    let ending = build_ending(&person, EndReason::Revoked, "an administrator took the second factor away");
     admin.store.end_logins(&person, None, &ending, now()).await?;
     let sentence = format!("Removed the second factor of {email}. Their login sessions have ended.");
     context.printer.print(&sentence, &UserRow::new(user, vec![]))
 }
 
-fn administrator_ending(reason: EndReason, evidence: &str) -> Ending {
-    Ending { reason, actor: None, evidence: evidence.to_owned() }
+fn password_hasher(admin: &Administration) -> CommandResult<PasswordHasher> {
+    PasswordHasher::new(&admin.settings).map_err(CommandError::new)
 }
 
-/// Reads a new password, the first line of standard input, and hashes it.
-async fn hash_new_password(context: &Context) -> CommandResult<String> {
+/// Reads a new password, the first line of standard input.
+fn read_password() -> CommandResult<String> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    let settings = context.settings(Vec::new())?.settings;
-    hash_password(&settings, line.trim_end_matches(['\r', '\n'])).await
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>) -> CommandResult<()> {
@@ -292,32 +300,37 @@ async fn run_list(context: &Context, admin: &Administration, org: Option<OrgRef>
     context.printer.print_list(&rows, &columns, "There are no users. `tenure admin user create` creates one.")
 }
 
-async fn set_state(
-    context: &Context,
-    admin: &Administration,
-    email: &str,
-    state: PrincipalState,
-) -> CommandResult<()> {
-    let mut user = admin.find_user(email).await?;
-    if state == PrincipalState::Active && user.state != PrincipalState::Suspended {
+async fn suspend(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
+    if !suspensions::suspend(admin, &user, Ok(admin.system)).await? {
+        let state = user.state.name();
+        return Err(CommandError::new(format!("{email} cannot be suspended: they are {state}")));
+    }
+    let sentence = format!("Suspended {email}. Their keys are refused; the devices they hold are released.");
+    print_state(context, user, PrincipalState::Suspended, &sentence)
+}
+
+async fn resume(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
+    if !suspensions::resume(admin, &user, Ok(admin.system)).await? {
         return Err(CommandError::new(format!("{email} is not suspended: they are {}", user.state.name())));
     }
-    if state == PrincipalState::Suspended && !user.state.can_be_suspended() {
-        return Err(CommandError::new(format!(
-            "{email} cannot be suspended: they are {}",
-            user.state.name()
-        )));
-    }
-    admin.store.set_principal_state(&admin.system, user.id, state, now()).await?;
-    user.state = state;
-    let sentence = match state {
-        PrincipalState::Deleted => {
-            format!("Deleted {email}. Their past sessions stay; the devices they hold are released.")
-        }
-        PrincipalState::Active => {
-            format!("{email} can act again. Their keys work; they have to sign in again.")
-        }
-        _ => format!("Suspended {email}. Their keys are refused; the devices they hold are released."),
-    };
-    context.printer.print(&sentence, &UserRow::new(user, vec![]))
+    let sentence = format!("{email} can act again. Their keys work; they have to sign in again.");
+    print_state(context, user, PrincipalState::Active, &sentence)
+}
+
+async fn delete(context: &Context, admin: &Administration, email: &str) -> CommandResult<()> {
+    let user = admin.find_user(email).await?;
+    admin.store.set_principal_state(&admin.system, user.id, PrincipalState::Deleted, now()).await?;
+    let sentence = format!("Deleted {email}. Their past sessions stay; the devices they hold are released.");
+    print_state(context, user, PrincipalState::Deleted, &sentence)
+}
+
+fn print_state(
+    context: &Context,
+    user: Principal,
+    state: PrincipalState,
+    sentence: &str,
+) -> CommandResult<()> {
+    context.printer.print(sentence, &UserRow::new(Principal { state, ..user }, vec![]))
 }

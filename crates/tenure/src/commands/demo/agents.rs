@@ -2,11 +2,12 @@
 //! instead of a model; see `agent.sh`.
 
 use domain::agent::Agent;
-use domain::ids::{AgentId, OrganizationId, PrincipalId};
+use domain::ids::{OrganizationId, PrincipalId};
 use domain::json::Json;
+use server::operations::agents::definitions::{self, NewAgent};
 use store::access::UseSessions;
 
-use crate::administration::{Administration, now, random_bytes};
+use crate::administration::{Administration, now};
 use crate::commands::demo::past::{random_below, random_working_time};
 use crate::commands::demo::story::Story;
 use crate::error::CommandResult;
@@ -98,9 +99,14 @@ pub async fn create_past_sessions(
     let granted = admin.system.grant::<UseSessions>(organization);
     let mut agents = Vec::new();
     for name in NAMES {
-        let agent = new_agent(organization, name);
-        admin.store.create_agent(&granted, &agent).await?;
-        agents.push(agent);
+        let new = NewAgent {
+            name: name.to_owned(),
+            description: Some("Answers from a script of the demo: no model is used.".to_owned()),
+            tags: vec!["demo".to_owned()],
+            capabilities: Json::of(&[(); 0]),
+            ..NewAgent::default()
+        };
+        agents.push(definitions::create_agent(admin, &granted, new).await?);
     }
     for _ in 0..count {
         let owner = people[random_below(people.len() as u64) as usize];
@@ -155,20 +161,4 @@ pub async fn create_current_sessions(
     }
     parent.post("Watch the three services slowly until they are done.")?;
     parent.import(admin).await
-}
-
-fn new_agent(organization: OrganizationId, name: &str) -> Agent {
-    Agent {
-        organization,
-        id: AgentId::new(now(), random_bytes()),
-        name: name.to_owned(),
-        display_name: None,
-        description: Some("Answers from a script of the demo: no model is used.".to_owned()),
-        system_prompt: String::new(),
-        model: None,
-        tags: vec!["demo".to_owned()],
-        capabilities: Json::of(&[(); 0]),
-        created: now(),
-        updated: now(),
-    }
 }

@@ -1,15 +1,18 @@
 //! The demo's two organizations, five people, three service users, and their keys.
 
-use domain::credential::{Credential, Secret, Wire};
-use domain::ids::{OrganizationId, PrincipalId};
+use domain::credential::Wire;
+use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
-use domain::principal::PrincipalKind;
+use domain::principal::Principal;
 use serde::{Deserialize, Serialize};
+use server::operations::access::issued_keys;
+use server::operations::access::service_users::{self, KeyTerms, ServiceUserHome, ServiceUserRole};
+use server::operations::directory::administration::{self, OrganizationUpdate};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::administration::{Administration, new_principal, now, random_bytes};
+use crate::administration::Administration;
 use crate::commands::demo::{agents, past};
 use crate::error::{CommandError, CommandResult};
 
@@ -79,31 +82,42 @@ impl DemoKeyFile {
 /// # Errors
 /// The database refuses.
 pub async fn create_demo_data(admin: &Administration) -> CommandResult<DemoKeys> {
-    let acme = admin.create_organization("Acme Mobile").await?.id;
-    let globex = admin.create_organization("Globex").await?.id;
+    let acme = create_organization(admin, "Acme Mobile").await?;
+    let globex = create_organization(admin, "Globex").await?;
     let ana = create_user(admin, "ana@acme.example", acme, Role::Readwrite).await?;
     let ben = create_user(admin, "ben@acme.example", acme, Role::Admin).await?;
     let cleo = create_user(admin, "cleo@acme.example", acme, Role::Readonly).await?;
     let dora = create_user(admin, "dora@globex.example", globex, Role::Readwrite).await?;
     create_user(admin, "emil@globex.example", globex, Role::Admin).await?;
-    let machine = new_principal(PrincipalKind::ServiceUser, "device rack", None);
-    let machine = admin.create_principal(machine, None, Some((acme, Role::Host))).await?.id;
-    let worker = create_account_service_user(admin, "agent worker", AccountRole::Worker).await?;
-    let viewer = create_account_service_user(admin, "security dashboard", AccountRole::Viewer).await?;
-    past::create_device_sessions(admin, acme, &[ana, ben], 220).await?;
-    past::create_device_sessions(admin, globex, &[dora], 80).await?;
-    let team = agents::create_past_sessions(admin, acme, &[ana, ben], 60).await?;
-    agents::create_past_sessions(admin, globex, &[dora], 25).await?;
-    agents::create_current_sessions(admin, acme, ana, &team).await?;
+    let (organization, account) = (
+        ServiceUserHome::Organization(admin.system.grant(acme)),
+        ServiceUserHome::Account(admin.system.grant_account()),
+    );
+    let host = ServiceUserRole::Organization(Role::Host);
+    let host = create_service_user(admin, &organization, "device rack", host).await?;
+    let worker = ServiceUserRole::Account(AccountRole::Worker);
+    let worker = create_service_user(admin, &account, "agent worker", worker).await?;
+    let viewer = ServiceUserRole::Account(AccountRole::Viewer);
+    let viewer = create_service_user(admin, &account, "security dashboard", viewer).await?;
+    past::create_device_sessions(admin, acme, &[ana.id, ben.id], 220).await?;
+    past::create_device_sessions(admin, globex, &[dora.id], 80).await?;
+    let team = agents::create_past_sessions(admin, acme, &[ana.id, ben.id], 60).await?;
+    agents::create_past_sessions(admin, globex, &[dora.id], 25).await?;
+    agents::create_current_sessions(admin, acme, ana.id, &team).await?;
     Ok(DemoKeys {
-        ana: create_key(admin, ana, Some(acme), Wire::MobileNext, "ana's laptop").await?,
-        ben: create_key(admin, ben, Some(acme), Wire::MobileNext, "ben's laptop").await?,
-        cleo: create_key(admin, cleo, Some(acme), Wire::MobileNext, "dashboard").await?,
-        dora: create_key(admin, dora, Some(globex), Wire::MobileNext, "dora's laptop").await?,
-        host: create_key(admin, machine, Some(acme), Wire::Tenure, "demo-host").await?,
-        worker: create_key(admin, worker, None, Wire::Tenure, "demo-worker").await?,
-        viewer: create_key(admin, viewer, None, Wire::Devin, "dashboard").await?,
+        ana: create_key(admin, &ana, Some(acme), Wire::MobileNext, "ana's laptop").await?,
+        ben: create_key(admin, &ben, Some(acme), Wire::MobileNext, "ben's laptop").await?,
+        cleo: create_key(admin, &cleo, Some(acme), Wire::MobileNext, "dashboard").await?,
+        dora: create_key(admin, &dora, Some(globex), Wire::MobileNext, "dora's laptop").await?,
+        host: create_key(admin, &host, Some(acme), Wire::Tenure, "demo-host").await?,
+        worker: create_key(admin, &worker, None, Wire::Tenure, "demo-worker").await?,
+        viewer: create_key(admin, &viewer, None, Wire::Devin, "dashboard").await?,
     })
+}
+
+async fn create_organization(admin: &Administration, name: &str) -> CommandResult<OrganizationId> {
+    let (granted, update) = (admin.system.grant_account(), OrganizationUpdate::default());
+    Ok(administration::create_organization(admin, &granted, name, update).await?.0.id)
 }
 
 async fn create_user(
@@ -111,34 +125,27 @@ async fn create_user(
     email: &str,
     org: OrganizationId,
     role: Role,
-) -> CommandResult<PrincipalId> {
-    let new = new_principal(PrincipalKind::User, email, Some(email));
-    Ok(admin.create_principal(new, None, Some((org, role))).await?.id)
+) -> CommandResult<Principal> {
+    Ok(administration::create_person(admin, &admin.system.grant(org), email, None, role).await?)
 }
 
-async fn create_account_service_user(
+async fn create_service_user(
     admin: &Administration,
+    home: &ServiceUserHome,
     name: &str,
-    role: AccountRole,
-) -> CommandResult<PrincipalId> {
-    let mut new = new_principal(PrincipalKind::ServiceUser, name, None);
-    new.account_role = Some(role);
-    Ok(admin.create_principal(new, None, None).await?.id)
+    role: ServiceUserRole,
+) -> CommandResult<Principal> {
+    Ok(service_users::create_service_user_without_key(admin, home, name, role).await?.principal)
 }
 
 async fn create_key(
     admin: &Administration,
-    principal: PrincipalId,
+    owner: &Principal,
     organization: Option<OrganizationId>,
     wire: Wire,
     name: &str,
 ) -> CommandResult<String> {
-    let secret = Secret::new(wire, random_bytes());
-    let credential = Credential {
-        organization,
-        name: name.to_owned(),
-        ..Credential::new(&secret, wire, principal, now(), random_bytes())
-    };
-    admin.store.create_credential(&admin.system, &credential, &secret.hash()).await?;
-    Ok(secret.reveal().to_owned())
+    let terms = KeyTerms { organization, ..KeyTerms::new(name, wire, None) };
+    let new = issued_keys::issue_key(admin, &admin.system, owner, &terms).await?;
+    Ok(new.secret.map(|secret| secret.reveal().to_owned()).unwrap_or_default())
 }

@@ -78,7 +78,7 @@ pub async fn run(context: &Context, arguments: DemoArgs) -> CommandResult<()> {
         CommandError::new(error.to_string())
             .hint("is another demo running? `--listen 127.0.0.1:0` uses a free port")
     })?;
-    let admin = Administration::new(server.store());
+    let admin = Administration::from_services(server.services());
     let made = match keys.read()? {
         Some(keys) => keys,
         None => {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use server::settings::Settings;
-use store::{Database, OpenMode, Store};
+use store::{Database, OpenMode};
 
 use crate::administration::{Administration, now};
 use crate::commands::Context;
@@ -104,7 +104,7 @@ pub async fn run(context: &Context, arguments: DoctorArgs) -> CommandResult<()> 
 async fn check_database(settings: &Settings, findings: &mut Findings) {
     let opened = Database::open(settings.database.reveal(), OpenMode::Existing, now().0).await;
     let admin = match opened {
-        Ok(database) => Administration::new(&Store::new(database)),
+        Ok(database) => Administration::from_database(database, settings),
         Err(error) => {
             let todo = "fix what it says, or restore a backup; the other checks need an open database";
             return findings.add_problem("database", error.to_string(), todo);
