@@ -28,39 +28,39 @@ use store::access::{ConnectWorkers, PermissionType, UseSessions, ViewSessions};
 use store::{Granted, OrganizationChoice};
 
 /// The grant of a permission.
-pub async fn proof<P: PermissionType>(who: &Actor<'_>) -> Granted<P> {
+pub async fn grant<P: PermissionType>(who: &Actor<'_>) -> Granted<P> {
     let caller =
         authenticate::authenticate(who.world.app(), who.key.as_deref(), OrganizationChoice::ByDefault);
     caller.await.unwrap().authorize::<P>().unwrap()
 }
 
-pub fn says(text: &str) -> MessageDraft {
+pub fn draft(text: &str) -> MessageDraft {
     MessageDraft { text: text.to_owned(), ..MessageDraft::default() }
 }
 
 /// Creates a session with its first message.
-pub async fn asked(who: &Actor<'_>, text: &str) -> AgentSession {
-    created(who, AgentSessionDraft { message: Some(says(text)), ..AgentSessionDraft::default() })
+pub async fn create_with_message(who: &Actor<'_>, text: &str) -> AgentSession {
+    create_session(who, AgentSessionDraft { message: Some(draft(text)), ..AgentSessionDraft::default() })
         .await
         .unwrap()
 }
 
-pub async fn created(who: &Actor<'_>, new: AgentSessionDraft) -> Result<AgentSession, Failure> {
-    agents::create::create_agent_session(who.world.app(), &proof::<UseSessions>(who).await, new).await
+pub async fn create_session(who: &Actor<'_>, new: AgentSessionDraft) -> Result<AgentSession, Failure> {
+    agents::create::create_agent_session(who.world.app(), &grant::<UseSessions>(who).await, new).await
 }
 
-pub async fn say(who: &Actor<'_>, id: SessionId, text: &str) -> AgentSession {
-    let granted = proof::<UseSessions>(who).await;
-    agents::messages::post_message(who.world.app(), &granted, id, says(text)).await.unwrap().0
+pub async fn post_message(who: &Actor<'_>, id: SessionId, text: &str) -> AgentSession {
+    let granted = grant::<UseSessions>(who).await;
+    agents::messages::post_message(who.world.app(), &granted, id, draft(text)).await.unwrap().0
 }
 
 pub async fn state(who: &Actor<'_>, id: SessionId) -> &'static str {
-    let granted = proof::<ViewSessions>(who).await;
+    let granted = grant::<ViewSessions>(who).await;
     agents::sessions::load_agent_session(who.world.app(), &granted, id).await.unwrap().state.name()
 }
 
-pub async fn reach(who: &Actor<'_>) -> WorkerGrant {
-    WorkerGrant::Organization(proof::<ConnectWorkers>(who).await)
+pub async fn worker_grant(who: &Actor<'_>) -> WorkerGrant {
+    WorkerGrant::Organization(grant::<ConnectWorkers>(who).await)
 }
 
 pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment> {
@@ -72,7 +72,7 @@ pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment>
 const KEY: SecretHash = SecretHash([0; 32]);
 
 /// The turn, as its worker names it in reports.
-pub fn held(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTurn {
+pub fn worker_turn(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTurn {
     let WorkerGrant::Organization(worker) = reach else { panic!("a worker of one organization") };
     let (organization, session) = (assignment.session.organization, assignment.session.id);
     let key = TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence };
@@ -83,18 +83,18 @@ pub fn output(first: i64, texts: &[&str]) -> Report {
     Report { first, items: texts.iter().map(|text| Item::Output((*text).to_owned())).collect() }
 }
 
-pub fn spent(first: i64, units: i64) -> Report {
+pub fn usage_report(first: i64, units: i64) -> Report {
     let usage = Usage { acus: Acus::whole(units), input_tokens: 10, ..Usage::default() };
     Report { first, items: vec![Item::Usage(usage)] }
 }
 
 pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
-    let granted = proof::<ViewSessions>(who).await;
+    let granted = grant::<ViewSessions>(who).await;
     agents::messages::list_messages(who.world.app(), &granted, id, 0, 1_000).await.unwrap().items
 }
 
 pub async fn kinds(who: &Actor<'_>, id: SessionId) -> Vec<&'static str> {
-    let granted = proof::<ViewSessions>(who).await;
+    let granted = grant::<ViewSessions>(who).await;
     let events =
         agents::events::list_events(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
     let events = events.unwrap().items;
@@ -113,25 +113,25 @@ both! {
     async fn a_worker_answers_a_message(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let reach = reach(&world.member(acme, Role::Admin).await).await;
-        let session = asked(&ana, "hello").await;
+        let reach = worker_grant(&world.member(acme, Role::Admin).await).await;
+        let session = create_with_message(&ana, "hello").await;
         assert_eq!(state(&ana, session.id).await, "new");
         let turn = claim(world, &reach).await.unwrap();
         assert_eq!((turn.message.text.as_str(), turn.agent.as_ref().unwrap().name.as_str()), ("hello", "default"));
         assert_eq!(state(&ana, session.id).await, "claimed");
         assert!(claim(world, &reach).await.is_none(), "a turn is claimed once");
         let app = world.app();
-        turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
+        turns::report_turn(app, &worker_turn(&reach, &turn), output(0, &["good ", "day"])).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.working");
         // The response to a report may be lost: the worker sends the report again, with more items.
-        turns::report_turn(app, &held(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
-        say(&ana, session.id, "and?").await;
-        let done = turns::finish_turn(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        turns::report_turn(app, &worker_turn(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
+        post_message(&ana, session.id, "and?").await;
+        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         assert_eq!(done.state.name(), "running.working", "a message waits");
-        turns::finish_turn(app, &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
         let next = claim(world, &reach).await.unwrap();
         assert_eq!(next.message.text, "and?");
-        turns::finish_turn(app, &held(&reach, &next), Answer::Finished).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &next), Answer::Finished).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.finished");
         let said = messages(&ana, session.id).await;
         let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
@@ -151,7 +151,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let reader = world.member(acme, Role::Readonly).await;
         let other = world.member(world.organization("Other").await, Role::Admin).await;
-        let foreign = asked(&other, "x").await;
+        let foreign = create_with_message(&other, "x").await;
         let new = AgentSessionDraft::default;
         let agent = |id| AgentSessionDraft { agent: AgentChoice::Id(id), ..new() };
         let of = |owner: &Actor<'_>| AgentSessionDraft { attribute_to: Some(owner.principal), ..new() };
@@ -161,11 +161,11 @@ both! {
             (AgentSessionDraft { category: Some("gardening".into()), ..new() }, "category"),
             (AgentSessionDraft { tags: (0..51).map(|n| n.to_string()).collect(), ..new() }, "tags"),
             (AgentSessionDraft { max_acus: Some(Acus(0)), ..new() }, "max_acu_limit"),
-            (AgentSessionDraft { message: Some(says(" ")), ..new() }, "message"),
+            (AgentSessionDraft { message: Some(draft(" ")), ..new() }, "message"),
             (schema(json!({ "description": "x".repeat(65_000) })), "structured_output_schema"),
             (schema(json!({ "$ref": "https://example.com/x" })), "structured_output_schema"),
         ] {
-            let refused = refusal(created(&ana, create).await);
+            let refused = refusal(create_session(&ana, create).await);
             assert!(invalid(&refused, field), "{field}: {refused:?}");
         }
         let not_found = |thing| Refusal::NotFound(thing);
@@ -177,24 +177,24 @@ both! {
             (&admin, of(&other), not_found(Thing::Member)),
             (&admin, of(&reader), not_found(Thing::Member)),
         ] {
-            assert_eq!(refusal(created(who, create).await), expected);
+            assert_eq!(refusal(create_session(who, create).await), expected);
         }
-        let session = created(&admin, of(&ana)).await.unwrap();
+        let session = create_session(&admin, of(&ana)).await.unwrap();
         assert_eq!((session.given.owner, session.given.created_by), (ana.principal, admin.principal));
-        let listed = agents::sessions::list_agent_sessions(world.app(), &proof(&ana).await, &Default::default(), offset(0, 10)).await;
+        let listed = agents::sessions::list_agent_sessions(world.app(), &grant(&ana).await, &Default::default(), offset(0, 10)).await;
         assert_eq!(listed.unwrap().total, 1, "a refused request creates nothing");
     }
 
     async fn a_turn_goes_to_another_worker_once(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let app = world.app();
         world.advance(Span::minutes(10));
-        let session = asked(&admin, "hello").await;
+        let session = create_with_message(&admin, "hello").await;
         let first = claim(world, &reach).await.unwrap();
         world.advance(Span::seconds(50));
-        let standing = turns::renew_lease(app, &held(&reach, &first)).await.unwrap();
+        let standing = turns::renew_lease(app, &worker_turn(&reach, &first)).await.unwrap();
         assert_eq!((standing.lease, standing.cancelled), (Span::seconds(60), false));
         world.advance(Span::seconds(50));
         world.sweep().await;
@@ -205,57 +205,57 @@ both! {
         let second = claim(world, &reach).await.unwrap();
         assert_eq!((second.turn.attempt, second.message.text.as_str()), (2, "hello"));
         let lost = |outcome: Result<turns::LeaseStatus, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
-        lost(turns::renew_lease(app, &held(&reach, &first)).await);
-        lost(turns::report_turn(app, &held(&reach, &first), output(0, &["late"])).await);
-        let late = turns::finish_turn(app, &held(&reach, &first), Answer::Finished).await;
+        lost(turns::renew_lease(app, &worker_turn(&reach, &first)).await);
+        lost(turns::report_turn(app, &worker_turn(&reach, &first), output(0, &["late"])).await);
+        let late = turns::finish_turn(app, &worker_turn(&reach, &first), Answer::Finished).await;
         assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
         world.advance(Span::seconds(61));
         world.sweep().await;
         assert_eq!(state(&admin, session.id).await, "suspended.worker_lost");
         assert!(claim(world, &reach).await.is_none());
-        say(&admin, session.id, "still there?").await;
+        post_message(&admin, session.id, "still there?").await;
         assert_eq!(claim(world, &reach).await.unwrap().message.text, "still there?");
     }
 
     async fn cancelling_a_turn_stops_its_worker(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let app = world.app();
-        let granted = proof::<UseSessions>(&admin).await;
-        let session = asked(&admin, "hello").await;
+        let granted = grant::<UseSessions>(&admin).await;
+        let session = create_with_message(&admin, "hello").await;
         let turn = claim(world, &reach).await.unwrap();
         agents::sessions::cancel_agent_session(app, &granted, session.id).await.unwrap();
-        assert!(turns::renew_lease(app, &held(&reach, &turn)).await.unwrap().cancelled);
-        turns::finish_turn(app, &held(&reach, &turn), Answer::Cancelled).await.unwrap();
+        assert!(turns::renew_lease(app, &worker_turn(&reach, &turn)).await.unwrap().cancelled);
+        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
         // It is not found by another organization's worker.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
-        let foreign = proof::<ConnectWorkers>(&other).await;
-        let asked = WorkerTurn::authorize(&foreign, held(&reach, &turn).key);
+        let foreign = grant::<ConnectWorkers>(&other).await;
+        let asked = WorkerTurn::authorize(&foreign, worker_turn(&reach, &turn).key);
         assert!(matches!(asked, Err(Failure::Unauthenticated)), "{asked:?}");
     }
 
     async fn children_are_archived_with_their_parent(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let granted = proof::<UseSessions>(&ana).await;
+        let granted = grant::<UseSessions>(&ana).await;
         let app = world.app();
         let child_of = |parent: SessionId| AgentSessionDraft { parent: Some(parent), ..AgentSessionDraft::default() };
-        let parent = created(&ana, AgentSessionDraft::default()).await.unwrap();
-        let child = created(&ana, child_of(parent.id)).await.unwrap();
-        let grandchild = created(&ana, child_of(child.id)).await.unwrap();
+        let parent = create_session(&ana, AgentSessionDraft::default()).await.unwrap();
+        let child = create_session(&ana, child_of(parent.id)).await.unwrap();
+        let grandchild = create_session(&ana, child_of(child.id)).await.unwrap();
         let archived = agents::sessions::archive_agent_session(app, &granted, parent.id).await.unwrap();
         assert_eq!(archived.children, [child.id]);
         for id in [parent.id, child.id, grandchild.id] {
             assert_eq!(state(&ana, id).await, "suspended.user_request");
         }
-        let refused = agents::messages::post_message(app, &granted, child.id, says("x")).await;
+        let refused = agents::messages::post_message(app, &granted, child.id, draft("x")).await;
         assert_eq!(refusal(refused), Refusal::SessionArchived);
         agents::sessions::unarchive_agent_session(app, &granted, parent.id).await.unwrap();
-        assert_eq!(say(&ana, parent.id, "on").await.state.name(), "resuming");
-        assert!(agents::messages::post_message(app, &granted, child.id, says("x")).await.is_err());
-        assert_eq!(refusal(created(&ana, child_of(child.id)).await), Refusal::SessionArchived);
+        assert_eq!(post_message(&ana, parent.id, "on").await.state.name(), "resuming");
+        assert!(agents::messages::post_message(app, &granted, child.id, draft("x")).await.is_err());
+        assert_eq!(refusal(create_session(&ana, child_of(child.id)).await), Refusal::SessionArchived);
         let ended = agents::sessions::terminate_agent_session(app, &granted, parent.id, true).await.unwrap();
         assert_eq!((ended.state.name(), ended.archived.is_some()), ("exit", true));
         agents::sessions::delete_agent_session(app, &granted, parent.id).await.unwrap();
@@ -268,10 +268,10 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
-        let session = created(&ana, AgentSessionDraft::default()).await.unwrap();
+        let session = create_session(&ana, AgentSessionDraft::default()).await.unwrap();
         let change = |title: &str, tags| agents::sessions::AgentSessionUpdate { title: Some(Some(title.into())), tags: Some(tags) };
         use agents::sessions::TagsUpdate::*;
-        let granted = proof::<UseSessions>(&ana).await;
+        let granted = grant::<UseSessions>(&ana).await;
         let app = world.app();
         let changed = agents::sessions::update_agent_session(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
         let changed = changed.unwrap();
@@ -279,7 +279,7 @@ both! {
         let long = "x".repeat(2_000);
         let refused = agents::sessions::update_agent_session(app, &granted, session.id, change(&long, Replace(vec![]))).await;
         assert!(matches!(refusal(refused), Refusal::Invalid { .. }));
-        let foreign = proof::<UseSessions>(&bob).await;
+        let foreign = grant::<UseSessions>(&bob).await;
         let refused = agents::sessions::update_agent_session(app, &foreign, session.id, change("B", Replace(vec![]))).await;
         assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
         let kept = agents::sessions::load_agent_session(app, &granted.authorize().unwrap(), session.id).await.unwrap();
@@ -289,10 +289,10 @@ both! {
     async fn a_follower_sees_each_event_once(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let app = world.app();
-        let session = asked(&admin, "hello").await;
-        let view = proof::<ViewSessions>(&admin).await;
+        let session = create_with_message(&admin, "hello").await;
+        let view = grant::<ViewSessions>(&admin).await;
         let mut follow = agents::events::follow_events(app, view.clone(), session.id, None).await.unwrap();
         let first = follow.next().await.unwrap().unwrap();
         assert_eq!(first.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["session.started", "input.message"]);
@@ -300,8 +300,8 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         let (next, _) = waiting.await.unwrap();
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
-        turns::report_turn(app, &held(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
-        turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        turns::report_turn(app, &worker_turn(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Finished).await.unwrap();
         // Again from the second event, in pages, without the deltas and without a gap.
         let back = agents::events::follow_events(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
         let mut back = back.with_kinds(None, vec![domain::agent::EventKind::OutputDelta]);
@@ -317,7 +317,7 @@ both! {
         foreign.0 = uuid::Uuid::from_u128(foreign.0.as_u128() ^ (1 << 40));
         let unknown = agents::events::follow_events(app, view, session.id, Some(foreign)).await;
         assert_eq!(refusal(unknown.map(|_| ())), Refusal::NotFound(Thing::Event));
-        agents::sessions::delete_agent_session(app, &proof(&admin).await, session.id).await.unwrap();
+        agents::sessions::delete_agent_session(app, &grant(&admin).await, session.id).await.unwrap();
         while back.next().await.unwrap().is_some() {}
     }
 
@@ -326,10 +326,10 @@ both! {
         let few = world.organization("Few").await;
         let (ana, bob) = (world.member(many, Role::Readwrite).await, world.member(few, Role::Readwrite).await);
         for n in 0..4 {
-            asked(&ana, &n.to_string()).await;
+            create_with_message(&ana, &n.to_string()).await;
         }
-        asked(&bob, "one").await;
-        let worker = world.of_account(domain::permission::AccountRole::Admin).await;
+        create_with_message(&bob, "one").await;
+        let worker = world.account_member(domain::permission::AccountRole::Admin).await;
         let caller = authenticate::authenticate(world.app(), worker.key.as_deref(), OrganizationChoice::ByDefault).await.unwrap();
         let reach = WorkerGrant::Account(caller.authorize_in_account().unwrap());
         let mut served = Vec::new();
@@ -339,31 +339,31 @@ both! {
         assert!(served[..2].contains(&few), "{served:?}");
         assert!(claim(world, &reach).await.is_none());
         let only = ClaimRequest { worker: "w".into(), agents: Some(vec!["other".into()]), wait: Duration::ZERO, key: KEY };
-        asked(&ana, "more").await;
+        create_with_message(&ana, "more").await;
         assert!(turns::claim_turn(world.app(), &reach, &only).await.unwrap().is_none(), "it runs another agent");
     }
 
     async fn a_waiting_claim_gets_a_new_turn(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let app = world.app().clone();
         let wait = ClaimRequest { worker: "w".into(), agents: Some(vec!["default".into()]), wait: Duration::from_secs(20), key: KEY };
         let waiting = tokio::spawn(async move { turns::claim_turn(&app, &reach, &wait).await });
         tokio::task::yield_now().await;
-        let session = asked(&admin, "hello").await;
+        let session = create_with_message(&admin, "hello").await;
         assert_eq!(waiting.await.unwrap().unwrap().unwrap().session.id, session.id);
     }
 
     async fn secrets_reach_only_the_worker(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let secret = |key: &str| NewSecret { key: key.into(), value: format!("v-{key}"), sensitive: true };
         let twice = AgentSessionDraft { secrets: vec![secret("A"), secret("A")], ..AgentSessionDraft::default() };
-        assert!(created(&admin, twice).await.is_err());
-        let new = AgentSessionDraft { secrets: vec![secret("A"), secret("B")], message: Some(says("x")), ..AgentSessionDraft::default() };
-        let session = created(&admin, new).await.unwrap();
+        assert!(create_session(&admin, twice).await.is_err());
+        let new = AgentSessionDraft { secrets: vec![secret("A"), secret("B")], message: Some(draft("x")), ..AgentSessionDraft::default() };
+        let session = create_session(&admin, new).await.unwrap();
         assert!(!format!("{session:?}").contains("v-A"));
         let keys = &world.app().keys;
         let done = server::operations::agents::secrets::rotate_master_key(world.store(), keys, &*world.app().random, world.app().now()).await;
@@ -376,15 +376,15 @@ both! {
     async fn structured_output_fits_its_schema(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let schema = json!({ "type": "object", "required": ["answer"] }).into();
-        let new = AgentSessionDraft { output_schema: Some(schema), message: Some(says("x")), ..AgentSessionDraft::default() };
-        let session = created(&admin, new).await.unwrap();
+        let new = AgentSessionDraft { output_schema: Some(schema), message: Some(draft("x")), ..AgentSessionDraft::default() };
+        let session = create_session(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
         let value = |value: Value| Item::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
-        turns::report_turn(world.app(), &held(&reach, &turn), Report { first: 0, items }).await.unwrap();
-        let view = proof::<ViewSessions>(&admin).await;
+        turns::report_turn(world.app(), &worker_turn(&reach, &turn), Report { first: 0, items }).await.unwrap();
+        let view = grant::<ViewSessions>(&admin).await;
         let kept = agents::sessions::load_agent_session(world.app(), &view, session.id).await.unwrap();
         assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));
         assert!(kinds(&admin, session.id).await.contains(&"worker.log"));
@@ -393,8 +393,8 @@ both! {
     async fn names_of_deleted_agents_are_free_again(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let granted = proof::<UseSessions>(&ana).await;
-        let view = proof::<ViewSessions>(&ana).await;
+        let granted = grant::<UseSessions>(&ana).await;
+        let view = grant::<ViewSessions>(&ana).await;
         let app = world.app();
         let named = |name: &str| definitions::NewAgent { name: name.into(), ..Default::default() };
         let made = definitions::create_agent(app, &granted, named("coder")).await.unwrap();

@@ -1,6 +1,9 @@
 //! Agent sessions under concurrency: limits, workers, and repeated requests.
 
-use crate::agents::{asked, claim, created, held, messages, output, proof, reach, say, says, spent, state};
+use crate::agents::{
+    claim, create_session, create_with_message, draft, grant, messages, output, post_message, state,
+    usage_report, worker_grant, worker_turn,
+};
 use crate::world::World;
 use bytes::Bytes;
 use domain::Refusal;
@@ -43,28 +46,28 @@ both! {
     async fn a_sessions_limit_holds_against_racing_reports(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
-        let new = AgentSessionDraft { max_acus: Some(Acus::whole(5)), message: Some(says("x")), ..AgentSessionDraft::default() };
-        let session = created(&admin, new).await.unwrap();
+        let reach = worker_grant(&admin).await;
+        let new = AgentSessionDraft { max_acus: Some(Acus::whole(5)), message: Some(draft("x")), ..AgentSessionDraft::default() };
+        let session = create_session(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
         let app = world.app();
         // The same report sent many times at once counts once.
-        let held_turn = held(&reach, &turn);
-        let racing = (0..8).map(|_| turns::report_turn(app, &held_turn, spent(0, 2)));
+        let held_turn = worker_turn(&reach, &turn);
+        let racing = (0..8).map(|_| turns::report_turn(app, &held_turn, usage_report(0, 2)));
         assert!(join_all(racing).await.iter().all(Result::is_ok));
-        let racing = (0..3).map(|first| turns::report_turn(app, &held_turn, spent(first, 2)));
+        let racing = (0..3).map(|first| turns::report_turn(app, &held_turn, usage_report(first, 2)));
         for outcome in join_all(racing).await {
             assert!(matches!(outcome, Ok(_) | Err(Failure::Refused(Refusal::Invalid { .. }))), "{outcome:?}");
         }
-        turns::report_turn(app, &held(&reach, &turn), spent(1, 2)).await.unwrap();
-        let standing = turns::report_turn(app, &held(&reach, &turn), spent(2, 2)).await.unwrap();
+        turns::report_turn(app, &worker_turn(&reach, &turn), usage_report(1, 2)).await.unwrap();
+        let standing = turns::report_turn(app, &worker_turn(&reach, &turn), usage_report(2, 2)).await.unwrap();
         assert!(standing.cancelled, "the worker must stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
-        let done = turns::finish_turn(app, &held(&reach, &turn), Answer::Finished).await.unwrap();
+        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
-        assert_eq!(say(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
+        assert_eq!(post_message(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
         assert!(claim(world, &reach).await.is_none());
-        let days = usage::list_usage_days(app, &proof::<ViewUsage>(&admin).await, 0, 100_000).await.unwrap();
+        let days = usage::list_usage_days(app, &grant::<ViewUsage>(&admin).await, 0, 100_000).await.unwrap();
         assert_eq!((days.len(), days[0].usage.acus, days[0].usage.input_tokens), (1, Acus::whole(6), 30));
     }
 
@@ -72,15 +75,15 @@ both! {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
         cycle_limit(world, acme, 7).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let mut turns = Vec::new();
         for n in 0..10 {
-            asked(&admin, &n.to_string()).await;
+            create_with_message(&admin, &n.to_string()).await;
             turns.push(claim(world, &reach).await.unwrap());
         }
         let app = world.app();
-        let all = turns.iter().map(|turn| held(&reach, turn)).collect::<Vec<_>>();
-        let reports = all.iter().map(|turn| turns::report_turn(app, turn, spent(0, 1)));
+        let all = turns.iter().map(|turn| worker_turn(&reach, turn)).collect::<Vec<_>>();
+        let reports = all.iter().map(|turn| turns::report_turn(app, turn, usage_report(0, 1)));
         let outcomes = join_all(reports).await.into_iter().map(Result::unwrap).collect::<Vec<_>>();
         let stopped = outcomes.iter().filter(|standing| standing.cancelled).count();
         assert_eq!(stopped, 4, "the seventh reaches the limit, and so do the three after it");
@@ -88,25 +91,25 @@ both! {
             let expected = if standing.cancelled { "suspended.org_usage_limit_exceeded" } else { "running.working" };
             assert_eq!(state(&admin, turn.session.id).await, expected);
         }
-        let eleventh = asked(&admin, "x").await;
+        let eleventh = create_with_message(&admin, "x").await;
         assert!(claim(world, &reach).await.is_none());
         assert_eq!(state(&admin, eleventh.id).await, "suspended.org_usage_limit_exceeded");
         // In the next month, a message continues it.
         world.advance(Span::minutes(60 * 24 * 31));
-        assert_eq!(say(&admin, eleventh.id, "now?").await.state.name(), "resuming");
+        assert_eq!(post_message(&admin, eleventh.id, "now?").await.state.name(), "resuming");
         assert_eq!(claim(world, &reach).await.unwrap().message.text, "x");
     }
 
     async fn every_message_is_answered_once(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let reach = reach(&admin).await;
+        let reach = worker_grant(&admin).await;
         let (sessions, each) = (6, 4);
         let asking = async {
             for _ in 0..sessions {
-                let session = asked(&admin, "1").await;
+                let session = create_with_message(&admin, "1").await;
                 for n in 2..=each {
-                    say(&admin, session.id, &n.to_string()).await;
+                    post_message(&admin, session.id, &n.to_string()).await;
                 }
             }
         };
@@ -114,8 +117,8 @@ both! {
             let mut answered = 0;
             while let Some(turn) = claim(world, &reach).await {
                 let text = format!("to {}", turn.message.text);
-                turns::report_turn(world.app(), &held(&reach, &turn), output(0, &[&text])).await.unwrap();
-                turns::finish_turn(world.app(), &held(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+                turns::report_turn(world.app(), &worker_turn(&reach, &turn), output(0, &[&text])).await.unwrap();
+                turns::finish_turn(world.app(), &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
                 answered += 1;
             }
             answered
@@ -124,7 +127,7 @@ both! {
         let answered: usize = join_all(working).await.into_iter().sum();
         assert_eq!(answered, sessions * each);
         let all = server::operations::agents::sessions::list_agent_sessions(
-            world.app(), &proof(&admin).await, &Default::default(), crate::agents::offset(0, 100),
+            world.app(), &grant(&admin).await, &Default::default(), crate::agents::offset(0, 100),
         ).await.unwrap();
         assert_eq!(all.items.len(), sessions);
         for session in all.items {
@@ -146,7 +149,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
         let app = world.app();
-        let granted = proof::<UseSessions>(&ana).await;
+        let granted = grant::<UseSessions>(&ana).await;
         let scope = || IdempotencyScope::new(&granted, "devin", "POST /sessions", "k1");
         let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
         let busy = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await;
@@ -158,7 +161,7 @@ both! {
         assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == answer), "the caller's permissions may have changed");
         let other = idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
-        let bobs = IdempotencyScope::new(&proof::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
+        let bobs = IdempotencyScope::new(&grant::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");
         let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await.unwrap() else { panic!() };
         idempotency::abandon_idempotent_request(app, token).await.unwrap();
         assert!(matches!(idempotency::begin_idempotent_request(app, bobs, b"two", [1; 32]).await, Ok(IdempotencyDecision::New(_))));
@@ -176,7 +179,7 @@ both! {
         let other = world.member(world.organization("Other").await, Role::Readwrite).await;
         let app = world.app();
         let body = || stream::iter([Ok::<_, String>(Bytes::from_static(b"hel")), Ok(Bytes::from_static(b"lo"))]);
-        let granted = proof::<UseSessions>(&ana).await;
+        let granted = grant::<UseSessions>(&ana).await;
         let file = attachments::upload_attachment(app, &granted, "a b.txt", body()).await.unwrap();
         assert_eq!((file.size, file.complete), (5, true));
         for name in ["", "a/b", "a\nb"] {
@@ -184,26 +187,26 @@ both! {
         }
         let broken = stream::iter([Err::<Bytes, _>("gone")]);
         assert!(attachments::upload_attachment(app, &granted, "b", broken).await.is_err());
-        let (_, bytes) = attachments::fetch_attachment(app, &proof(&ana).await, file.id).await.unwrap();
+        let (_, bytes) = attachments::fetch_attachment(app, &grant(&ana).await, file.id).await.unwrap();
         let bytes: Vec<Bytes> = bytes.boxed().try_collect().await.unwrap();
         assert_eq!(bytes.concat(), b"hello");
-        let foreign = attachments::fetch_attachment(app, &proof(&other).await, file.id).await;
+        let foreign = attachments::fetch_attachment(app, &grant(&other).await, file.id).await;
         assert!(matches!(foreign.map(|_| ()), Err(Failure::Refused(Refusal::NotFound(Thing::File)))));
         let attachment = domain::agent::Attachment {
             id: Some(file.id), name: file.name.clone(), url: "/x".into(), content_type: None, size: Some(5),
         };
-        let post = server::operations::agents::messages::MessageDraft { attachments: vec![attachment.clone()], ..says("see") };
-        let session = created(&ana, AgentSessionDraft { message: Some(post), ..AgentSessionDraft::default() }).await.unwrap();
-        let listed = attachments::list_session_attachments(app, &proof::<ViewSessions>(&ana).await, session.id).await.unwrap();
+        let post = server::operations::agents::messages::MessageDraft { attachments: vec![attachment.clone()], ..draft("see") };
+        let session = create_session(&ana, AgentSessionDraft { message: Some(post), ..AgentSessionDraft::default() }).await.unwrap();
+        let listed = attachments::list_session_attachments(app, &grant::<ViewSessions>(&ana).await, session.id).await.unwrap();
         assert_eq!(listed.iter().map(|(_, listed, _)| listed).collect::<Vec<_>>(), [&attachment]);
     }
 
     async fn service_users_and_organizations_are_administered(world: &World) {
         let acme = world.organization("Acme").await;
         let admin = world.member(acme, Role::Admin).await;
-        let root = world.of_account(AccountRole::Admin).await;
+        let root = world.account_member(AccountRole::Admin).await;
         let app = world.app();
-        let of = ServiceUserHome::Organization(proof(&admin).await);
+        let of = ServiceUserHome::Organization(grant(&admin).await);
         let role = ServiceUserRole::Organization(Role::Readwrite);
         let (user, first) = service_users::create_service_user(app, &of, "ci", role, Wire::Devin, None).await.unwrap();
         let knows = async |secret: &str| {

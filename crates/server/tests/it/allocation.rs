@@ -1,6 +1,6 @@
 //! Requests for devices: granted, queued, refused, released.
 
-use crate::world::{Host, until};
+use crate::world::{Host, wait_until};
 use domain::permission::Role;
 use serde_json::json;
 use std::sync::atomic::Ordering;
@@ -19,7 +19,7 @@ both! {
         assert_eq!((&listed[0]["status"], listed[0]["info"].get("serial")), (&json!("provisioning"), None));
 
         ana.release(&of_ana, "one").await;
-        until("the waiter gets the device that was cleaned", || async {
+        wait_until("the waiter gets the device that was cleaned", || async {
             ben.devices_of(&of_ben).await[0]["info"]["serial"] == "one"
         }).await;
         assert_eq!(ben.devices_of(&of_ben).await[0]["status"], "in_use");
@@ -41,7 +41,7 @@ both! {
         // The host reconnects and gets the order again.
         host.leave().await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        until("the device is cleaned and handed over", || async {
+        wait_until("the device is cleaned and handed over", || async {
             ana.devices_of(&session).await[1]["status"] == "in_use"
         }).await;
         host.leave().await;
@@ -67,7 +67,7 @@ both! {
             });
             let id = serial.unwrap()["id"].as_str().unwrap().to_owned();
             ana.release(&session, &id).await;
-            until("the next one holds it", || async {
+            wait_until("the next one holds it", || async {
                 let held = ana.devices_of(&session).await;
                 held.as_array().unwrap().iter().any(|hold| hold["id"] == expected && hold["status"] == "in_use")
             }).await;
@@ -192,7 +192,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let dora = world.member(globex, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let account = world.account_member(domain::permission::AccountRole::Admin).await;
         let pool: Host = world.host(&account, "pool", &[("shared", "android")]).await;
         let own = world.host(&admin, "rack", &[("own", "android")]).await;
         let (of_ana, of_dora) = (ana.session().await, dora.session().await);
@@ -270,7 +270,7 @@ both! {
         ana.ask(&of_ana, "android").await;
         ben.ask(&of_ben, "android").await;
         let first = ana.release(&of_ana, "one").await;
-        until("it is handed on", || async { ben.devices_of(&of_ben).await[0]["status"] == "in_use" }).await;
+        wait_until("it is handed on", || async { ben.devices_of(&of_ben).await[0]["status"] == "in_use" }).await;
         assert_eq!(ana.release(&of_ana, "one").await.body, first.body);
         assert_eq!(ben.devices_of(&of_ben).await[0]["status"], "in_use");
         assert_eq!(ana.release(&of_ben, "one").await.status, 403, "and not through the other's session");
@@ -289,7 +289,7 @@ both! {
         }
         ana.release(&session, &asked[1]).await;
         ana.release(&session, &asked[0]).await;
-        until("the last one has it", || async { ana.devices_of(&session).await[2]["status"] == "in_use" }).await;
+        wait_until("the last one has it", || async { ana.devices_of(&session).await[2]["status"] == "in_use" }).await;
         assert_eq!(ana.devices_of(&session).await[1]["status"], "released");
         host.leave().await;
     }
@@ -303,7 +303,7 @@ both! {
         let session = ana.session().await;
         assert_eq!(ana.ask(&session, "android").await.status, 202);
         host.report(&[("one", "android")]).await;
-        until("it has it", || async { ana.devices_of(&session).await[0]["status"] == "in_use" }).await;
+        wait_until("it has it", || async { ana.devices_of(&session).await[0]["status"] == "in_use" }).await;
         host.leave().await;
     }
 
@@ -311,15 +311,15 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let other = world.beside(|_| {}).await;
-        let host = other.host(&admin.at(&other), "rack", &[("one", "android")]).await;
+        let other = world.another_server(|_| {}).await;
+        let host = other.host(&admin.at_server(&other), "rack", &[("one", "android")]).await;
         let session = ana.session().await;
         assert!(ana.ask(&session, "android").await.status.is_success());
-        until("the other server hands it over", || async {
+        wait_until("the other server hands it over", || async {
             ana.devices_of(&session).await[0]["status"] == "in_use"
         }).await;
         ana.release(&session, "one").await;
-        until("and has it cleaned", || async {
+        wait_until("and has it cleaned", || async {
             world.store().list_all_devices(&store::System::administration()).await.unwrap()[0].free()
         }).await;
         host.leave().await;

@@ -29,7 +29,7 @@ fn deep() -> Value {
 
 /// A server that accepts larger bodies.
 async fn roomy(world: &World) -> World {
-    world.beside(|settings| settings.body_limit = 1 << 20).await
+    world.another_server(|settings| settings.body_limit = 1 << 20).await
 }
 
 both! {
@@ -224,22 +224,22 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let at = format!("/v3/organizations/org-{}/attachments", acme.0.simple());
         for (bytes, status) in [(1 << 20, 200), (3 << 20, 200), (20 << 20, 200), (30 << 20, 413)] {
-            let world = &world.beside(|settings| settings.upload_limit = 25 << 20).await;
+            let world = &world.another_server(|settings| settings.upload_limit = 25 << 20).await;
             let head = "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n";
             let piece = Bytes::from(vec![7; 1 << 20]);
             let pieces = std::iter::once(Bytes::from(head)).chain(std::iter::repeat_n(piece, bytes >> 20));
             let pieces = pieces.chain([Bytes::from("\r\n--x--\r\n")]).map(Ok::<_, std::io::Error>);
             let form = Body::from_stream(stream::iter(pieces));
             let headers = [("content-type", "multipart/form-data; boundary=x")];
-            let answer = ana.at(world).send("POST", &at, &headers, form).await;
+            let answer = ana.at_server(world).send("POST", &at, &headers, form).await;
             assert_eq!(answer.status, status, "{bytes}: {}", answer.text());
             assert_eq!(world.app().front.budget.held_bytes(), 0, "a file is not in memory");
             if status == 200 {
                 let url = answer.json()["url"].as_str().unwrap().to_owned();
                 let path = url.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();
-                let link = ana.at(world).get(&path).await.headers["location"].to_str().unwrap().to_owned();
+                let link = ana.at_server(world).get(&path).await.headers["location"].to_str().unwrap().to_owned();
                 let path = link.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();
-                assert_eq!(world.stranger(None).get(&path).await.body.len(), bytes);
+                assert_eq!(world.caller(None).get(&path).await.body.len(), bytes);
             }
         }
     }

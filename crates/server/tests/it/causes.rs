@@ -100,7 +100,7 @@ async fn log_entries_within_a_request_have_its_id() {
     let ana = world.member(acme, Role::Readonly).await;
     let log = Memory::default();
     let _listening = log.listen();
-    let mut socket = Socket::of(&ana).await;
+    let mut socket = Socket::open(&ana).await;
     break_tables(&world).await;
     let refused = socket.call("devices.list", json!({})).await;
     assert_eq!(refused["error"]["message"], "Internal error");

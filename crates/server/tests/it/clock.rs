@@ -30,7 +30,7 @@ async fn file(world: &World, actor: &Actor<'_>, organization: OrganizationId) ->
 }
 
 async fn readiness(world: &World) -> String {
-    let answer = world.stranger(None).get("/readyz").await;
+    let answer = world.caller(None).get("/readyz").await;
     assert_eq!(answer.status, 200);
     answer.text()
 }
@@ -49,7 +49,7 @@ both! {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Readwrite).await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let session = key.session().await;
         let path = file(world, &key, acme).await;
         world.sweep().await;
@@ -98,28 +98,28 @@ both! {
         let path = file(world, &key, acme).await;
         world.sweep().await;
         world.clock.set(START + JUMP);
-        let next = world.beside(|_| {}).await;
+        let next = world.another_server(|_| {}).await;
         next.sweep().await;
         assert!(readiness(&next).await.contains("ahead of when a server last ran"));
         world.clock.set(START);
         next.sweep().await;
         assert_eq!(readiness(&next).await, "ready\n");
-        assert_eq!(key.at(&next).get(&path).await.status, 307);
+        assert_eq!(key.at_server(&next).get(&path).await.status, 307);
         // A server that was really off this long continues a quarter of an hour later.
         world.clock.set(START + JUMP);
-        let next = world.beside(|_| {}).await;
+        let next = world.another_server(|_| {}).await;
         next.sweep().await;
         next.advance(Span::minutes(15));
         next.sweep().await;
         assert_eq!(readiness(&next).await, "ready\n");
         world.clock.set(START);
-        assert_eq!(key.at(&next).get(&path).await.status, 404);
+        assert_eq!(key.at_server(&next).get(&path).await.status, 404);
     }
 
     async fn a_clock_that_goes_back_an_hour_signs_nobody_out(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         world.clock.set(Micros(START.0 - Span::minutes(60).0));
         assert_eq!(ana.get(SESSIONS).await.status, 200);
         world.sweep().await;

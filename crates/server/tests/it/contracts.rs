@@ -45,7 +45,7 @@ static CONTRACTS: LazyLock<[Contract; 7]> = LazyLock::new(|| {
 type Held = Result<(), String>;
 
 /// Checks a response against the contract of its route.
-pub fn hold(method: &str, path: &str, answer: &Answer) {
+pub fn check_response(method: &str, path: &str, answer: &Answer) {
     if let Err(wrong) = check(method, path, answer) {
         panic!("{method} {path} breaks its contract: {wrong}\n{} {}", answer.status, answer.text());
     }
@@ -58,7 +58,7 @@ pub fn posts() -> BTreeSet<&'static str> {
 }
 
 /// Checks one frame of an event stream against the contract of its route.
-pub fn hold_frame(path: &str, event: &str, id: &str, data: &Value) {
+pub fn check_frame(path: &str, event: &str, id: &str, data: &Value) {
     let (contract, route) = find("GET", path).unwrap_or_else(|| panic!("{path} is no route"));
     let schema = &contract.text["routes"][&route]["200"]["frames"];
     let frame = json!({ "event": event, "id": id, "data": data });
@@ -93,12 +93,12 @@ fn fits(pattern: &[String], parts: &[&str]) -> bool {
 fn check(method: &str, path: &str, answer: &Answer) -> Held {
     match find(method, path) {
         Some((contract, route)) => contract.check(method, &route, answer),
-        None => of_path(path).unmatched(path, answer),
+        None => contract_of(path).check_unmatched(path, answer),
     }
 }
 
 /// The contract of the wire that answers an unknown path.
-fn of_path(path: &str) -> &'static Contract {
+fn contract_of(path: &str) -> &'static Contract {
     let below =
         |base: &str| path.strip_prefix(base).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'));
     let known = |contract: &&Contract| {
@@ -168,23 +168,23 @@ impl Contract {
             None => {
                 let posted = if method == "POST" { &refusals["post"] } else { &Value::Null };
                 let names = texts(&route["refused"]).chain(texts(&refusals["any"])).chain(texts(posted));
-                self.refused(names.collect(), method, answer)
+                self.check_refusal(names.collect(), method, answer)
             }
         }
     }
 
     /// A response to an unknown route: an unknown path, or a path without this method.
-    fn unmatched(&self, path: &str, answer: &Answer) -> Held {
+    fn check_unmatched(&self, path: &str, answer: &Answer) -> Held {
         let refusals = &self.text["refusals"];
         let parts = path.split('/').collect::<Vec<_>>();
         let known = self.patterns.iter().any(|(_, pattern, _)| fits(pattern, &parts));
         let name = if known { &refusals["no_method"] } else { &refusals["no_route"] };
         let names = name.as_str().into_iter().chain(texts(&refusals["any"])).collect();
-        self.refused(names, "", answer)
+        self.check_refusal(names, "", answer)
     }
 
     /// Checks that a response is one of these refusals.
-    fn refused(&self, names: BTreeSet<&str>, method: &str, answer: &Answer) -> Held {
+    fn check_refusal(&self, names: BTreeSet<&str>, method: &str, answer: &Answer) -> Held {
         let refusals = &self.text["refusals"];
         let status = answer.status.as_u16();
         let kinds = object(&refusals["kinds"]);
@@ -299,7 +299,7 @@ fn every_route_has_a_contract() {
 }
 
 /// The schemas that a response or a refusal names.
-fn named(said: &Value) -> Vec<&str> {
+fn named_schemas(said: &Value) -> Vec<&str> {
     let fields =
         ["json", "text", "lines", "frames", "headers"].into_iter().filter_map(|field| said.get(field));
     fields.chain([said]).filter_map(Value::as_str).collect()
@@ -313,8 +313,8 @@ fn contracts_name_existing_schemas_and_refusals() {
         }
         let refusals = &contract.text["refusals"];
         let kinds = object(&refusals["kinds"]);
-        let mut schemas = named(&refusals["said"]);
-        schemas.extend(kinds.values().flat_map(named));
+        let mut schemas = named_schemas(&refusals["said"]);
+        schemas.extend(kinds.values().flat_map(named_schemas));
         let mut names =
             ["any", "post"].into_iter().flat_map(|list| texts(&refusals[list])).collect::<Vec<_>>();
         names.extend(["no_route", "no_method"].map(|name| refusals[name].as_str().unwrap()));
@@ -323,7 +323,7 @@ fn contracts_name_existing_schemas_and_refusals() {
             let said = object(answers).iter().filter(|(status, _)| *status != "refused");
             for (status, said) in said {
                 assert!(status.parse::<StatusCode>().is_ok(), "{route}: {status}");
-                schemas.extend(named(said));
+                schemas.extend(named_schemas(said));
             }
         }
         for name in names {
@@ -363,7 +363,7 @@ mod itself {
     }
 
     /// The error of a session body after `change`; `None` when it is valid.
-    fn of_session(change: impl FnOnce(&mut Value)) -> Option<String> {
+    fn session_error(change: impl FnOnce(&mut Value)) -> Option<String> {
         let mut session = json!({
             "id": "01933b5a-0000-7000-8000-000000000001",
             "organization": "01933b5a-0000-7000-8000-000000000003",
@@ -384,19 +384,22 @@ mod itself {
 
     #[test]
     fn a_valid_response_is_accepted() {
-        assert_eq!(of_session(|_| {}), None);
+        assert_eq!(session_error(|_| {}), None);
     }
 
     #[test]
     fn missing_and_extra_fields_are_reported_with_their_path() {
         tells(
-            of_session(|session| drop(session.as_object_mut().unwrap().remove("user"))),
+            session_error(|session| drop(session.as_object_mut().unwrap().remove("user"))),
             &["\"user\"", "required"],
         );
-        tells(of_session(|session| session["more"] = json!(1)), &["more"]);
-        tells(of_session(|session| session["createdAt"] = json!("2026-03-01")), &["/createdAt"]);
-        tells(of_session(|session| session["devices"][0]["info"]["serial"] = json!("x")), &["/devices/0"]);
-        tells(of_session(|session| session["devices"][0]["status"] = json!("gone")), &["/devices/0/status"]);
+        tells(session_error(|session| session["more"] = json!(1)), &["more"]);
+        tells(session_error(|session| session["createdAt"] = json!("2026-03-01")), &["/createdAt"]);
+        tells(session_error(|session| session["devices"][0]["info"]["serial"] = json!("x")), &["/devices/0"]);
+        tells(
+            session_error(|session| session["devices"][0]["status"] = json!("gone")),
+            &["/devices/0/status"],
+        );
     }
 
     #[test]

@@ -194,9 +194,9 @@ async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<
         .await
         .unwrap();
     vec![
-        ("no key", world.stranger(None)),
-        ("empty key", world.stranger(Some(""))),
-        ("broken key", world.stranger(Some("mob_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))),
+        ("no key", world.caller(None)),
+        ("empty key", world.caller(Some(""))),
+        ("broken key", world.caller(Some("mob_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"))),
         ("expired key", expired),
         ("revoked key", revoked),
         ("suspended user", suspended),
@@ -218,8 +218,8 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
         story.owner.clone(),
         world.member(organization, Role::Readwrite).await,
         world.member(organization, Role::Admin).await,
-        world.of_account(AccountRole::Viewer).await.naming(organization),
-        world.of_account(AccountRole::Admin).await.naming(organization),
+        world.account_member(AccountRole::Viewer).await.naming(organization),
+        world.account_member(AccountRole::Admin).await.naming(organization),
         left,
     ]
 }
@@ -290,7 +290,7 @@ fn every_row_agrees_with_the_callers_of_its_route() {
 
 both! {
     async fn every_caller_gets_what_the_table_says(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let callers = callers(world, &story).await;
         for (method, pattern, _, expected) in TABLE {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
@@ -308,7 +308,7 @@ both! {
     }
 
     async fn every_invalid_key_gets_the_same_response(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let nobody = without_key(world, story.organization).await;
         for (method, pattern, expected, _) in TABLE {
             let path = story.path(pattern).await;
@@ -331,7 +331,7 @@ both! {
     }
 
     async fn objects_of_others_are_reported_as_not_found(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let unknown = domain::ids::SessionId::new(START, 99).to_string();
         for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
@@ -353,7 +353,7 @@ both! {
     }
 
     async fn organizations_of_others_get_the_same_response_as_unknown_ones(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let gone = world.organization("Gone").await;
         world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
@@ -367,7 +367,7 @@ both! {
 
     async fn a_caller_without_an_organization_must_name_one(world: &World) {
         world.organization("Acme").await;
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let nowhere = world.principal(None, None).await;
         for actor in [&account, &world.actor(nowhere, None, None).await] {
             let answer = actor.get("/api/v1/sessions").await;

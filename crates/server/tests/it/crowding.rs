@@ -23,7 +23,7 @@ const BY_KEY: [&str; 4] =
 
 /// Endless searches of a caller: as many as run at once, and more that were refused.
 async fn searches(of: &Actor<'_>) -> JoinSet<Result<(), DatabaseError>> {
-    let caller = of.granted::<store::access::ViewSessions>().await;
+    let caller = of.grant::<store::access::ViewSessions>().await;
     let asker = ScanCaller::Caller { principal: of.principal.0, organization: caller.organization().0 };
     begin(of.world, asker).await
 }
@@ -43,7 +43,7 @@ async fn begin(world: &World, asker: ScanCaller) -> JoinSet<Result<(), DatabaseE
 
 async fn server(world: &World) -> World {
     world
-        .beside(|settings| {
+        .another_server(|settings| {
             settings.scan_wait = Duration::from_millis(100);
             settings.scan_timeout = Duration::from_secs(600);
             settings.sqlite_readers = 12;
@@ -52,7 +52,7 @@ async fn server(world: &World) -> World {
         .await
 }
 
-fn refused(answer: &Answer, what: &str) {
+fn assert_refused(answer: &Answer, what: &str) {
     assert_eq!(answer.status, 429, "{what}: {}", answer.text());
     assert_eq!(answer.headers["retry-after"], "5", "{what}");
     assert!(answer.text().contains("lists, searches and counts"), "{what}: {}", answer.text());
@@ -66,7 +66,7 @@ both! {
         let (ben, gil) = (world.member(acme, Role::Admin).await, world.member(globex, Role::Admin).await);
         let searches = searches(&ana).await;
         for path in COUNTED {
-            refused(&ana.get(path).await, path);
+            assert_refused(&ana.get(path).await, path);
             for other in [&ben, &gil] {
                 assert_eq!(other.get(path).await.status, 200, "{path}");
             }
@@ -78,27 +78,27 @@ both! {
             }
         }
         for path in ["/readyz", "/healthz"] {
-            assert_eq!(world.stranger(None).get(path).await.status, 200);
+            assert_eq!(world.caller(None).get(path).await.status, 200);
         }
         assert_eq!(searches.len(), 2, "they still run");
         drop(searches);
-        crate::world::until("its places are free again", || async { ana.get(COUNTED[0]).await.status == 200 }).await;
+        crate::world::wait_until("its places are free again", || async { ana.get(COUNTED[0]).await.status == 200 }).await;
     }
 
     async fn too_many_searches_of_an_administrator_are_refused(world: &World) {
         let world = server(world).await;
-        let root = world.of_account(AccountRole::Admin).await;
+        let root = world.account_member(AccountRole::Admin).await;
         let asker = ScanCaller::Caller { principal: root.principal.0, organization: uuid::Uuid::nil() };
         let searches = begin(&world, asker).await;
         for path in ["/v3/enterprise/sessions", "/frontend/api/v1/user"] {
-            refused(&root.get(path).await, path);
+            assert_refused(&root.get(path).await, path);
         }
         // A single user is read by key.
         let person = world.principal(None, None).await;
         let path = format!("/v3/enterprise/members/users/user-{}", person.0.simple());
         assert_eq!(root.get(&path).await.status, 200);
         let path = "/tenure/v1/login-sessions/revoke";
-        refused(&root.post(path, json!({ "dry_run": true })).await, path);
+        assert_refused(&root.post(path, json!({ "dry_run": true })).await, path);
         drop(searches);
     }
 }

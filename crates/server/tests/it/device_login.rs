@@ -25,7 +25,7 @@ impl World {
     pub async fn program(&self) -> Program<'_> {
         let headers = [("user-agent", "mobilecli/1.0.9")];
         let body = Body::from(r#"{"client_id":"mobilecli"}"#);
-        let answer = self.stranger(None).send("POST", "/login/device/code", &headers, body).await;
+        let answer = self.caller(None).send("POST", "/login/device/code", &headers, body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let text = |field: &str| answer.json()[field].as_str().unwrap().to_owned();
         Program { world: self, device_code: text("device_code"), user_code: text("user_code") }
@@ -35,11 +35,11 @@ impl World {
 impl Program<'_> {
     pub async fn asks(&self) -> Answer {
         let body = json!({ "client_id": "mobilecli", "device_code": self.device_code, "grant_type": GRANT });
-        self.world.stranger(None).post("/login/device/token", body).await
+        self.world.caller(None).post("/login/device/token", body).await
     }
 
     /// The error that the poll returns.
-    async fn told(&self) -> String {
+    async fn poll_error(&self) -> String {
         let answer = self.asks().await;
         assert_eq!(answer.status, 400, "{}", answer.text());
         answer.json()["error"].as_str().unwrap().to_owned()
@@ -52,13 +52,13 @@ impl Actor<'_> {
         let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let own = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let headers = [&own[..], headers].concat();
-        self.world.stranger(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
+        self.world.caller(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
     }
 
     pub async fn looks(&self, code: &str) -> Answer {
         let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let path = format!("{PAGE}?user_code={code}");
-        self.world.stranger(None).send("GET", &path, &[("cookie", cookie.as_str())], Body::empty()).await
+        self.world.caller(None).send("GET", &path, &[("cookie", cookie.as_str())], Body::empty()).await
     }
 
     pub async fn lets_in(&self, program: &Program<'_>, organization: impl ToString) -> u16 {
@@ -73,7 +73,7 @@ both! {
         let acme = world.organization("Acme & <Sons>").await;
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
-        assert_eq!(program.told().await, "authorization_pending");
+        assert_eq!(program.poll_error().await, "authorization_pending");
         // The page names the program and the user. Input is shown as plain text.
         let typed = program.user_code.to_lowercase().replace('-', " ").replace(' ', "%20");
         let page = ana.looks(&typed).await;
@@ -85,15 +85,15 @@ both! {
         assert!(!text.contains(&program.device_code) && !text.contains("<Sons>"));
         assert_eq!(ana.lets_in(&program, acme).await, 200);
         assert_eq!(ana.lets_in(&program, acme).await, 404, "it was decided before");
-        assert_eq!(program.told().await, "slow_down", "it was told to wait 5 s");
+        assert_eq!(program.poll_error().await, "slow_down", "it was told to wait 5 s");
         world.advance(Span::seconds(10));
         let answer = program.asks().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["token_type"], "Bearer");
         let secret = answer.json()["access_token"].as_str().unwrap().to_owned();
-        assert_eq!(program.told().await, "expired_token", "the key is returned once");
+        assert_eq!(program.poll_error().await, "expired_token", "the key is returned once");
         // The key is listed, gives access to that organization, and can be revoked.
-        let key = world.stranger(Some(&secret));
+        let key = world.caller(Some(&secret));
         assert_eq!(key.call("POST", "/api/v1/sessions", Body::empty()).await.status, 201);
         let keys = ana.get("/api/v1/keys").await.json();
         assert_eq!(keys["data"][0]["name"], "mobilecli/1.0.9");
@@ -131,7 +131,7 @@ both! {
         let program = world.program().await;
         assert_eq!(ana.lets_in(&program, acme).await, 200);
         let key = program.asks().await.json()["access_token"].as_str().unwrap().to_owned();
-        let key = world.stranger(Some(&key));
+        let key = world.caller(Some(&key));
         world.advance(Span::seconds(90 * 86_400 - 1));
         assert_eq!(key.get("/api/v1/sessions").await.status, 200);
         world.advance(Span::seconds(1));
@@ -144,28 +144,28 @@ both! {
         let denied = world.program().await;
         let form = format!("action=deny&user_code={}", denied.user_code);
         assert_eq!(ana.fills(&form, &[]).await.status, 200);
-        assert_eq!(denied.told().await, "access_denied");
+        assert_eq!(denied.poll_error().await, "access_denied");
         assert_eq!(ana.lets_in(&denied, acme).await, 404);
         let late = world.program().await;
         world.advance(Span::seconds(10 * 60 - 1));
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         assert_eq!(ana.looks(&late.user_code).await.status, 200);
-        assert_eq!(late.told().await, "authorization_pending");
+        assert_eq!(late.poll_error().await, "authorization_pending");
         world.advance(Span::seconds(1));
         assert_eq!(ana.looks(&late.user_code).await.status, 404);
-        assert_eq!(late.told().await, "expired_token");
+        assert_eq!(late.poll_error().await, "expired_token");
         world.advance(Span::minutes(20));
         world.sweep().await;
         server::operations::login::sessions::sweep_logins(world.app()).await.unwrap();
-        assert_eq!(late.told().await, "invalid_grant", "it was deleted");
+        assert_eq!(late.poll_error().await, "invalid_grant", "it was deleted");
     }
 
     async fn a_program_that_polls_too_often_must_wait_longer(world: &World) {
         let program = world.program().await;
-        assert_eq!(program.told().await, "authorization_pending");
+        assert_eq!(program.poll_error().await, "authorization_pending");
         let asks_after = async |seconds| {
             world.advance(Span::seconds(seconds));
-            program.told().await
+            program.poll_error().await
         };
         assert_eq!(asks_after(5).await, "authorization_pending");
         assert_eq!(asks_after(1).await, "slow_down");
@@ -182,40 +182,40 @@ both! {
         let program = world.program().await;
         assert_eq!(ana.lets_in(&program, acme).await, 200);
         assert_eq!(ana.delete("/frontend/api/v1/auth/sign-out").await.status, 200);
-        assert_eq!(program.told().await, "access_denied");
+        assert_eq!(program.poll_error().await, "access_denied");
         // Suspended.
         let (program, id) = (world.program().await, world.user(acme, Role::Admin, "sue@example.com").await);
-        let sue = world.signed_in("sue@example.com").await;
+        let sue = world.sign_in("sue@example.com").await;
         assert_eq!(sue.lets_in(&program, acme).await, 200);
         let system = System::administration();
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
-        assert_eq!(program.told().await, "access_denied");
+        assert_eq!(program.poll_error().await, "access_denied");
         // In an organization where the user has no keys or is no member, and without an organization.
         let program = world.program().await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         assert_eq!(reader.lets_in(&program, acme).await, 403);
         for other in [globex.to_string(), "x".into(), String::new()] {
             assert_eq!(ana.lets_in(&program, other).await, 403);
         }
         // A key's session, a narrowed session, and an anonymous caller cannot approve.
         let key = ana.post("/api/v1/keys", json!({})).await.json();
-        let key = world.stranger(key["apiKey"].as_str());
+        let key = world.caller(key["apiKey"].as_str());
         let of_key = key.post("/frontend/api/v1/auth/jwt", json!({})).await.json();
         let narrow = json!({ "permissions": ["read:user", "write:user", "write:media"] });
         let narrow = ana.post("/frontend/api/v1/auth/jwt", narrow).await.json();
         for token in [&of_key["token"], &narrow["token"]] {
-            assert_eq!(world.stranger(token.as_str()).lets_in(&program, acme).await, 403);
+            assert_eq!(world.caller(token.as_str()).lets_in(&program, acme).await, 403);
         }
-        assert_eq!(world.stranger(Some("a.b.c")).lets_in(&program, acme).await, 401);
+        assert_eq!(world.caller(Some("a.b.c")).lets_in(&program, acme).await, 401);
         assert_eq!(key.lets_in(&program, acme).await, 401, "a key is not a cookie");
-        assert_eq!(program.told().await, "authorization_pending");
+        assert_eq!(program.poll_error().await, "authorization_pending");
     }
 
     async fn a_user_signs_in_on_the_page_of_a_program(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let page = stranger.get(&format!("{PAGE}?user_code={}", program.user_code)).await;
         assert!(page.status == 200 && page.text().contains("Sign in</a> first"), "{}", page.text());
         assert!(!page.text().contains("mobilecli"), "the page does not show the program before the sign-in");
@@ -230,7 +230,7 @@ both! {
         assert_eq!(good.headers["location"], format!("{PAGE}?user_code={}", program.user_code).as_str());
         let cookie = good.headers["set-cookie"].to_str().unwrap();
         let token = cookie.strip_prefix("tenure-session=").unwrap().split(';').next().unwrap();
-        let ana = world.stranger(Some(token));
+        let ana = world.caller(Some(token));
         assert!(ana.looks(&program.user_code).await.text().contains("mobilecli/1.0.9"));
         for code in ["x", "<script>alert(1)</script>", "%22%3E%3Cscript%3E", "BBBB-BBBB", "%00", "%ff"] {
             let page = ana.looks(&code.replace(['<', '>'], "")).await;
@@ -260,7 +260,7 @@ both! {
             let answer = ana.fills(&form, &headers).await;
             assert_eq!(answer.status, 403, "{headers:?}");
         }
-        assert_eq!(program.told().await, "authorization_pending");
+        assert_eq!(program.poll_error().await, "authorization_pending");
         let good = [("sec-fetch-site", "same-origin"), ("origin", own.as_str())];
         assert_eq!(ana.fills(&form, &good).await.status, 200);
     }
@@ -280,13 +280,13 @@ both! {
         assert_eq!(ana.lets_in(&program, acme).await, 429);
         world.advance(Span::minutes(15));
         let program = world.program().await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         assert_eq!(ana.looks(&program.user_code).await.status, 200);
     }
 
     async fn invalid_requests_of_programs_are_refused(world: &World) {
         let program = world.program().await;
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let good = json!({ "client_id": "mobilecli", "device_code": program.device_code, "grant_type": GRANT });
         let with = |field: &str, value: Value| {
             let mut body = good.clone();

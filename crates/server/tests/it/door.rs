@@ -33,12 +33,12 @@ impl Phone {
 async fn sign_in(world: &World, more: Value) -> Answer {
     let mut body = json!({ "email": ANA, "password": PASSWORD });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    world.stranger(None).post(SIGN_IN, body).await
+    world.caller(None).post(SIGN_IN, body).await
 }
 
 fn actor<'w>(world: &'w World, answer: &Answer) -> Actor<'w> {
     assert_eq!(answer.status, 200, "{}", answer.text());
-    world.stranger(Some(answer.json()["token"].as_str().unwrap()))
+    world.caller(Some(answer.json()["token"].as_str().unwrap()))
 }
 
 async fn post(actor: &Actor<'_>, path: &str, body: Value) -> Answer {
@@ -46,7 +46,7 @@ async fn post(actor: &Actor<'_>, path: &str, body: Value) -> Answer {
 }
 
 /// Ana, signed in, with a second factor on her phone and her recovery codes.
-pub async fn enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
+pub async fn sign_in_enrolled(world: &World) -> (Actor<'_>, Phone, Vec<String>) {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Readwrite, ANA).await;
     let ana = actor(world, &sign_in(world, json!({})).await);
@@ -81,7 +81,7 @@ async fn good_with(world: &World, phones: &[(&str, Actor<'_>, Phone)]) {
     world.advance(Span::minutes(1));
     for (email, _, phone) in phones {
         let body = json!({ "email": email, "password": PASSWORD, "code": phone.code(world, 0) });
-        let answer = world.stranger(None).post(SIGN_IN, body).await;
+        let answer = world.caller(None).post(SIGN_IN, body).await;
         assert_eq!(answer.status, 200, "{email}: {}", answer.text());
     }
 }
@@ -127,10 +127,10 @@ both! {
         let half = sign_in(world, json!({})).await;
         assert_eq!(half.status, 202);
         let challenge = half.json()["challenge"].as_str().unwrap().to_owned();
-        assert_eq!(world.stranger(Some(&challenge)).get(ME).await.status, 401, "it gives no access");
+        assert_eq!(world.caller(Some(&challenge)).get(ME).await.status, 401, "it gives no access");
         let answer = async |code: String| {
             let body = json!({ "challenge": challenge, "code": code });
-            world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await
+            world.caller(None).post(&format!("{SIGN_IN}/code"), body).await
         };
         assert_eq!(answer(phone.code(world, 0)).await.status, 401, "used when it was confirmed");
         assert_eq!(answer(phone.code(world, 60)).await.status, 401, "too early");
@@ -145,7 +145,7 @@ both! {
         let mut phones = Vec::new();
         for email in ["a@example.com", "b@example.com", "c@example.com"] {
             world.user(acme, Role::Readwrite, email).await;
-            let signed = world.signed_in(email).await;
+            let signed = world.sign_in(email).await;
             let proposal = post(&signed, "totp", json!({})).await.json();
             let phone = Phone(proposal["secret"].as_str().unwrap().to_owned());
             // A factor that waits for its first code still waits.
@@ -187,7 +187,7 @@ both! {
     }
 
     async fn a_code_is_used_once_in_a_race(world: &World) {
-        let (_, phone, recovery) = enrolled(world).await;
+        let (_, phone, recovery) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         for code in [phone.code(world, 0), recovery[3].clone()] {
             let tries = (0..4).map(|_| sign_in(world, json!({ "code": code })));
@@ -203,7 +203,7 @@ both! {
     }
 
     async fn a_second_factor_is_not_revealed_before_the_password(world: &World) {
-        let (_, phone, _) = enrolled(world).await;
+        let (_, phone, _) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let acme = world.organization("Globex").await;
         world.user(acme, Role::Readwrite, "bob@example.com").await;
@@ -216,7 +216,7 @@ both! {
             ("nobody@example.com", None),
         ] {
             let body = json!({ "email": email, "password": "wrong horse", "code": code });
-            let answer = world.stranger(None).post(SIGN_IN, body).await;
+            let answer = world.caller(None).post(SIGN_IN, body).await;
             answers.push((answer.status, answer.text()));
         }
         answers.dedup();
@@ -227,12 +227,12 @@ both! {
     }
 
     async fn wrong_codes_are_counted_from_every_address(world: &World) {
-        let (_, phone, _) = enrolled(world).await;
+        let (_, phone, _) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let half = sign_in(world, json!({})).await.json();
         let answer = async |code: &str| {
             let body = json!({ "challenge": half["challenge"], "code": code });
-            world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await.status.as_u16()
+            world.caller(None).post(&format!("{SIGN_IN}/code"), body).await.status.as_u16()
         };
         for _ in 0..10 {
             assert_eq!(answer("000000").await, 401);
@@ -245,18 +245,18 @@ both! {
     }
 
     async fn a_new_password_ends_a_half_done_sign_in(world: &World) {
-        let (ana, phone, _) = enrolled(world).await;
+        let (ana, phone, _) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let half = sign_in(world, json!({})).await.json();
         let body = json!({ "old": PASSWORD, "new": "another horse" });
         let changed = ana.call("PUT", &format!("{ME}/password"), body.to_string().into()).await;
         assert_eq!(changed.status, 204, "{}", changed.text());
         let body = json!({ "challenge": half["challenge"], "code": phone.code(world, 0) });
-        assert_eq!(world.stranger(None).post(&format!("{SIGN_IN}/code"), body).await.status, 401);
+        assert_eq!(world.caller(None).post(&format!("{SIGN_IN}/code"), body).await.status, 401);
     }
 
     async fn on_probes_wire_the_code_comes_with_the_password(world: &World) {
-        let (_, phone, recovery) = enrolled(world).await;
+        let (_, phone, recovery) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let path = format!("{}/sign-in", crate::probe::AUTH);
         let answer = world.try_sign_in(ANA, PASSWORD).await;
@@ -264,13 +264,13 @@ both! {
         assert!(answer.text().contains("second factor") && !answer.headers.contains_key("set-cookie"));
         for (code, status) in [("000000".to_owned(), 401), (phone.code(world, 0), 200), (recovery[0].clone(), 200)] {
             let body = json!({ "email": ANA, "password": PASSWORD, "totp": code });
-            let answer = world.stranger(None).call_with("POST", &path, &body.to_string()).await;
+            let answer = world.caller(None).call_with("POST", &path, &body.to_string()).await;
             assert_eq!(answer.status, status, "{}", answer.text());
         }
     }
 
     async fn changing_a_factor_requires_a_recent_sign_in_and_a_code(world: &World) {
-        let (ana, phone, recovery) = enrolled(world).await;
+        let (ana, phone, recovery) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let again = post(&ana, "recovery-codes", json!({ "code": recovery[0] })).await;
         let again = again.json()["recovery_codes"].as_array().unwrap().clone();
@@ -326,7 +326,7 @@ both! {
         let acme = world.organization("Acme").await;
         let key = world.member(acme, Role::Admin).await;
         let opened = key.post(&format!("{}/jwt", crate::probe::AUTH), json!({})).await.json();
-        let opened = world.stranger(Some(opened["token"].as_str().unwrap()));
+        let opened = world.caller(Some(opened["token"].as_str().unwrap()));
         for actor in [&key, &opened] {
             let answer = post(actor, "totp", json!({})).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (403, &json!("out_of_scope")));
@@ -334,7 +334,7 @@ both! {
     }
 
     async fn secrets_are_sealed_and_responses_with_secrets_are_not_stored(world: &World) {
-        let (ana, phone, recovery) = enrolled(world).await;
+        let (ana, phone, recovery) = sign_in_enrolled(world).await;
         let person = world.store().find_person_by_email(&System::sign_in(), ANA).await.unwrap().unwrap().person;
         let own = System::sign_in().grant_person(person.principal.id);
         let factor = world.store().load_second_factor(&own).await.unwrap().unwrap();
@@ -370,10 +370,10 @@ both! {
         for email in [ANA, "bob@example.com"] {
             world.user(acme, Role::Readwrite, email).await;
         }
-        let root = world.of_account(AccountRole::Admin).await;
+        let root = world.account_member(AccountRole::Admin).await;
         let ana = actor(world, &sign_in(world, json!({})).await);
         world.advance(Span::seconds(10));
-        let bob = world.signed_in("bob@example.com").await;
+        let bob = world.sign_in("bob@example.com").await;
         let revoke = async |body: Value| root.post("/tenure/v1/login-sessions/revoke", body).await;
         let counts = async |query: Value| {
             let mut body = query;
@@ -400,7 +400,7 @@ both! {
         let later = actor(world, &sign_in(world, json!({})).await);
         // Another query, another user's preview, and an old preview end no session.
         assert_eq!(revoke(json!({ "token": token })).await.status, 409);
-        let other = world.of_account(AccountRole::Admin).await;
+        let other = world.account_member(AccountRole::Admin).await;
         let answer = other.post("/tenure/v1/login-sessions/revoke", json!({ "user": ANA, "token": token })).await;
         assert_eq!(answer.status, 409);
         assert_eq!(revoke(json!({ "user": ANA, "token": "x" })).await.status, 409);

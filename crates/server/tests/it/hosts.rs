@@ -1,7 +1,7 @@
 //! The WebSocket of a host, over TCP: its frames, and how it ends.
 
 use crate::socket::{Socket, android};
-use crate::world::{Actor, until};
+use crate::world::{Actor, wait_until};
 use domain::permission::Role;
 use serde_json::{Value, json};
 use store::System;
@@ -47,7 +47,7 @@ both! {
         let globex = world.organization("Globex").await;
         let admin = world.member(acme, Role::Admin).await;
         let readwrite = world.member(acme, Role::Readwrite).await;
-        for (actor, status) in [(world.stranger(None), 401), (world.stranger(Some("tnr_x")), 401), (readwrite, 403), (admin.naming(globex), 403)] {
+        for (actor, status) in [(world.caller(None), 401), (world.caller(Some("tnr_x")), 401), (readwrite, 403), (admin.naming(globex), 403)] {
             assert_eq!(Socket::try_open(&actor, PATH).await.err(), Some(status));
         }
     }
@@ -57,7 +57,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let mut line = connect(&admin, "rack", &["one"]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         assert_eq!(socket.call("fleet.allocate", android()).await["result"]["device"]["id"], "one");
         socket.send(json!({ "id": 7, "method": "device.io.tap", "params": { "deviceId": "one", "x": 1 } })).await;
         let call = order(&mut line, "call").await;
@@ -81,7 +81,7 @@ both! {
         assert_eq!(socket.call("devices.list", json!({})).await["result"]["devices"][0]["state"], "allocating");
         line.send(json!({ "type": "cleaned", "serial": "one", "fence": 1 })).await;
         let session = waiting["sessionId"].as_str().unwrap();
-        until("the waiter has it", || async { ana.devices_of(session).await[0]["status"] == "in_use" }).await;
+        wait_until("the waiter has it", || async { ana.devices_of(session).await[0]["status"] == "in_use" }).await;
         line.send(devices(&["one"])).await;
         assert_eq!(order(&mut line, "holds").await["holds"], json!([{ "serial": "one", "fence": 2 }]));
     }
@@ -101,7 +101,7 @@ both! {
         ] {
             let mut line = Socket::try_open(&admin, PATH).await.unwrap();
             line.send(first).await;
-            assert_eq!(line.closed().await, (1008, reason.to_owned()));
+            assert_eq!(line.wait_for_close().await, (1008, reason.to_owned()));
         }
         let many = (0..1_001).map(|number| format!("d{number}")).collect::<Vec<_>>();
         let many = many.iter().map(String::as_str).collect::<Vec<_>>();
@@ -114,7 +114,7 @@ both! {
         ] {
             let mut line = connect(&admin, "rack", &[]).await;
             line.send_frame(frame).await;
-            let (code, told) = line.closed().await;
+            let (code, told) = line.wait_for_close().await;
             assert!(code == 1008 && told.contains(reason), "{code} {told}");
         }
     }
@@ -136,12 +136,12 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let mut older = connect(&admin, "rack", &["one"]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         let mut newer = connect(&admin, "rack", &["one"]).await;
         // The host program exits on this code: otherwise two machines of one name would disconnect each other for ever.
         let told = (protocol::CLOSE_REPLACED, "another host has connected under this name".to_owned());
-        assert_eq!(older.closed().await, told);
+        assert_eq!(older.wait_for_close().await, told);
         socket.send(json!({ "id": 1, "method": "device.info", "params": { "deviceId": "one" } })).await;
         let call = order(&mut newer, "call").await;
         assert_eq!(call["fence"], 1, "the hold stands");
@@ -155,7 +155,7 @@ both! {
         let mut ours = connect(&admin, "rack", &["one"]).await;
         let mut theirs = connect(&dora, "rack", &["one"]).await;
         for (owner, line) in [(&admin, &mut ours), (&dora, &mut theirs)] {
-            let mut socket = Socket::of(owner).await;
+            let mut socket = Socket::open(owner).await;
             socket.call("fleet.allocate", android()).await;
             socket.send(json!({ "id": 1, "method": "device.info", "params": { "deviceId": "one" } })).await;
             let call = order(line, "call").await;
@@ -169,16 +169,16 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let mut line = connect(&admin, "rack", &["one"]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
         let call = order(&mut line, "call").await;
         world.stop.cancel();
-        let ready = world.stranger(None);
-        until("it is no longer ready", || async { ready.get("/readyz").await.status == 503 }).await;
+        let ready = world.caller(None);
+        wait_until("it is no longer ready", || async { ready.get("/readyz").await.status == 503 }).await;
         line.send(json!({ "type": "answer", "id": call["id"], "result": "done" })).await;
         assert_eq!(socket.json().await, json!({ "jsonrpc": "2.0", "id": 9, "result": "done" }));
-        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
-        assert_eq!(line.closed().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(socket.wait_for_close().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(line.wait_for_close().await, (1001, "the server is stopping".to_owned()));
     }
 }

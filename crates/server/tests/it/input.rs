@@ -156,7 +156,7 @@ both! {
             ("GET", "/healthz"), ("POST", "/healthz"), ("GET", "/metrics"), ("GET", "/ws"), ("GET", "/v1/sessions"),
             ("GET", "/v1/sessions/x"), ("PUT", "/v1/sessions"), ("GET", "/v1/x"), ("GET", "/everruns/api/v1/sessions"),
         ] {
-            for actor in [&ana, &world.stranger(None)] {
+            for actor in [&ana, &world.caller(None)] {
                 let answer = actor.call(method, path, Body::empty()).await;
                 assert_eq!(answer.headers.get("x-request-id").map(|id| id.len()), Some(32), "{method} {path}");
                 assert_eq!(answer.headers["cache-control"], "no-store", "{method} {path}");
@@ -248,7 +248,7 @@ both! {
         assert_eq!(bodies.len(), 1);
         let request = Request::get("/api/v1/sessions").header("authorization", format!("bEARER {key}"));
         assert_eq!(world.send(request.body(Body::empty()).unwrap()).await.status, 200, "the scheme has no case");
-        let elsewhere = world.stranger(None).get(&format!("/api/v1/sessions?token={key}&jwt={key}")).await;
+        let elsewhere = world.caller(None).get(&format!("/api/v1/sessions?token={key}&jwt={key}")).await;
         assert_eq!((elsewhere.status.as_u16(), &elsewhere.body), (401, &bodies[0]), "a key in the address is none here");
     }
 

@@ -1,6 +1,6 @@
 //! Creation of keys, their lifetime and their networks.
 
-use crate::devin::at;
+use crate::devin::org_path;
 use crate::probe::{AUTH, PASSWORD, SESSIONS};
 use crate::socket::Socket;
 use crate::world::{Actor, Answer, World};
@@ -25,25 +25,25 @@ async fn token<'w>(actor: &Actor<'w>) -> (String, Actor<'w>) {
     let answer = actor.post(TOKENS, json!({})).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();
-    (json["id"].as_str().unwrap().to_owned(), actor.world.stranger(json["token"].as_str()))
+    (json["id"].as_str().unwrap().to_owned(), actor.world.caller(json["token"].as_str()))
 }
 
 /// A session that a key opens.
-async fn opened<'w>(key: &Actor<'w>) -> Actor<'w> {
+async fn open_session<'w>(key: &Actor<'w>) -> Actor<'w> {
     let answer = key.post(&format!("{AUTH}/jwt"), json!({})).await;
-    key.world.stranger(answer.json()["token"].as_str())
+    key.world.caller(answer.json()["token"].as_str())
 }
 
 /// Creates a service user's key on Devin's wire. Returns its path and a caller with it.
 async fn service_key<'w>(maker: &Actor<'w>, place: OrganizationId) -> (String, Actor<'w>) {
-    let users = at(place, "/service-users");
+    let users = org_path(place, "/service-users");
     let made = maker.post(&users, json!({ "name": "ci", "role_id": "org_admin" })).await;
     assert_eq!(made.status, 200, "{}", made.text());
     let made = made.json();
     let user = made["service_user"]["service_user_id"].as_str().unwrap();
     let keys = format!("{users}/{user}/api-keys");
     let id = maker.get(&keys).await.json()["items"][0]["api_key_id"].as_str().unwrap().to_owned();
-    (format!("{keys}/{id}"), maker.world.stranger(made["token"].as_str()))
+    (format!("{keys}/{id}"), maker.world.caller(made["token"].as_str()))
 }
 
 async fn works(actor: &Actor<'_>) -> bool {
@@ -56,10 +56,10 @@ async fn works(actor: &Actor<'_>) -> bool {
 
 /// Sends a request from an address, by a trusted proxy.
 async fn from(actor: &Actor<'_>, address: &str, path: &str) -> Answer {
-    sent_from(actor, address, Request::get(path), Body::empty()).await
+    send_from(actor, address, Request::get(path), Body::empty()).await
 }
 
-async fn sent_from(actor: &Actor<'_>, address: &str, request: Builder, body: Body) -> Answer {
+async fn send_from(actor: &Actor<'_>, address: &str, request: Builder, body: Body) -> Answer {
     let mut request = request.header("x-forwarded-for", address);
     if let Some(key) = &actor.key {
         request = request.header("authorization", format!("Bearer {key}"));
@@ -80,7 +80,7 @@ async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
     };
     let system = System::administration();
     world.store().create_credential(&system, &key, &secret.hash()).await.unwrap();
-    world.stranger(Some(secret.reveal()))
+    world.caller(Some(secret.reveal()))
 }
 
 both! {
@@ -88,7 +88,7 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let (_, key) = token(&ana).await;
-        let session = opened(&key).await;
+        let session = open_session(&key).await;
         let (_, service) = service_key(&ana, acme).await;
         for caller in [&key, &session, &service] {
             for (path, body) in [(TOKENS, json!({})), ("/api/v1/keys", json!({ "name": "mine" }))] {
@@ -131,12 +131,12 @@ both! {
         for body in ["{}", r#"{"ttl":60}"#, r#"{"reset-permissions":true}"#] {
             let other = first.call_with("PUT", &format!("{TOKENS}/{two}"), body).await;
             assert_eq!(other.status, 403, "{}", other.text());
-            let by_session = opened(&first).await.call_with("PUT", &format!("{TOKENS}/{one}"), body).await;
+            let by_session = open_session(&first).await.call_with("PUT", &format!("{TOKENS}/{one}"), body).await;
             assert_eq!(by_session.status, 403, "{}", by_session.text());
         }
         assert!(second.is_good().await && first.is_good().await);
         let renewed = first.call_with("PUT", &format!("{TOKENS}/{one}"), "{}").await.json();
-        let renewed = world.stranger(renewed["token"].as_str());
+        let renewed = world.caller(renewed["token"].as_str());
         assert!(renewed.is_good().await && !first.is_good().await);
         assert_eq!(ana.delete(&format!("{TOKENS}/{one}")).await.status, 204);
         assert!(!renewed.is_good().await && second.is_good().await);
@@ -150,7 +150,7 @@ both! {
         let (other_path, other) = service_key(&admin, acme).await;
         // It rotates another user's key.
         let rotated = leaked.post(&format!("{other_path}/rotate"), json!({})).await.json();
-        let rotated = world.stranger(rotated["token"].as_str());
+        let rotated = world.caller(rotated["token"].as_str());
         assert!(works(&made).await && works(&rotated).await && !works(&other).await);
         assert_eq!(admin.delete(&path).await.status, 204);
         for gone in [&leaked, &made, &rotated] {
@@ -165,7 +165,7 @@ both! {
         let (path, old) = service_key(&admin, acme).await;
         let (_, made) = service_key(&old, acme).await;
         let rotated = old.post(&format!("{path}/rotate"), json!({})).await.json();
-        let new = world.stranger(rotated["token"].as_str());
+        let new = world.caller(rotated["token"].as_str());
         assert!(works(&new).await && works(&made).await && !works(&old).await);
         let keys = path.rsplit_once('/').unwrap().0;
         assert_eq!(admin.delete(&format!("{keys}/{}", rotated["api_key_id"].as_str().unwrap())).await.status, 204);
@@ -183,12 +183,12 @@ both! {
         let page = format!("old={0}&new={0}", PASSWORD.replace(' ', "+"));
         for way in 0..5 {
             let (_, key) = token(&ana).await;
-            let session = opened(&key).await;
+            let session = open_session(&key).await;
             let (_, service) = service_key(&key, acme).await;
             let cookie = format!("tenure-session={}", ana.key.as_deref().unwrap());
             let headers = [&site[..], &[("cookie", cookie.as_str())]].concat();
             let by_page = async |path: &str, body: String| {
-                world.stranger(None).send("POST", path, &headers, Body::from(body)).await
+                world.caller(None).send("POST", path, &headers, Body::from(body)).await
             };
             let answer = match way {
                 0 => ana.delete("/tenure/v1/me/keys").await,
@@ -214,43 +214,43 @@ both! {
     async fn old_and_unused_keys_are_refused_on_every_wire(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
-        let ageing = world.beside(|settings| settings.key_max_age = Some(Duration::from_secs(600))).await;
-        let idling = world.beside(|settings| settings.key_idle = Some(Duration::from_secs(600))).await;
+        let ageing = world.another_server(|settings| settings.key_max_age = Some(Duration::from_secs(600))).await;
+        let idling = world.another_server(|settings| settings.key_idle = Some(Duration::from_secs(600))).await;
         const PATHS: [&str; 5] = ["/api/v1/sessions", "/v1/sessions", "/v3/self", SESSIONS, "/tenure/v1/me"];
         let statuses = async |server: &World| {
             let mut statuses = Vec::new();
             for path in PATHS {
-                statuses.push(ana.at(server).get(path).await.status.as_u16());
+                statuses.push(ana.at_server(server).get(path).await.status.as_u16());
             }
             statuses
         };
-        let session = opened(&ana.at(&ageing)).await;
+        let session = open_session(&ana.at_server(&ageing)).await;
         world.advance(Span::minutes(9));
         assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![200; 5], vec![200; 5]));
         let noted = || async {
             let keys = world.store().list_credentials(&System::administration()).await.unwrap();
             keys.iter().any(|key| key.id == ana.credential && key.last_used.is_some())
         };
-        crate::world::until("the use is noted", noted).await;
+        crate::world::wait_until("the use is noted", noted).await;
         world.advance(Span::minutes(1));
         assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![401; 5], vec![200; 5]));
-        assert!(!session.at(&ageing).is_good().await, "nor does a session that it opened");
+        assert!(!session.at_server(&ageing).is_good().await, "nor does a session that it opened");
         // A key that is too old cannot create a younger one.
-        assert_eq!(Socket::of(&ana.at(&ageing)).await.call("devices.list", json!({})).await["error"]["code"], -32001);
+        assert_eq!(Socket::open(&ana.at_server(&ageing)).await.call("devices.list", json!({})).await["error"]["code"], -32001);
         world.advance(Span::minutes(11));
         assert_eq!(statuses(&idling).await, vec![401; 5]);
         assert_eq!(statuses(world).await, vec![200; 5], "both are off unless they are set");
     }
 
     async fn a_key_is_valid_only_in_its_networks(world: &World) {
-        let proxied = world.beside(|settings| {
+        let proxied = world.another_server(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         let office = bound(&ana, "192.0.2.0/24 2001:db8::/32").await;
-        let office = office.at(&proxied);
-        let nobody = proxied.stranger(Some("mob_x"));
+        let office = office.at_server(&proxied);
+        let nobody = proxied.caller(Some("mob_x"));
         for path in ["/api/v1/sessions", "/v1/sessions", "/v3/self", SESSIONS, "/tenure/v1/me"] {
             for there in ["192.0.2.9", "2001:db8::1", "::ffff:192.0.2.9"] {
                 assert_eq!(from(&office, there, path).await.status, 200, "{path} {there}");
@@ -264,21 +264,21 @@ both! {
     }
 
     async fn a_turn_token_works_only_in_the_networks_of_the_key_that_claimed(world: &World) {
-        let proxied = world.beside(|settings| {
+        let proxied = world.another_server(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
         world.member(acme, Role::Readwrite).await.agent_session(Some("hi")).await;
         let office = bound(&world.member(acme, Role::Worker).await, "192.0.2.0/24").await;
-        let office = office.at(&proxied);
+        let office = office.at_server(&proxied);
         let said = async |who: &Actor<'_>, address: &str, what: &str, body: &Value| {
             let request = Request::post(format!("/tenure/v1/work/{what}")).header("content-type", "application/json");
-            sent_from(who, address, request, Body::from(body.to_string())).await
+            send_from(who, address, request, Body::from(body.to_string())).await
         };
         let claim = json!({ "worker": "w", "wait_seconds": 0 });
         assert_eq!(said(&office, "203.0.113.1", "claim", &claim).await.status, 401);
         let turn = said(&office, "192.0.2.9", "claim", &claim).await.json();
-        let worker = proxied.stranger(turn["token"].as_str());
+        let worker = proxied.caller(turn["token"].as_str());
         let body = json!({ "organization": turn["organization"], "turn": turn["turn"], "fence": turn["fence"] });
         let heartbeat = format!("{}/heartbeat", turn["session"].as_str().unwrap());
         assert_eq!(said(&worker, "203.0.113.1", &heartbeat, &body).await.status, 401);
@@ -289,9 +289,9 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         let (here, elsewhere) = (bound(&ana, "127.0.0.0/8").await, bound(&ana, "192.0.2.0/24").await);
-        let answer = Socket::of(&here).await.call("devices.list", json!({})).await;
+        let answer = Socket::open(&here).await.call("devices.list", json!({})).await;
         assert_ne!(answer.get("result"), None, "{answer}");
-        let answer = Socket::of(&elsewhere).await.call("devices.list", json!({})).await;
+        let answer = Socket::open(&elsewhere).await.call("devices.list", json!({})).await;
         assert_eq!(answer["error"]["code"], -32001);
         assert!(Socket::try_open(&here, "/tenure/v1/host").await.is_ok());
         assert_eq!(Socket::try_open(&elsewhere, "/tenure/v1/host").await.err(), Some(401));
@@ -302,7 +302,7 @@ both! {
 async fn a_session_of_a_network_bound_key_is_bound_too() {
     let world = World::sqlite().await;
     let proxied = world
-        .beside(|settings| settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]))
+        .another_server(|settings| settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]))
         .await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Admin).await;
@@ -317,7 +317,7 @@ async fn a_session_of_a_network_bound_key_is_bound_too() {
     request.extensions_mut().insert(ConnectInfo(proxy));
     let answer = proxied.send(request).await;
     let token: Value = answer.json()["token"].clone();
-    let session = proxied.stranger(token.as_str());
+    let session = proxied.caller(token.as_str());
     assert_eq!(from(&session, "192.0.2.2", SESSIONS).await.status, 200);
     assert_eq!(from(&session, "203.0.113.1", SESSIONS).await.status, 401);
 }

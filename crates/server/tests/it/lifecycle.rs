@@ -30,7 +30,7 @@ both! {
         let answer = tap(world, ana.key.as_deref(), "one").await.unwrap();
         assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
         hosts::renew_host_links(world.app()).await.unwrap();
-        crate::world::until("the use is noted", || async {
+        crate::world::wait_until("the use is noted", || async {
             let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
@@ -112,7 +112,7 @@ both! {
         ana.ask(&session, "android").await;
         host.leave().await;
         world.advance(Span::minutes(5));
-        let restarted = world.beside(|_| {}).await;
+        let restarted = world.another_server(|_| {}).await;
         restarted.sweep().await;
         assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
         world.advance(Span::seconds(61));
@@ -128,7 +128,7 @@ both! {
         let session = ana.session().await;
         for _ in 0..3 {
             ana.ask(&session, "android").await;
-            crate::world::until("the device is held", || async {
+            crate::world::wait_until("the device is held", || async {
                 tap(world, ana.key.as_deref(), "one").await.is_ok()
             }).await;
             ana.release(&session, "one").await;
@@ -164,14 +164,14 @@ both! {
     async fn a_deleted_organization_gives_its_devices_back(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let account = world.account_member(domain::permission::AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android")]).await;
         let session = ana.session().await;
         ana.ask(&session, "android").await;
         let system = System::administration();
         world.store().delete_organization(&system, acme, crate::world::START).await.unwrap();
         world.sweep().await;
-        crate::world::until("the device is free again", || async {
+        crate::world::wait_until("the device is free again", || async {
             world.store().list_all_devices(&system).await.unwrap()[0].free()
         }).await;
         host.leave().await;
@@ -190,8 +190,8 @@ both! {
         let granted = caller.authorize::<store::access::UseSessions>().unwrap();
         let upload = server::operations::devices::files::announce_upload(world.app(), &granted, "a.apk", 3).await.unwrap();
         let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
-        assert_eq!(world.stranger(None).call("PUT", path, "abc".into()).await.status, 200);
-        crate::world::until("the use is noted", || async {
+        assert_eq!(world.caller(None).call("PUT", path, "abc".into()).await.status, 200);
+        crate::world::wait_until("the use is noted", || async {
             let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
@@ -215,7 +215,7 @@ both! {
             tap(world, ana.key.as_deref(), "one").await.unwrap();
             hosts::renew_host_links(world.app()).await.unwrap();
             let used = server::clock::Clock::now(&*world.clock);
-            crate::world::until("the use is noted", || async {
+            crate::world::wait_until("the use is noted", || async {
                 let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
                 open[0].1.activity == used
             }).await;
@@ -264,14 +264,14 @@ both! {
         let waiting = ana.ask(&session, "android").await.json()["allocationId"].clone();
         drop(host);
         world.stop.cancel();
-        let again = world.beside(|_| {}).await;
-        let (ana, admin) = (ana.at(&again), admin.at(&again));
+        let again = world.another_server(|_| {}).await;
+        let (ana, admin) = (ana.at_server(&again), admin.at_server(&again));
         assert_eq!(ana.devices_of(&session).await[0]["status"], "in_use");
         let host = again.host(&admin, "rack", &[("one", "android")]).await;
         tap(&again, ana.key.as_deref(), "one").await.unwrap();
         assert_eq!(host.calls.lock().unwrap()[0].1, 1, "the same hold, the same number");
         ana.release(&session, "one").await;
-        crate::world::until("who waited before the restart is served after it", || async {
+        crate::world::wait_until("who waited before the restart is served after it", || async {
             let holds = ana.devices_of(&session).await;
             holds[1]["id"] == waiting && holds[1]["status"] == "in_use"
         }).await;
@@ -282,7 +282,7 @@ both! {
         use domain::session::EndReason;
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
-        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let account = world.account_member(domain::permission::AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android"), ("two", "android")]).await;
         let system = System::administration();
         let mut sessions = Vec::new();
@@ -321,7 +321,7 @@ both! {
         world.store().remove_member(&System::administration().grant(acme), ben.principal, START).await.unwrap();
         world.sweep().await;
         admin.release(&first, "one").await;
-        crate::world::until("the next one has it", || async {
+        crate::world::wait_until("the next one has it", || async {
             ana.devices_of(&of_ana).await[0]["status"] == "in_use"
         }).await;
         assert_eq!(admin.devices_of(&of_ben).await[0]["status"], "released");

@@ -2,7 +2,7 @@
 //! Mobile Next, Probe.dev and our own; with a key, with a login session, and without a credential.
 
 use crate::probe::PASSWORD;
-use crate::world::{Actor, World, until};
+use crate::world::{Actor, World, wait_until};
 use axum::body::Body;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::{AccountRole, Role};
@@ -176,7 +176,7 @@ struct Rights {
 }
 
 impl Rights {
-    async fn of(world: &World) -> Rights {
+    async fn load(world: &World) -> Rights {
         let system = System::administration();
         let store = world.store();
         let keys = store.list_credentials(&system).await.unwrap().into_iter();
@@ -229,14 +229,14 @@ impl Rights {
     }
 }
 
-async fn told<'w>(world: &'w World) -> (Story<'w>, Actor<'w>, Actor<'w>) {
+async fn create_story<'w>(world: &'w World) -> (Story<'w>, Actor<'w>, Actor<'w>) {
     let (acme, elsewhere) = (world.organization("Acme").await, world.organization("Globex").await);
     let victim = world.member(elsewhere, Role::Admin).await.principal;
-    world.of_account(AccountRole::Admin).await;
+    world.account_member(AccountRole::Admin).await;
     let ana = world.user(acme, Role::Admin, "ana@example.com").await;
     let colleague = world.member(acme, Role::Readonly).await.principal;
     let key = world.actor(ana, Some(acme), None).await;
-    let mut signed = world.signed_in("ana@example.com").await;
+    let mut signed = world.sign_in("ana@example.com").await;
     signed.principal = ana;
     let token = key.credential.to_string();
     (Story { world, acme, colleague, victim, elsewhere, token }, key, signed)
@@ -244,13 +244,13 @@ async fn told<'w>(world: &'w World) -> (Story<'w>, Actor<'w>, Actor<'w>) {
 
 both! {
     async fn foreign_fields_have_no_effect(world: &World) {
-        let (story, key, signed) = told(world).await;
+        let (story, key, signed) = create_story(world).await;
         let wires = ["mobilenext", "probe", "tenure"];
         let routes = server::wires::routes().filter(|(wire, _)| wires.contains(wire)).map(|(_, route)| route);
         let routes = routes.filter(|route| ["POST", "PUT", "PATCH"].contains(&route.method.as_str())).collect::<Vec<_>>();
         assert!(routes.len() > 25, "{}", routes.len());
-        let nobody = world.stranger(None);
-        let mut before = Rights::of(world).await;
+        let nobody = world.caller(None);
+        let mut before = Rights::load(world).await;
         let idle = world.app().tasks.len();
         for route in &routes {
             for (who, actor) in [("nobody", &nobody), ("a key", &key), ("signed in", &signed)] {
@@ -271,8 +271,8 @@ both! {
                     let answer = actor.send(route.method.as_str(), &path, &headers, Body::from(body)).await;
                     assert_ne!(answer.status, 500, "{what}: {}", answer.text());
                     // Invitations and password restores are processed after the response.
-                    until("what follows is done", || async { world.app().tasks.len() <= idle }).await;
-                    let after = Rights::of(world).await;
+                    wait_until("what follows is done", || async { world.app().tasks.len() <= idle }).await;
+                    let after = Rights::load(world).await;
                     if who == "nobody" {
                         assert_eq!(after, before, "{what}");
                     }

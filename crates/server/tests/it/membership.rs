@@ -18,7 +18,7 @@ const OWN: &str = "/api/v1/invitations";
 
 impl World {
     /// An open invitation, created by a new admin.
-    pub async fn invited(&self, organization: OrganizationId, email: &str, role: Role) -> Invitation {
+    pub async fn invite(&self, organization: OrganizationId, email: &str, role: Role) -> Invitation {
         let inviter = self.principal(None, Some((organization, Role::Admin))).await;
         let now = self.app().now();
         let new = Invitation {
@@ -40,13 +40,13 @@ impl World {
         let id = self.user(away, Role::Readonly, email).await;
         let granted = System::administration().grant(away);
         self.store().remove_member(&granted, id, START).await.unwrap();
-        self.signed_in(email).await
+        self.sign_in(email).await
     }
 
     /// A member with a password, signed in.
     pub async fn person(&self, organization: OrganizationId, role: Role, email: &str) -> Actor<'_> {
         self.user(organization, role, email).await;
-        self.signed_in(email).await
+        self.sign_in(email).await
     }
 }
 
@@ -88,10 +88,10 @@ both! {
         assert_eq!(ids, [made["id"].clone(), unnamed["id"].clone()]);
         assert!(secret.ends_with(listed[0]["apiKeySuffix"].as_str().unwrap()));
         // It works, for its organization. Neither the key nor its sessions can manage keys.
-        let key = world.stranger(Some(&secret));
+        let key = world.caller(Some(&secret));
         assert_eq!(key.empty("POST", "/api/v1/sessions").await, 201);
         let jwt = key.post("/frontend/api/v1/auth/jwt", json!({})).await.json();
-        let session = world.stranger(jwt["token"].as_str());
+        let session = world.caller(jwt["token"].as_str());
         let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());
         for actor in [&key, &session] {
             for (method, path) in [("GET", KEYS), ("POST", KEYS), ("DELETE", &path), ("GET", OWN)] {
@@ -121,7 +121,7 @@ both! {
         let id = PrincipalId(ana.user_id("ana@example.com").await.parse().unwrap());
         world.store().set_member(&system.grant(globex), id, Role::Readonly, START).await.unwrap();
         let key = ana.post(KEYS, json!({ "name": "x" })).await.json();
-        let key = world.stranger(key["apiKey"].as_str());
+        let key = world.caller(key["apiKey"].as_str());
         assert_eq!(key.get("/api/v1/sessions").await.status, 200);
         assert_eq!(key.naming(globex).get("/api/v1/sessions").await.status, 403);
         let refused = ana.naming(globex).post(KEYS, json!({ "name": "x" })).await;
@@ -141,9 +141,9 @@ both! {
         // A narrowed session cannot make a key with more permissions.
         let narrow = json!({ "permissions": ["read:user", "write:user", "read:media"] });
         let jwt = ana.post("/frontend/api/v1/auth/jwt", narrow).await.json();
-        let narrow = world.stranger(jwt["token"].as_str());
+        let narrow = world.caller(jwt["token"].as_str());
         let key = narrow.post(KEYS, json!({})).await.json();
-        let key = world.stranger(key["apiKey"].as_str());
+        let key = world.caller(key["apiKey"].as_str());
         assert_eq!(key.get("/api/v1/sessions").await.status, 200);
         assert_eq!(key.empty("POST", "/api/v1/sessions").await, 403);
     }
@@ -229,13 +229,13 @@ both! {
         world.mail(1).await;
         assert_eq!(world.try_sign_in("new@example.com", PASSWORD).await.status, 401);
         let ask = json!({ "email": "new@example.com" }).to_string();
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let forgot = "/frontend/api/v1/auth/password-restore";
         assert_eq!(stranger.call_with("POST", forgot, &ask).await.status, 200);
         let token = crate::probe::token_in(&world.mail(2).await);
         let set = json!({ "verify-token": token, "new-password": PASSWORD }).to_string();
         assert_eq!(stranger.call_with("POST", &format!("{forgot}-verify"), &set).await.status, 200);
-        let new = world.signed_in("new@example.com").await;
+        let new = world.sign_in("new@example.com").await;
         let id = new.get(OWN).await.json()["invitations"][0]["id"].as_str().unwrap().to_owned();
         assert_eq!(new.empty("POST", &format!("{OWN}/{id}/reject")).await, 204);
         assert_eq!(new.empty("POST", &format!("{OWN}/{id}/accept")).await, 404);
@@ -260,7 +260,7 @@ both! {
         // Expired, to the second.
         let (_, second) = invite().await;
         world.advance(Span::seconds(7 * 86_400 - 1));
-        let (ana, eve) = (world.signed_in("ana@example.com").await, world.signed_in("eve@example.com").await);
+        let (ana, eve) = (world.sign_in("ana@example.com").await, world.sign_in("eve@example.com").await);
         assert_eq!(eve.get(OWN).await.json()["invitations"].as_array().unwrap().len(), 1);
         world.advance(Span::seconds(1));
         assert_eq!(eve.get(OWN).await.json()["invitations"], json!([]));
@@ -311,7 +311,7 @@ both! {
         }
         // Her limit of invitations per time is reached. The number of open invitations is another limit.
         world.advance(Span::minutes(15));
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let more = ana.post(INVITATIONS, json!({ "email": "more@example.com", "role": "readonly" })).await;
         assert_eq!((more.status.as_u16(), &more.json()["error"]["code"]), (409, &json!("conflict")));
         assert!(more.text().contains("100 invitations"), "{}", more.text());
@@ -372,10 +372,10 @@ both! {
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let refused = ana.post("/api/v1/organizations", json!({ "name": "Mine" })).await;
         assert_eq!(refused.status, 403);
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         assert_eq!(account.post("/api/v1/organizations", json!({ "name": "Theirs" })).await.status, 201);
-        let open = world.beside(|settings| settings.users_make_organizations = true).await;
-        let ana = ana.at(&open);
+        let open = world.another_server(|settings| settings.users_make_organizations = true).await;
+        let ana = ana.at_server(&open);
         let made = ana.post("/api/v1/organizations", json!({ "name": "Mine", "role": "x", "id": "y" })).await;
         assert_eq!(made.status, 201, "{}", made.text());
         let made = made.json();
@@ -393,7 +393,7 @@ both! {
         }
         // A key of one organization cannot create another.
         let key = ana.post(KEYS, json!({})).await.json();
-        let key = open.stranger(key["apiKey"].as_str());
+        let key = open.caller(key["apiKey"].as_str());
         assert_eq!(key.post("/api/v1/organizations", json!({ "name": "More" })).await.status, 403);
     }
 }

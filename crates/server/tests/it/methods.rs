@@ -80,7 +80,7 @@ async fn upload(socket: &mut Socket, world: &World) -> String {
     let made =
         socket.call("uploads.create", json!({ "filename": "a.apk", "filesize": 3 })).await["result"].clone();
     let path = made["uploadUrl"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
-    assert_eq!(world.stranger(None).call("PUT", &path, Body::from("abc")).await.status, 200);
+    assert_eq!(world.caller(None).call("PUT", &path, Body::from("abc")).await.status, 200);
     made["uploadId"].as_str().unwrap().to_owned()
 }
 
@@ -96,23 +96,23 @@ both! {
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         let session = owner.session().await;
         assert_eq!(owner.ask(&session, "android").await.status, 201);
-        let file = upload(&mut Socket::of(&owner).await, world).await;
+        let file = upload(&mut Socket::open(&owner).await, world).await;
         let callers = [
-            world.stranger(None),
+            world.caller(None),
             foreign.clone(),
             foreign.naming(acme),
             world.member(acme, Role::Readonly).await,
             owner.clone(),
             world.member(acme, Role::Readwrite).await,
             admin,
-            world.of_account(AccountRole::Viewer).await.naming(acme),
-            world.of_account(AccountRole::Admin).await.naming(acme),
+            world.account_member(AccountRole::Viewer).await.naming(acme),
+            world.account_member(AccountRole::Admin).await.naming(acme),
             left,
         ];
         for (method, expected) in TABLE {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let params = params(&owner, &session, &file, method).await;
-                let answer = Socket::of(actor).await.call(method, params).await;
+                let answer = Socket::open(actor).await.call(method, params).await;
                 let code = answer["error"]["code"].as_i64().unwrap_or(0);
                 assert_eq!((code, answer.get("result").is_some()), (*expected, *expected == 0), "{name}: {method}: {answer}");
                 if code != 0 {
@@ -129,10 +129,10 @@ both! {
     async fn another_organizations_upload_is_not_found(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android"), ("two", "android")]).await;
-        let file = upload(&mut Socket::of(&ana).await, world).await;
-        let mut socket = Socket::of(&dora).await;
+        let file = upload(&mut Socket::open(&ana).await, world).await;
+        let mut socket = Socket::open(&dora).await;
         let got = socket.call("fleet.allocate", android()).await["result"]["device"]["id"].clone();
         let unknown = domain::ids::SessionId::new(START, 5).to_string();
         let mut errors = Vec::new();
@@ -148,10 +148,10 @@ both! {
     async fn a_held_device_of_another_organization_does_not_exist(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Admin).await);
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android")]).await;
-        Socket::of(&ana).await.call("fleet.allocate", android()).await;
-        let mut socket = Socket::of(&dora).await;
+        Socket::open(&ana).await.call("fleet.allocate", android()).await;
+        let mut socket = Socket::open(&dora).await;
         assert_eq!(socket.call("fleet.listDevices", json!({})).await["result"], json!({ "devices": [] }));
         assert_eq!(socket.call("devices.list", json!({})).await["result"], json!({ "devices": [] }));
         for method in ["device.info", "fleet.release"] {

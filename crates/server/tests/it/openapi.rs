@@ -202,7 +202,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The names of parameters, of cookies and keys in queries, and of all properties of request bodies.
-fn declared(document: &Value) -> BTreeSet<String> {
+fn declared_names(document: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for operation in entries(&document["paths"]).flat_map(|(_, operations)| entries(operations)) {
         let parameters = operation.1["parameters"].as_array().into_iter().flatten();
@@ -232,7 +232,7 @@ fn every_parameter_that_a_handler_reads_is_declared() {
         ["jsonrpc", "method", "params", "id", "name", "value", "mcp_servers", "kind", "reference", "user_id"];
     let mut seen = 0;
     for wire in WIRES {
-        let (read, declared) = (read(wire), declared(&document(wire)));
+        let (read, declared) = (read(wire), declared_names(&document(wire)));
         seen += read.len();
         let bare =
             read.iter().filter(|name| !declared.contains(*name) && !elsewhere.contains(&name.as_str()));
@@ -244,7 +244,7 @@ fn every_parameter_that_a_handler_reads_is_declared() {
 #[tokio::test]
 async fn known_documents_are_served_to_everybody() {
     let world = crate::world::World::sqlite().await;
-    let nobody = world.stranger(None);
+    let nobody = world.caller(None);
     for wire in WIRES {
         let answer = nobody.get(&format!("/openapi/{wire}.json")).await;
         assert_eq!(answer.status, 200, "{wire}");

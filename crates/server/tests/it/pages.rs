@@ -82,7 +82,7 @@ async fn ana(world: &World) -> Browser<'_> {
 }
 
 /// The text between two texts of a page.
-fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+fn text_between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
     text.split_once(before)
         .and_then(|(_, rest)| rest.split_once(after))
         .unwrap_or_else(|| panic!("{before}: {text}"))
@@ -182,7 +182,7 @@ both! {
         let page = here.get("/account").await;
         assert_eq!(page.matches("name=\"session\"").count(), 3);
         // The newest is the first.
-        let newest = between(&page, "name=\"session\" value=\"", "\"").to_owned();
+        let newest = text_between(&page, "name=\"session\" value=\"", "\"").to_owned();
         assert_eq!(here.goes("/account/end", &[("session", &newest)]).await, "/account?done=ended");
         assert_eq!(elsewhere.send("GET", "/account", &[], &[]).await.status, 303);
         assert_eq!(here.goes("/account/end-others", &[]).await, "/account?done=others");
@@ -195,14 +195,14 @@ both! {
         let mut browser = ana(world).await;
         let page = browser.post("/account/totp", &[]).await.text();
         assert!(page.contains("<svg"), "{page}");
-        let secret = between(&page, "<code id=\"secret\">", "<").to_owned();
+        let secret = text_between(&page, "<code id=\"secret\">", "<").to_owned();
         let wrong = browser.post("/account/totp/confirm", &[("code", "000000")]).await;
         assert_eq!(wrong.status, 401);
-        assert_eq!(between(&wrong.text(), "<code id=\"secret\">", "<"), secret, "the same one can be tried again");
+        assert_eq!(text_between(&wrong.text(), "<code id=\"secret\">", "<"), secret, "the same one can be tried again");
         let on = browser.post("/account/totp/confirm", &[("code", &code(world, &secret))]).await.text();
-        let codes = between(&on, "<ul class=\"codes\">", "</ul>");
+        let codes = text_between(&on, "<ul class=\"codes\">", "</ul>");
         assert_eq!(codes.matches("<code>").count(), 10);
-        let recovery = between(codes, "<code>", "</code>").to_owned();
+        let recovery = text_between(codes, "<code>", "</code>").to_owned();
         assert!(!browser.get("/account").await.contains(&recovery), "they are shown once");
 
         world.advance(Span::seconds(60));
@@ -212,7 +212,7 @@ both! {
             assert_eq!(half.status, 200);
             assert!(other.cookie.is_none() && half.text().contains("One more step"));
             let page = half.text();
-            let challenge = between(&page, "name=\"challenge\" value=\"", "\"");
+            let challenge = text_between(&page, "name=\"challenge\" value=\"", "\"");
             let wrong = other.post("/sign-in/code", &[("challenge", challenge), ("code", "000000")]).await;
             assert_eq!(wrong.status, 401);
             assert!(wrong.text().contains("That code is not right"));

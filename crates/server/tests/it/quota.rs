@@ -8,7 +8,7 @@ use store::System;
 both! {
     async fn uploads_at_the_same_time_never_exceed_the_quota(world: &World) {
         let quota = 100_000;
-        let world = world.beside(|settings| settings.org_storage_quota = quota).await;
+        let world = world.another_server(|settings| settings.org_storage_quota = quota).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let used = async || world.store().count_used_bytes(&System::administration().grant(acme)).await.unwrap();

@@ -30,13 +30,13 @@ fn once(good: u16, refused: u16) -> Vec<u16> {
 
 both! {
     async fn tokens_sent_by_mail_are_used_once(world: &World) {
-        let beside = world.beside(|_| {}).await;
+        let beside = world.another_server(|_| {}).await;
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "sub@example.com", "password": PASSWORD });
         assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
         let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
-        let strangers = [&world.stranger(None), &beside.stranger(None)];
+        let strangers = [&world.caller(None), &beside.caller(None)];
         let path = format!("{AUTH}/verify");
         assert_eq!(race(strangers, |one| one.call_with("POST", &path, &verify)).await, once(200, 401));
         let forgot = json!({ "email": "sub@example.com" }).to_string();
@@ -50,16 +50,16 @@ both! {
     }
 
     async fn an_invitation_is_accepted_once_and_not_rejected_as_well(world: &World) {
-        let beside = world.beside(|_| {}).await;
+        let beside = world.another_server(|_| {}).await;
         let acme = world.organization("Acme").await;
         let eve = world.lone("eve@example.com").await;
-        let own = [&eve, &eve.at(&beside)];
-        let first = world.invited(acme, "eve@example.com", Role::Readwrite).await;
+        let own = [&eve, &eve.at_server(&beside)];
+        let first = world.invite(acme, "eve@example.com", Role::Readwrite).await;
         let path = format!("/api/v1/invitations/{}/accept", first.id);
         assert_eq!(race(own, |one| one.call("POST", &path, Body::empty())).await, once(204, 404));
         // It is either accepted or rejected, never both.
         let globex = world.organization("Globex").await;
-        let second = world.invited(globex, "eve@example.com", Role::Readonly).await;
+        let second = world.invite(globex, "eve@example.com", Role::Readonly).await;
         let both = (0..CLIENTS).map(|client| {
             let (one, word) = (own[client % 2].clone(), if client % 4 < 2 { "accept" } else { "reject" });
             let path = format!("/api/v1/invitations/{}/{word}", second.id);
@@ -73,12 +73,12 @@ both! {
     }
 
     async fn one_address_is_invited_once(world: &World) {
-        let beside = world.beside(|_| {}).await;
+        let beside = world.another_server(|_| {}).await;
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "eve@example.com", "role": "readonly" });
         let invite = |one| Actor::post(one, "/api/v1/members/invitations", body.clone());
-        assert_eq!(race([&ana, &ana.at(&beside)], invite).await, once(201, 409));
+        assert_eq!(race([&ana, &ana.at_server(&beside)], invite).await, once(201, 409));
         let members = ana.get("/api/v1/members").await.json();
         assert_eq!(members["invitations"].as_array().unwrap().len(), 1);
     }
@@ -101,11 +101,11 @@ both! {
     }
 
     async fn bad_sign_ins_at_once_are_counted_one_by_one(world: &World) {
-        let beside = world.beside(|_| {}).await;
+        let beside = world.another_server(|_| {}).await;
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "ana@example.com", "password": "wrong horse" }).to_string();
-        let strangers = [&world.stranger(None), &beside.stranger(None)];
+        let strangers = [&world.caller(None), &beside.caller(None)];
         let path = format!("{AUTH}/sign-in");
         let statuses = race(strangers, |one| one.call_with("POST", &path, &body)).await;
         // Ten may fail. Each is counted before it is checked, so of concurrent ones fewer may be checked.

@@ -2,7 +2,7 @@
 
 use crate::coverage::story::{self, Story};
 use crate::devin::coverage::{self as devin, Story as DevinStory};
-use crate::lost_answers::repeated;
+use crate::lost_answers::repeatable_posts;
 use crate::probe::AUTH;
 use crate::world::{Actor, Answer, START, World};
 use axum::body::Body;
@@ -61,19 +61,19 @@ struct Repeated {
 }
 
 impl<'w> Scene<'w> {
-    async fn tell(world: &'w World) -> Scene<'w> {
-        let story = Story::tell(world).await;
+    async fn create(world: &'w World) -> Scene<'w> {
+        let story = Story::create(world).await;
         let acme = story.organization;
-        Scene { world, acme, devin: DevinStory::of(world, acme).await, story }
+        Scene { world, acme, devin: DevinStory::create_in(world, acme).await, story }
     }
 
     async fn caller(&self, pattern: &str, number: usize) -> (Actor<'w>, String) {
         let email = format!("caller{number}@example.com");
         let actor = match (is_of_account(pattern), is_interactive(pattern)) {
-            (true, _) => self.world.of_account(AccountRole::Admin).await,
+            (true, _) => self.world.account_member(AccountRole::Admin).await,
             (_, true) => {
                 let principal = self.world.user(self.acme, Role::Admin, &email).await;
-                Actor { principal, ..self.world.signed_in(&email).await }
+                Actor { principal, ..self.world.sign_in(&email).await }
             }
             _ => self.world.member(self.acme, Role::Admin).await,
         };
@@ -86,7 +86,7 @@ impl<'w> Scene<'w> {
         let path = match pattern {
             "/api/v1/invitations/{invitation}/accept" | "/api/v1/invitations/{invitation}/reject" => {
                 let away = self.world.organization(&fresh).await;
-                let invited = self.world.invited(away, email, Role::Readwrite).await;
+                let invited = self.world.invite(away, email, Role::Readwrite).await;
                 pattern.replace("{invitation}", &invited.id.to_string())
             }
             _ if pattern.starts_with("/organizations") || pattern.starts_with("/enterprise") => {
@@ -161,9 +161,9 @@ impl<'w> Scene<'w> {
 
 both! {
     async fn a_repeated_request_is_checked_like_a_new_one(world: &World) {
-        let scene = Scene::tell(world).await;
+        let scene = Scene::create(world).await;
         let (mut number, mut refused) = (0, 0);
-        for pattern in repeated().into_iter().filter(|pattern| !needs_more(pattern)) {
+        for pattern in repeatable_posts().into_iter().filter(|pattern| !needs_more(pattern)) {
             for then in [Then::Revoked, Then::Suspended, Then::Narrowed, Then::Lowered, Then::Ended] {
                 if is_of_account(pattern) && [Then::Lowered, Then::Ended].contains(&then) {
                     continue;
@@ -197,10 +197,10 @@ both! {
     async fn repetitions_count_in_the_rates(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let slow = world.beside(|settings: &mut Settings| {
+        let slow = world.another_server(|settings: &mut Settings| {
             settings.rate_per_credential = Some(Quota { requests: 5, seconds: 60 });
         }).await;
-        let ana = Actor { header: Some(("idempotency-key", "k".into())), ..ana.at(&slow) };
+        let ana = Actor { header: Some(("idempotency-key", "k".into())), ..ana.at_server(&slow) };
         let mut statuses = Vec::new();
         for _ in 0..7 {
             let answer = ana.call("POST", "/api/v1/sessions", Body::empty()).await;

@@ -27,12 +27,12 @@ async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
     let expired = world.actor(ana, Some(home), Some(START + Span::seconds(1))).await.key.unwrap();
     let short = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": false });
     let short =
-        world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &short.to_string()).await.json();
+        world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &short.to_string()).await.json();
     let over = short["jwt-token"]["token"].as_str().unwrap().to_owned();
     world.advance(Span::minutes(4 * 60));
     let revoked = world.actor(ana, Some(home), None).await;
     world.store().revoke_credential(&System::administration(), revoked.credential, START).await.unwrap();
-    let ended = world.signed_in("ana@example.com").await;
+    let ended = world.sign_in("ana@example.com").await;
     assert_eq!(ended.delete(&format!("{AUTH}/sign-out")).await.status, 200);
     let keys = vec![
         ("revoked", revoked.key.unwrap()),
@@ -43,14 +43,14 @@ async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
     let tokens = vec![
         ("revoked", ended.key.unwrap()),
         ("expired", over),
-        ("unknown", of_no_session(world, ana).await),
+        ("unknown", unknown_session_token(world, ana).await),
         ("malformed", "a.b.c".to_owned()),
     ];
     (keys, tokens)
 }
 
 /// A correctly signed token of an unknown session.
-async fn of_no_session(world: &World, person: PrincipalId) -> String {
+async fn unknown_session_token(world: &World, person: PrincipalId) -> String {
     let now = world.app().now();
     let mut claims = Claims::new(person.0, now, now + Span::minutes(60), world.bytes());
     claims.sid = Some(SessionId::new(now, 7).uuid());
@@ -108,13 +108,13 @@ fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
 
 /// Checks that every way gets the response of an anonymous caller.
 async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncFn(Actor<'w>) -> Answer) {
-    let mut expected = plain(&send(world.stranger(None)).await);
+    let mut expected = plain(&send(world.caller(None)).await);
     if NEW_EACH_TIME.iter().any(|pattern| route.ends_with(pattern)) {
         return;
     }
     for (at, way) in ways.iter().enumerate() {
         let (header, query) = (way.header.clone(), way.query.clone());
-        let told = plain(&send(Actor { header, query, ..world.stranger(None) }).await);
+        let told = plain(&send(Actor { header, query, ..world.caller(None) }).await);
         if route == format!("GET {OPEN_TO_STRANGERS}") && at == 0 {
             // These routes accept anonymous callers. An invalid credential is refused as everywhere on this wire.
             assert_eq!((expected.0, told.0), (200, 401), "{route}");
@@ -126,10 +126,10 @@ async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncF
 
 both! {
     async fn invalid_credentials_are_refused_like_a_missing_one_in_every_form(world: &World) {
-        let world = &world.beside(|settings| settings.sign_in_attempts = 1_000_000).await;
+        let world = &world.another_server(|settings| settings.sign_in_attempts = 1_000_000).await;
         let (keys, tokens) = bad(world).await;
         let ways = ways(&keys, &tokens);
-        let story = coverage::story::Story::tell(world).await;
+        let story = coverage::story::Story::create(world).await;
         for (method, pattern, ..) in TABLE {
             let path = story.path(pattern).await;
             let send = async |actor| coverage::story::send(&story, &actor, method, &path).await;
@@ -140,7 +140,7 @@ both! {
     async fn invalid_credentials_are_refused_like_a_missing_one_on_devins_wire(world: &World) {
         let (keys, tokens) = bad(world).await;
         let ways = ways(&keys, &tokens);
-        let story = devin::coverage::Story::tell(world).await;
+        let story = devin::coverage::Story::create(world).await;
         for (method, pattern, ..) in devin::coverage::all() {
             let path = story.path(&pattern).await;
             let send = async |actor| devin::coverage::call(&story, &actor, method, &path).await;

@@ -238,7 +238,7 @@ both! {
             world.advance(Span::seconds(1));
         }
         let two = ana.session().await;
-        crate::world::until("the phone is clean", || async {
+        crate::world::wait_until("the phone is clean", || async {
             world.store().list_all_devices(&store::System::administration()).await.unwrap().iter().any(|device| device.free())
         }).await;
         ana.ask(&two, "ios").await;

@@ -1,6 +1,6 @@
 //! The WebSocket, over TCP.
 
-use crate::world::{Actor, World, until};
+use crate::world::{Actor, World, wait_until};
 use domain::permission::Role;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -32,16 +32,16 @@ impl Socket {
     }
 
     /// Opens a WebSocket with a given request.
-    pub async fn with(request: tungstenite::handshake::client::Request) -> Socket {
+    pub async fn open_with(request: tungstenite::handshake::client::Request) -> Socket {
         Socket(connect_async(request).await.unwrap().0)
     }
 
     /// Opens `/ws` with a query string and a key in the header.
-    async fn open(world: &World, query: &str, key: Option<&str>) -> Socket {
-        Socket::try_open(&world.stranger(key), &format!("/ws{query}")).await.unwrap()
+    async fn open_with_query(world: &World, query: &str, key: Option<&str>) -> Socket {
+        Socket::try_open(&world.caller(key), &format!("/ws{query}")).await.unwrap()
     }
 
-    pub async fn of(actor: &Actor<'_>) -> Socket {
+    pub async fn open(actor: &Actor<'_>) -> Socket {
         Socket::try_open(actor, "/ws").await.unwrap()
     }
 
@@ -50,7 +50,7 @@ impl Socket {
     }
 
     /// The code and reason of the close frame that comes next.
-    pub async fn closed(&mut self) -> (u16, String) {
+    pub async fn wait_for_close(&mut self) -> (u16, String) {
         match self.next().await {
             Some(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
             other => panic!("expected a close frame with a reason, got {other:?}"),
@@ -102,7 +102,7 @@ both! {
             ("", key, true), (by_query.as_str(), None, true), (by_query.as_str(), key, false), ("", None, false),
             ("?token=", None, false), ("?token=mob_x", None, false),
         ] {
-            let mut socket = Socket::open(world, query, key).await;
+            let mut socket = Socket::open_with_query(world, query, key).await;
             let answer = socket.call("devices.list", Value::Null).await;
             if good {
                 assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": 1, "result": { "devices": [] } }), "{query}");
@@ -117,7 +117,7 @@ both! {
     async fn invalid_frames_get_an_error(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         #[rustfmt::skip]
         let table = [
             ("{",                                                     -32700, json!(null)),
@@ -148,7 +148,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         let offers = socket.call("fleet.listDevices", json!({})).await["result"]["devices"].clone();
         assert_eq!(offers, json!([{ "name": "Pixel 9", "platform": "android", "type": "emulator", "version": "16", "formFactor": "phone" }]));
         let got = socket.call("fleet.allocate", android()).await["result"].clone();
@@ -176,9 +176,9 @@ both! {
         let globex = world.organization("Globex").await;
         let dora = world.member(globex, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        Socket::of(&ana).await.call("fleet.allocate", android()).await;
+        Socket::open(&ana).await.call("fleet.allocate", android()).await;
         for (actor, code) in [(&ben, -32003), (&dora, -32010)] {
-            let mut socket = Socket::of(actor).await;
+            let mut socket = Socket::open(actor).await;
             for method in ["device.io.tap", "fleet.release"] {
                 let refused = socket.call(method, json!({ "deviceId": "one" })).await["error"].clone();
                 assert_eq!(refused["code"], code, "{method}: {refused}");
@@ -193,7 +193,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         assert_eq!(socket.call("devices.subscribe", json!({})).await["result"], json!({ "status": "ok" }));
         let session = ana.session().await;
         ana.ask(&session, "android").await;
@@ -217,7 +217,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         for (name, size, code) in [("../x", 1, -32040), ("", 1, -32040), ("a.apk", 0, -32041), ("a.apk", 1u64 << 40, -32041)] {
             let refused = socket.call("uploads.create", json!({ "filename": name, "filesize": size })).await;
@@ -228,7 +228,7 @@ both! {
         let early = socket.call("device.apps.install", install.clone()).await;
         assert_eq!(early["error"]["code"], -32602, "before its bytes were sent");
         let path = upload["uploadUrl"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
-        let anyone = world.stranger(None);
+        let anyone = world.caller(None);
         for (body, status) in [("abcdef", 413), ("abc", 400), ("abcde", 200), ("abcde", 409)] {
             assert_eq!(anyone.call("PUT", &path, body.into()).await.status, status, "{body}");
         }
@@ -248,7 +248,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         host.mute.store(true, Ordering::SeqCst);
         socket.send(json!({ "id": 2, "method": "device.screenrecord.stop", "params": { "deviceId": "one" } })).await;
@@ -266,12 +266,12 @@ both! {
         let stopped = socket.json().await["result"].clone();
         assert_eq!(stopped["output"], "recording.mp4");
         let path = stopped["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap().to_owned();
-        let film = world.stranger(None).get(&path).await;
+        let film = world.caller(None).get(&path).await;
         assert_eq!((film.status.as_u16(), film.text().as_str()), (200, "a film"));
         assert_eq!(film.headers["content-disposition"], "attachment; filename=\"recording.mp4\"");
-        assert_eq!(world.stranger(None).call("PUT", &path, "another".into()).await.status, 404);
+        assert_eq!(world.caller(None).call("PUT", &path, "another".into()).await.status, 404);
         world.advance(domain::time::Span::minutes(7 * 24 * 60 + 1));
-        assert_eq!(world.stranger(None).get(&path).await.status, 404, "it is kept for 7 days");
+        assert_eq!(world.caller(None).get(&path).await.status, 404, "it is kept for 7 days");
         host.leave().await;
     }
 
@@ -281,7 +281,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let slow = world.host(&admin, "slow", &[("one", "android")]).await;
         let fast = world.host(&admin, "fast", &[("two", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.call("fleet.allocate", android()).await;
         slow.mute.store(true, Ordering::SeqCst);
@@ -297,7 +297,7 @@ both! {
     async fn a_revoke_takes_effect_at_the_next_frame(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         assert!(socket.call("devices.list", json!({})).await.get("result").is_some());
         let system = store::System::administration();
         world.store().revoke_credential(&system, ana.credential, crate::world::START).await.unwrap();
@@ -307,18 +307,18 @@ both! {
     async fn a_key_has_a_bounded_number_of_sockets(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let few = world.beside(|settings| settings.websockets_per_credential = 4).await;
-        let ana = ana.at(&few);
+        let few = world.another_server(|settings| settings.websockets_per_credential = 4).await;
+        let ana = ana.at_server(&few);
         let mut open = Vec::new();
         for _ in 0..4 {
-            let mut socket = Socket::of(&ana).await;
+            let mut socket = Socket::open(&ana).await;
             socket.call("devices.list", json!({})).await;
             open.push(socket);
         }
-        assert_eq!(Socket::of(&ana).await.call("devices.list", json!({})).await["error"]["code"], -32030);
+        assert_eq!(Socket::open(&ana).await.call("devices.list", json!({})).await["error"]["code"], -32030);
         open.pop();
-        until("the place of the one that was closed is free", || async {
-            Socket::of(&ana).await.call("devices.list", json!({})).await.get("result").is_some()
+        wait_until("the place of the one that was closed is free", || async {
+            Socket::open(&ana).await.call("devices.list", json!({})).await.get("result").is_some()
         }).await;
     }
 
@@ -327,32 +327,32 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
-        until("the command is at the host", || async { !host.calls.lock().unwrap().is_empty() }).await;
+        wait_until("the command is at the host", || async { !host.calls.lock().unwrap().is_empty() }).await;
         world.stop.cancel();
         assert_eq!(socket.json().await["id"], 9);
-        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(socket.wait_for_close().await, (1001, "the server is stopping".to_owned()));
     }
 
     async fn a_stopping_server_does_not_wait_for_an_unresponsive_device(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let brief = world.beside(|settings| {
+        let brief = world.another_server(|settings| {
             settings.stop_grace = Duration::from_millis(500);
             settings.call_timeout = Duration::from_secs(60);
         }).await;
-        let (ana, admin) = (ana.at(&brief), admin.at(&brief));
+        let (ana, admin) = (ana.at_server(&brief), admin.at_server(&brief));
         let host = brief.host(&admin, "rack", &[("one", "android")]).await;
         host.mute.store(true, Ordering::SeqCst);
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.send(json!({ "id": 9, "method": "device.info", "params": { "deviceId": "one" } })).await;
         host.wait_for_call("device.info").await;
         brief.stop.cancel();
-        assert_eq!(socket.closed().await, (1001, "the server is stopping".to_owned()));
+        assert_eq!(socket.wait_for_close().await, (1001, "the server is stopping".to_owned()));
     }
 
     async fn no_notice_is_sent_before_the_first_response(world: &World) {
@@ -360,7 +360,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         let session = ana.session().await;
         for _ in 0..3 {
             assert_eq!(ana.ask(&session, "android").await.status.as_u16() / 100, 2);
@@ -375,7 +375,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         for method in ["devices.subscribe", "devices.unsubscribe"] {
             assert_eq!(socket.call(method, json!({})).await["result"], json!({ "status": "ok" }));
         }
@@ -390,9 +390,9 @@ both! {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
         let dora = world.member(globex, Role::Readwrite).await;
-        let account = world.of_account(domain::permission::AccountRole::Admin).await;
+        let account = world.account_member(domain::permission::AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android"), ("two", "android"), ("three", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("devices.subscribe", json!({})).await;
         let mut own = Value::Null;
         for actor in [&ben, &dora, &ana] {
@@ -417,7 +417,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         socket.call("fleet.allocate", android()).await;
         for number in 0..100 {
@@ -443,10 +443,10 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let hasty = world.beside(|settings| settings.call_timeout = Duration::from_millis(50)).await;
-        let host = hasty.host(&admin.at(&hasty), "rack", &[("one", "android")]).await;
+        let hasty = world.another_server(|settings| settings.call_timeout = Duration::from_millis(50)).await;
+        let host = hasty.host(&admin.at_server(&hasty), "rack", &[("one", "android")]).await;
         host.mute.store(true, Ordering::SeqCst);
-        let mut socket = Socket::of(&ana.at(&hasty)).await;
+        let mut socket = Socket::open(&ana.at_server(&hasty)).await;
         socket.call("fleet.allocate", android()).await;
         let error = socket.call("device.info", json!({ "deviceId": "one" })).await["error"].clone();
         assert_eq!((&error["code"], &error["message"]), (&json!(-32050), &json!("DeviceTimeout")));
@@ -463,7 +463,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         host.mute.store(true, Ordering::SeqCst);
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.call("fleet.allocate", android()).await;
         for (method, data, expected) in [
             ("device.io.tap", Some("no such place"), "no such place"), ("device.io.text", None, "Server error"),
@@ -481,10 +481,10 @@ both! {
     async fn binary_frames_close_the_socket(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         socket.send_frame(Message::binary(b"{}".to_vec())).await;
-        assert_eq!(socket.closed().await, (1008, "expected text frames of JSON".to_owned()));
-        let mut socket = Socket::of(&ana).await;
+        assert_eq!(socket.wait_for_close().await, (1008, "expected text frames of JSON".to_owned()));
+        let mut socket = Socket::open(&ana).await;
         for frame in ["[".repeat(100_000), r#"{"id":1,"method":"\ud800"}"#.to_owned(), String::new(), "nul\0".to_owned()] {
             socket.send(&frame).await;
             let answer = socket.json().await;

@@ -17,10 +17,10 @@ both! {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "bob@example.com").await;
         let key = world.actor(id, Some(acme), None).await;
-        let root = world.of_account(AccountRole::Admin).await;
-        let number = world.signed_in("bob@example.com").await.get(USER_CURRENT).await.json()["id"].to_string();
+        let root = world.account_member(AccountRole::Admin).await;
+        let number = world.sign_in("bob@example.com").await.get(USER_CURRENT).await.json()["id"].to_string();
         for named in ["Bob@Example.com", number.as_str(), &id.to_string()] {
-            let login = world.signed_in("bob@example.com").await;
+            let login = world.sign_in("bob@example.com").await;
             assert_eq!((key.is_good().await, login.is_good().await), (true, true));
             assert_eq!(suspension(&root, "PUT", named).await, 204);
             assert_eq!(suspension(&root, "PUT", named).await, 204, "already");
@@ -42,7 +42,7 @@ both! {
         let (system, now) = (System::administration(), world.app().now());
         let ana = world.user(acme, Role::Admin, "ana@example.com").await;
         world.store().set_account_role(&system, ana, Some(AccountRole::Admin), RoleSource::Hand, now).await.unwrap();
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let pending = world.user(acme, Role::Admin, "new@example.com").await;
         world.store().set_principal_state(&system, pending, PrincipalState::Pending, now).await.unwrap();
         assert_eq!(suspension(&ana, "PUT", "ana@example.com").await, 409);
@@ -53,7 +53,7 @@ both! {
             assert_eq!(suspension(&ana, "PUT", unknown).await, 404, "{unknown}");
         }
         world.user(acme, Role::Readwrite, "bob@example.com").await;
-        let bob = world.signed_in("bob@example.com").await;
+        let bob = world.sign_in("bob@example.com").await;
         world.advance(Span::minutes(11));
         let stale = ana.call("PUT", "/tenure/v1/users/bob@example.com/suspension", Body::empty()).await;
         assert_eq!((stale.status.as_u16(), &stale.json()["error"]["code"]), (403, &"stale_authentication".into()));

@@ -28,7 +28,7 @@ fn sources(below: &str) -> Vec<(String, String)> {
 }
 
 /// Where code below a folder names what it may not.
-fn named(below: &str, forbidden: &[&str]) -> Vec<String> {
+fn find_words(below: &str, forbidden: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, text) in sources(below) {
         for (number, line) in text.lines().enumerate() {
@@ -82,7 +82,7 @@ fn folders_keep_the_dependency_rule() {
         ("crates/runner/src", &["store::", "server::"]),
         ("crates/protocol/src", &["domain::", "store::", "server::"]),
     ];
-    let wrong = rules.iter().flat_map(|(below, forbidden)| named(below, forbidden)).collect::<Vec<_>>();
+    let wrong = rules.iter().flat_map(|(below, forbidden)| find_words(below, forbidden)).collect::<Vec<_>>();
     // `super::server::` in the runner is its own module for the server's address.
     let wrong = wrong
         .into_iter()
@@ -92,7 +92,7 @@ fn folders_keep_the_dependency_rule() {
 }
 
 /// What a file takes from a crate or module by its `use` lines and by full paths: the names right after `from`.
-fn taken(text: &str, from: &str) -> Vec<String> {
+fn imported_names(text: &str, from: &str) -> Vec<String> {
     let code =
         text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -118,7 +118,7 @@ fn taken(text: &str, from: &str) -> Vec<String> {
 #[test]
 fn imported_names_are_read_from_use_lines_and_paths() {
     let text = "use store::{Caller, access::Right}; // store::Store\nfn f(x: store::Error) { app.store::y; }";
-    assert_eq!(taken(text, "store::"), ["Caller", "access", "Error"]);
+    assert_eq!(imported_names(text, "store::"), ["Caller", "access", "Error"]);
 }
 
 #[test]
@@ -140,12 +140,14 @@ fn a_wire_uses_operations_and_only_grants_of_the_store() {
     ];
     let mut wrong = Vec::new();
     for (name, text) in sources("crates/server/src/wires") {
-        let store = taken(&text, "store::").into_iter().filter(|taken| !from_store.contains(&taken.as_str()));
+        let store = imported_names(&text, "store::")
+            .into_iter()
+            .filter(|taken| !from_store.contains(&taken.as_str()));
         wrong.extend(store.map(|taken| format!("{name}: store::{taken}")));
         // The table of all routes names the console beside the wires.
         let is_table = name.ends_with("wires/mod.rs");
         let known = |taken: &String| from_crate.contains(&taken.as_str()) || (is_table && taken == "console");
-        let own = taken(&text, "crate::").into_iter().filter(|taken| !known(taken));
+        let own = imported_names(&text, "crate::").into_iter().filter(|taken| !known(taken));
         wrong.extend(own.map(|taken| format!("{name}: crate::{taken}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -182,7 +184,7 @@ fn folders_are_at_most_three_deep() {
 
 #[test]
 fn the_checks_find_violations() {
-    assert!(!named("crates/store/src", &["SELECT "]).is_empty());
+    assert!(!find_words("crates/store/src", &["SELECT "]).is_empty());
     let long = ["    async fn long() {"]
         .into_iter()
         .chain(["        x();"; 70])
@@ -197,7 +199,7 @@ fn only_the_store_has_sql() {
     let words =
         ["SELECT ", "INSERT INTO", "DELETE FROM", "UPDATE sessions", "UPDATE holds", "UPDATE devices"];
     for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
-        assert_eq!(named(below, &words), Vec::<String>::new());
+        assert_eq!(find_words(below, &words), Vec::<String>::new());
     }
 }
 
@@ -236,7 +238,7 @@ fn prose_has_no_riddles() {
 fn no_code_is_unfinished() {
     let words = ["todo!", "unimplemented!(", "dbg!"];
     for below in ["crates/domain/src", "crates/server/src", "crates/runner/src", "crates/tenure/src"] {
-        assert_eq!(named(below, &words), Vec::<String>::new());
+        assert_eq!(find_words(below, &words), Vec::<String>::new());
     }
 }
 

@@ -1,6 +1,6 @@
 //! One session on two wires: created on one, it is found on the other, always in the same state.
 
-use crate::devin::at;
+use crate::devin::org_path;
 use crate::everruns::Worker;
 use crate::world::Actor;
 use domain::agent::{Answer as Outcome, Item};
@@ -19,7 +19,7 @@ struct Seen<'w> {
 impl Seen<'_> {
     /// Everruns' status, Devin's status and Devin's detail. The session and both lists must agree.
     async fn state(&self) -> [String; 3] {
-        let (session, sessions) = (format!("session_{}", self.id), at(self.organization, "/sessions"));
+        let (session, sessions) = (format!("session_{}", self.id), org_path(self.organization, "/sessions"));
         let one = self.by.get(&format!("/v1/sessions/{session}")).await.json();
         let list = self.by.get("/v1/sessions?include_archived=true").await.json();
         let listed = find(&list["data"], "id", &session);
@@ -36,8 +36,10 @@ impl Seen<'_> {
     }
 
     async fn act(&self, path: &str) {
-        let answer =
-            self.by.post(&at(self.organization, &format!("/sessions/{}{path}", self.id)), json!({})).await;
+        let answer = self
+            .by
+            .post(&org_path(self.organization, &format!("/sessions/{}{path}", self.id)), json!({}))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 }
@@ -54,26 +56,26 @@ async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
     seen.is("started", "claimed", "-").await;
     worker.stream("Well, ").await;
     seen.is("active", "running", "working").await;
-    worker.done(Outcome::WaitingForUser).await;
+    worker.finish(Outcome::WaitingForUser).await;
     seen.is("idle", "running", "waiting_for_user").await;
 
     seen.by.say(&talk, "Go on").await;
     seen.is("active", "running", "working").await;
     let worker = Worker::claim(admin).await;
     seen.is("active", "running", "working").await;
-    worker.done(Outcome::WaitingForApproval).await;
+    worker.finish(Outcome::WaitingForApproval).await;
     seen.is("idle", "running", "waiting_for_approval").await;
 
     seen.by.say(&talk, "Yes").await;
     let failed = Outcome::Failed { message: "no".into(), exit_code: Some(1) };
-    Worker::claim(admin).await.done(failed).await;
+    Worker::claim(admin).await.finish(failed).await;
     seen.is("idle", "error", "-").await;
 
     seen.by.say(&talk, "Again").await;
     seen.is("active", "resuming", "-").await;
     let mut worker = Worker::claim(admin).await;
     worker.report(vec![Item::Output("done".into())]).await;
-    worker.done(Outcome::Finished).await;
+    worker.finish(Outcome::Finished).await;
     seen.is("idle", "running", "finished").await;
 
     seen.by.say(&talk, "And now?").await;
@@ -91,7 +93,7 @@ async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
     seen.act("/archive").await;
     seen.is("idle", "suspended", "user_request").await;
     seen.act("/unarchive").await;
-    seen.by.delete(&at(seen.organization, &format!("/sessions/{}", seen.id))).await;
+    seen.by.delete(&org_path(seen.organization, &format!("/sessions/{}", seen.id))).await;
     seen.is("idle", "exit", "-").await;
 }
 
@@ -110,7 +112,7 @@ both! {
     async fn sessions_created_on_devin_are_seen_on_everruns(world: &World) {
         let acme = world.organization("Acme").await;
         let (ana, admin) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Admin).await);
-        let created = ana.post(&at(acme, "/sessions"), json!({ "prompt": "Hello", "tags": ["a"] })).await.json();
+        let created = ana.post(&org_path(acme, "/sessions"), json!({ "prompt": "Hello", "tags": ["a"] })).await.json();
         let id = created["session_id"].as_str().unwrap().to_owned();
         let seen = Seen { by: ana.clone(), organization: acme, id };
         seen.is("started", "new", "-").await;

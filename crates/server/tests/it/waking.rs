@@ -1,7 +1,7 @@
 //! Which readers a commit wakes: counted in reads of the database, never in time.
 
 use crate::socket::Socket;
-use crate::world::{Actor, World, until};
+use crate::world::{Actor, World, wait_until};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
 use server::services::metrics::WokenReader;
@@ -14,7 +14,7 @@ const SUBSCRIBERS: u64 = 40;
 async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
     let mut sockets = Vec::new();
     for _ in 0..SUBSCRIBERS {
-        let mut socket = Socket::of(actor).await;
+        let mut socket = Socket::open(actor).await;
         assert_eq!(socket.call("devices.subscribe", json!({})).await["result"], json!({ "status": "ok" }));
         sockets.push(socket);
     }
@@ -22,8 +22,10 @@ async fn subscribers(actor: &Actor<'_>) -> Vec<Socket> {
 }
 
 async fn wait_for_reads(world: &World, who: WokenReader, times: u64) {
-    until(&format!("{who:?} read {times} times"), || async { world.app().metrics.woken_reads(who) >= times })
-        .await;
+    wait_until(&format!("{who:?} read {times} times"), || async {
+        world.app().metrics.woken_reads(who) >= times
+    })
+    .await;
     assert_eq!(world.app().metrics.woken_reads(who), times);
 }
 
@@ -67,18 +69,18 @@ both! {
     async fn each_turn_wakes_one_of_the_workers_that_may_take_it(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let (ana, own) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Admin).await);
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let claim = json!({ "worker": "w", "wait_seconds": 30 });
         let others = || async { own.post("/tenure/v1/work/claim", claim.clone()).await };
         let shared = || async { account.post("/tenure/v1/work/claim", claim.clone()).await };
         let talk = async {
             let waiting = || async { world.store().database().waiting_workers() == 40 };
-            until("all workers wait", waiting).await;
+            wait_until("all workers wait", waiting).await;
             for number in 1..=5 {
                 ana.agent_session(Some("hello")).await;
                 wait_for_reads(world, WokenReader::Worker, number).await;
             }
-            until("five turns are taken", || async { world.store().database().waiting_workers() == 35 }).await;
+            wait_until("five turns are taken", || async { world.store().database().waiting_workers() == 35 }).await;
             world.stop.cancel();
         };
         let idle = futures_util::future::join_all((0..20).map(|_| others()));
@@ -91,9 +93,9 @@ both! {
 
     async fn subscribing_counts_as_a_request(world: &World) {
         let few = Some(Quota { requests: 2, seconds: 60 });
-        let world = world.beside(|settings| settings.rate_per_credential = few).await;
+        let world = world.another_server(|settings| settings.rate_per_credential = few).await;
         let acme = world.organization("Acme").await;
-        let mut socket = Socket::of(&world.member(acme, Role::Readonly).await).await;
+        let mut socket = Socket::open(&world.member(acme, Role::Readonly).await).await;
         for method in ["devices.subscribe", "devices.unsubscribe"] {
             assert_eq!(socket.call(method, json!({})).await["result"], json!({ "status": "ok" }));
         }

@@ -1,6 +1,6 @@
 //! The API of workers.
 
-use crate::world::{Actor, Answer, World, until};
+use crate::world::{Actor, Answer, World, wait_until};
 use domain::agent::{Doing, EventKind, EventQuery, Source, State};
 use domain::ids::{OrganizationId, SessionId};
 use domain::permission::{AccountRole, Role};
@@ -53,7 +53,7 @@ impl<'a, 'w> Turn<'a, 'w> {
         self.say("report", json!({ "first": first, "items": items })).await
     }
 
-    pub async fn done(&self, outcome: &str) -> Answer {
+    pub async fn finish(&self, outcome: &str) -> Answer {
         self.say("done", json!({ "outcome": { "type": outcome } })).await
     }
 
@@ -61,26 +61,26 @@ impl<'a, 'w> Turn<'a, 'w> {
     async fn standing(&self) -> [u16; 3] {
         let report = self.report(0, json!([{ "type": "output", "text": "late" }])).await.status;
         let beat = self.say("heartbeat", json!({})).await.status;
-        [beat, report, self.done("finished").await.status].map(|status| status.as_u16())
+        [beat, report, self.finish("finished").await.status].map(|status| status.as_u16())
     }
 }
 
 /// The messages with their sources.
-pub async fn said(ana: &Actor<'_>, session: SessionId) -> Vec<(Source, String)> {
-    let view = ana.granted::<ViewSessions>().await;
+pub async fn messages_with_sources(ana: &Actor<'_>, session: SessionId) -> Vec<(Source, String)> {
+    let view = ana.grant::<ViewSessions>().await;
     let page = agents::messages::list_messages(ana.world.app(), &view, session, 0, 1_000).await.unwrap();
     page.items.into_iter().map(|message| (message.source, message.text)).collect()
 }
 
 async fn events(ana: &Actor<'_>, session: SessionId, kind: EventKind) -> Vec<Value> {
-    let view = ana.granted::<ViewSessions>().await;
+    let view = ana.grant::<ViewSessions>().await;
     let query = EventQuery { kinds: Some(vec![kind]), ..EventQuery::after(0, 1_000) };
     let page = agents::events::list_events(ana.world.app(), &view, session, &query).await.unwrap();
     page.items.into_iter().map(|event| event.data.value()).collect()
 }
 
 async fn session(ana: &Actor<'_>, session: SessionId) -> domain::agent::AgentSession {
-    agents::sessions::load_agent_session(ana.world.app(), &ana.granted().await, session).await.unwrap()
+    agents::sessions::load_agent_session(ana.world.app(), &ana.grant().await, session).await.unwrap()
 }
 
 both! {
@@ -94,7 +94,7 @@ both! {
             output_schema: Some(json!({ "type": "object" }).into()), secrets: vec![secret], message: Some(message),
             ..Default::default()
         };
-        let id = agents::create::create_agent_session(world.app(), &ana.granted().await, new).await.unwrap().id;
+        let id = agents::create::create_agent_session(world.app(), &ana.grant().await, new).await.unwrap().id;
 
         let turn = Turn::claim(&worker).await;
         let mut given = turn.given.clone();
@@ -123,9 +123,9 @@ both! {
         }
         assert_eq!(turn.report(10, json!([{ "type": "structured_output", "value": { "a": 1 } }, { "type": "output", "text": "?" }])).await.json(), beat);
         for _ in 0..2 {
-            assert_eq!(turn.done("waiting_for_user").await.status, 204);
+            assert_eq!(turn.finish("waiting_for_user").await.status, 204);
         }
-        assert_eq!(said(&ana, id).await, [(Source::User, "hello".into()), (Source::Agent, "Hello\u{fffd}!?".into())]);
+        assert_eq!(messages_with_sources(&ana, id).await, [(Source::User, "hello".into()), (Source::Agent, "Hello\u{fffd}!?".into())]);
         let after = session(&ana, id).await;
         assert_eq!((after.given.title.as_deref(), after.usage.input_tokens, after.usage.acus.0), (Some("New"), 5, 250_000));
         assert_eq!((after.structured_output, after.pull_requests.len()), (Some(json!({ "a": 1 }).into()), 1));
@@ -152,7 +152,7 @@ both! {
         let (acme, ana, worker) = acme(world).await;
         let globex = world.organization("Globex").await;
         let eve = world.member(globex, Role::Admin).await;
-        let everywhere = world.of_account(AccountRole::Admin).await;
+        let everywhere = world.account_member(AccountRole::Admin).await;
         let claim = async |who: &Actor<'_>, agents: Value| {
             let answer = who.post(CLAIM, json!({ "worker": "w", "agents": agents })).await;
             (answer.status == 200).then(|| answer.json()["organization"].clone())
@@ -178,14 +178,14 @@ both! {
         let id = ana.agent_session(Some("hello")).await.id;
         let turn = Turn::claim(&worker).await;
         turn.report(0, json!([{ "type": "output", "text": "so far" }])).await;
-        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, id).await.unwrap();
+        agents::sessions::cancel_agent_session(world.app(), &ana.grant().await, id).await.unwrap();
         assert_eq!(turn.say("heartbeat", json!({})).await.json()["cancelled"], true);
         assert_eq!(turn.report(1, json!([{ "type": "output", "text": "late" }])).await.json()["cancelled"], true);
         for _ in 0..2 {
-            assert_eq!(turn.done("cancelled").await.status, 204);
+            assert_eq!(turn.finish("cancelled").await.status, 204);
         }
-        assert!(said(&ana, id).await.iter().all(|(_, text)| !text.contains("late")));
-        assert_eq!(turn.done("finished").await.status, 409);
+        assert!(messages_with_sources(&ana, id).await.iter().all(|(_, text)| !text.contains("late")));
+        assert_eq!(turn.finish("finished").await.status, 409);
         // The next message gets a new turn, and the old turn has no worker.
         ana.says(id, "again").await;
         let next = Turn::claim(&worker).await;
@@ -218,7 +218,7 @@ both! {
         assert_eq!(second.standing().await, [409; 3]);
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w" })).await.status, 204);
         assert_eq!(session(&ana, id).await.state, State::Suspended(domain::agent::SuspendReason::WorkerLost));
-        assert_eq!(said(&ana, id).await.len(), 1);
+        assert_eq!(messages_with_sources(&ana, id).await.len(), 1);
     }
 
     async fn the_error_of_a_failed_turn_is_stored(world: &World) {
@@ -247,7 +247,7 @@ both! {
             assert_eq!(turn.report(first, items).await.status, 400, "{first}");
         }
         for outcome in ["asleep", "failed"] {
-            assert_eq!(turn.done(outcome).await.status, 400);
+            assert_eq!(turn.finish(outcome).await.status, 400);
         }
         let large = "x".repeat(300 << 10);
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": large }])).await.status, 413);
@@ -263,30 +263,30 @@ both! {
 
     async fn another_server_serves_the_same_turns(world: &World) {
         let (_, ana, worker) = acme(world).await;
-        let other = world.beside(|_| {}).await;
-        let there = worker.at(&other);
+        let other = world.another_server(|_| {}).await;
+        let there = worker.at_server(&other);
         let id = ana.agent_session(None).await.id;
         let waiting = there.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
         let (answer, ()) = tokio::join!(waiting, ana.says(id, "hello"));
         let turn = Turn { worker: &worker, given: answer.json() };
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": "hi" }])).await.status, 200);
-        assert_eq!(Turn { worker: &there, given: turn.given.clone() }.done("finished").await.status, 204);
-        assert_eq!(said(&ana, id).await[1], (Source::Agent, "hi".into()));
+        assert_eq!(Turn { worker: &there, given: turn.given.clone() }.finish("finished").await.status, 204);
+        assert_eq!(messages_with_sources(&ana, id).await[1], (Source::Agent, "hi".into()));
     }
 
     async fn a_deleted_agent_keeps_its_name_in_its_turns(world: &World) {
         let (_, ana, worker) = acme(world).await;
         let new = definitions::NewAgent { id: None, name: "echo".into(), display_name: None, description: None, system_prompt: "Echo.".into(), model: Some("m".into()), tags: Vec::new(), capabilities: Default::default() };
-        let agent = definitions::create_agent(world.app(), &ana.granted().await, new).await.unwrap();
+        let agent = definitions::create_agent(world.app(), &ana.grant().await, new).await.unwrap();
         for _ in 0..2 {
             let message = agents::messages::MessageDraft { text: "hello".into(), ..Default::default() };
             let new = agents::create::AgentSessionDraft { agent: agents::create::AgentChoice::Id(agent.id), message: Some(message), ..Default::default() };
-            agents::create::create_agent_session(world.app(), &ana.granted().await, new).await.unwrap();
+            agents::create::create_agent_session(world.app(), &ana.grant().await, new).await.unwrap();
         }
         let brief = Turn::claim(&worker).await.given["agent"].clone();
         assert_eq!(brief, json!({ "name": "echo", "system_prompt": "Echo.", "model": "m" }));
-        definitions::delete_agent(world.app(), &ana.granted().await, agent.id).await.unwrap();
-        until("the work is given out or gone", || async {
+        definitions::delete_agent(world.app(), &ana.grant().await, agent.id).await.unwrap();
+        wait_until("the work is given out or gone", || async {
             let answer = worker.post(CLAIM, json!({ "worker": "w" })).await;
             answer.status == 204 || answer.json()["agent"]["name"] == "echo"
         }).await;

@@ -1,7 +1,7 @@
 //! `tenure worker` itself against the server, over TCP.
 
-use crate::work::{acme, said};
-use crate::world::{Actor, until};
+use crate::work::{acme, messages_with_sources};
+use crate::world::{Actor, wait_until};
 use domain::agent::{Doing, Source, State};
 use runner::worker::{Stop, WorkerOptions};
 use server::operations::agents;
@@ -38,7 +38,7 @@ impl Worker {
 }
 
 async fn state(ana: &Actor<'_>, session: domain::ids::SessionId) -> State {
-    let view = ana.granted::<ViewSessions>().await;
+    let view = ana.grant::<ViewSessions>().await;
     agents::sessions::load_agent_session(ana.world.app(), &view, session).await.unwrap().state
 }
 
@@ -56,8 +56,8 @@ both! {
             }
         }
         for session in sessions {
-            until("all is answered", || async { said(&ana, session).await.len() == 6 }).await;
-            let said = said(&ana, session).await;
+            wait_until("all is answered", || async { messages_with_sources(&ana, session).await.len() == 6 }).await;
+            let said = messages_with_sources(&ana, session).await;
             let of = |wanted: Source| said.iter().filter(|(source, _)| *source == wanted).map(|(_, text)| text.as_str()).collect::<Vec<_>>();
             assert_eq!(of(Source::User), ["one", "two", "three"]);
             assert_eq!(of(Source::Agent), ["1 one\n", "2 two\n", "3 three\n"]);
@@ -73,21 +73,21 @@ both! {
         let asking = ana.agent_session(Some("echo may I; echo '::tenure {\"state\":\"waiting_for_approval\"}'")).await.id;
         let ending = ana.agent_session(Some("echo '::tenure {\"state\":\"finished\",\"usage\":{\"acus\":1}}'")).await.id;
         for (session, wanted) in [(failing, State::Error), (asking, State::Running(Doing::WaitingForApproval)), (ending, State::Running(Doing::Finished))] {
-            until(&format!("a session is {wanted:?}"), || async { state(&ana, session).await == wanted }).await;
+            wait_until(&format!("a session is {wanted:?}"), || async { state(&ana, session).await == wanted }).await;
         }
-        assert_eq!(said(&ana, asking).await[1].1, "may I\n");
+        assert_eq!(messages_with_sources(&ana, asking).await[1].1, "may I\n");
     }
 
     async fn a_cancelled_command_ends(world: &World) {
         let (_, ana, key) = acme(world).await;
         let worker = Worker::start(&key, "trap 'exit 1' TERM; yes & echo begun; wait", |_| {});
         let session = ana.agent_session(Some("go")).await.id;
-        until("it is at work", || async { state(&ana, session).await == State::Running(Doing::Working) }).await;
-        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, session).await.unwrap();
+        wait_until("it is at work", || async { state(&ana, session).await == State::Running(Doing::Working) }).await;
+        agents::sessions::cancel_agent_session(world.app(), &ana.grant().await, session).await.unwrap();
         // Its only slot is free again.
         let next = ana.agent_session(Some("go")).await.id;
-        until("the next is at work", || async { state(&ana, next).await == State::Running(Doing::Working) }).await;
-        agents::sessions::cancel_agent_session(world.app(), &ana.granted().await, next).await.unwrap();
+        wait_until("the next is at work", || async { state(&ana, next).await == State::Running(Doing::Working) }).await;
+        agents::sessions::cancel_agent_session(world.app(), &ana.grant().await, next).await.unwrap();
         worker.stop().await;
     }
 }

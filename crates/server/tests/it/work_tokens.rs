@@ -33,7 +33,7 @@ both! {
         ana.agent_session(Some("hello")).await;
         let turn = Turn::claim(&worker).await;
         let session = turn.given["session"].as_str().unwrap();
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let refused = speak(&stranger, session, &turn.given).await;
         assert!(refused.iter().all(|(status, _)| *status == 401), "{refused:?}");
         // The worker's own key and its administrator's key are refused here.
@@ -79,18 +79,18 @@ both! {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(Some("hello")).await.id;
         let turn = Turn::claim(&worker).await;
-        assert_eq!(turn.done("waiting_for_user").await.status, 204);
+        assert_eq!(turn.finish("waiting_for_user").await.status, 204);
         assert_eq!(heartbeat(&turn).await, 409);
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": "late" }])).await.status, 409);
         // The response may have been lost, and the next turn may have begun.
-        assert_eq!(turn.done("waiting_for_user").await.status, 204);
+        assert_eq!(turn.finish("waiting_for_user").await.status, 204);
         ana.says(id, "more").await;
         let next = Turn::claim(&worker).await;
-        assert_eq!((turn.done("waiting_for_user").await.status.as_u16(), heartbeat(&turn).await), (204, 409));
-        assert_eq!(next.done("waiting_for_user").await.status, 204);
+        assert_eq!((turn.finish("waiting_for_user").await.status.as_u16(), heartbeat(&turn).await), (204, 409));
+        assert_eq!(next.finish("waiting_for_user").await.status, 204);
         ana.says(id, "and more").await;
         let last = Turn::claim(&worker).await;
-        assert_eq!((turn.done("waiting_for_user").await.status.as_u16(), heartbeat(&turn).await), (401, 401));
+        assert_eq!((turn.finish("waiting_for_user").await.status.as_u16(), heartbeat(&turn).await), (401, 401));
         assert_eq!(heartbeat(&last).await, 200);
     }
 

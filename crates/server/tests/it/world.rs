@@ -51,21 +51,21 @@ impl Drop for World {
 
 impl World {
     pub async fn sqlite() -> World {
-        World::on(fresh_sqlite().await).await
+        World::start_on(fresh_sqlite().await).await
     }
 
     pub async fn postgres() -> Option<World> {
-        Some(World::on(fresh_postgres().await?).await)
+        Some(World::start_on(fresh_postgres().await?).await)
     }
 
-    async fn on(database: TestDatabase) -> World {
+    async fn start_on(database: TestDatabase) -> World {
         let files = Arc::new(tempfile::tempdir().unwrap());
         let clock = Arc::new(ManualClock::new(START));
         World::serve(Arc::new(database), files, clock, Arc::new(AtomicU32::new(1)), |_| {}).await
     }
 
     /// Another server of the same database and clock, with other settings: a second node, or this one after a restart.
-    pub async fn beside(&self, set: impl FnOnce(&mut Settings)) -> World {
+    pub async fn another_server(&self, set: impl FnOnce(&mut Settings)) -> World {
         let (database, files) = (self.database.clone(), self.files.clone());
         World::serve(database, files, self.clock.clone(), self.number.clone(), set).await
     }
@@ -140,7 +140,7 @@ impl World {
         self.actor(principal, Some(organization), None).await
     }
 
-    pub async fn of_account(&self, role: AccountRole) -> Actor<'_> {
+    pub async fn account_member(&self, role: AccountRole) -> Actor<'_> {
         let principal = self.principal(Some(role), None).await;
         self.actor(principal, None, None).await
     }
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// An anonymous caller, or one with any credential, valid or not.
-    pub fn stranger(&self, key: Option<&str>) -> Actor<'_> {
+    pub fn caller(&self, key: Option<&str>) -> Actor<'_> {
         let nobody = domain::ids::parse_uuid("00000000000000000000000000000000").unwrap();
         let key = key.map(str::to_owned);
         let (principal, credential) = (PrincipalId(nobody), CredentialId(nobody));
@@ -276,7 +276,7 @@ impl Host {
                 _ => None,
             })
         };
-        until(&format!("the host gets the call {expected}"), || async { found().is_some() }).await;
+        wait_until(&format!("the host gets the call {expected}"), || async { found().is_some() }).await;
         found().unwrap()
     }
 
@@ -329,7 +329,7 @@ impl<'w> Actor<'w> {
     }
 
     /// The same caller, at another server.
-    pub fn at<'o>(&self, world: &'o World) -> Actor<'o> {
+    pub fn at_server<'o>(&self, world: &'o World) -> Actor<'o> {
         let Actor { key, principal, credential, organization, header, query, .. } = self.clone();
         Actor { world, key, principal, credential, organization, header, query }
     }
@@ -384,7 +384,7 @@ impl<'w> Actor<'w> {
     }
 
     /// The grant of a permission, in the named or the default organization.
-    pub async fn granted<P: store::access::PermissionType>(&self) -> store::Granted<P> {
+    pub async fn grant<P: store::access::PermissionType>(&self) -> store::Granted<P> {
         let chosen = match &self.organization {
             Some(organization) => OrganizationChoice::Named(OrganizationId::parse(organization)),
             None => OrganizationChoice::ByDefault,
@@ -398,13 +398,13 @@ impl<'w> Actor<'w> {
         let post =
             |text: &str| agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
         let new = agents::create::AgentSessionDraft { message: text.map(post), ..Default::default() };
-        agents::create::create_agent_session(self.world.app(), &self.granted().await, new).await.unwrap()
+        agents::create::create_agent_session(self.world.app(), &self.grant().await, new).await.unwrap()
     }
 
     /// Posts a message to an agent session.
     pub async fn says(&self, session: domain::ids::SessionId, text: &str) {
         let post = agents::messages::MessageDraft { text: text.to_owned(), ..Default::default() };
-        agents::messages::post_message(self.world.app(), &self.granted().await, session, post).await.unwrap();
+        agents::messages::post_message(self.world.app(), &self.grant().await, session, post).await.unwrap();
     }
 
     /// Requests a device of a platform for a session.
@@ -438,13 +438,13 @@ impl World {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
         let answer = Answer { status: parts.status, headers: parts.headers, body };
-        crate::contracts::hold(method.as_str(), &path, &answer);
+        crate::contracts::check_response(method.as_str(), &path, &answer);
         answer
     }
 }
 
 /// Waits until a condition is true. It is checked again whenever the runtime is idle.
-pub async fn until<F: Future<Output = bool>>(what: &str, is_true: impl Fn() -> F) {
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, is_true: impl Fn() -> F) {
     let waiting = async {
         while !is_true().await {
             tokio::task::yield_now().await;

@@ -15,12 +15,12 @@ pub struct Story<'w> {
 }
 
 impl<'w> Story<'w> {
-    pub async fn tell(world: &'w World) -> Story<'w> {
-        Story::of(world, "Acme").await
+    pub async fn create(world: &'w World) -> Story<'w> {
+        Story::create_in(world, "Acme").await
     }
 
     /// The same objects in another organization.
-    pub async fn of(world: &'w World, name: &str) -> Story<'w> {
+    pub async fn create_in(world: &'w World, name: &str) -> Story<'w> {
         let organization = world.organization(name).await;
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
@@ -29,7 +29,7 @@ impl<'w> Story<'w> {
         let session = owner.session().await;
         assert_eq!(owner.ask(&session, "android").await.status, 201);
         std::mem::forget(host);
-        let file = uploaded(world, &owner).await;
+        let file = upload_file(world, &owner).await;
         Story { organization, owner, file }
     }
 
@@ -77,7 +77,7 @@ impl Story<'_> {
             path = path.replace("{user}", &member.principal.to_string());
         }
         if pattern.contains("{invitation}") {
-            let invited = self.owner.world.invited(self.organization, &new_email(), Role::Readonly).await;
+            let invited = self.owner.world.invite(self.organization, &new_email(), Role::Readonly).await;
             path = path.replace("{invitation}", &invited.id.to_string());
         }
         path
@@ -104,7 +104,7 @@ impl Story<'_> {
 }
 
 /// A finished upload.
-async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
+async fn upload_file(world: &World, owner: &Actor<'_>) -> String {
     let secret = owner.key.as_deref();
     let app = world.app();
     let caller = server::operations::access::authenticate::authenticate(
@@ -118,7 +118,7 @@ async fn uploaded(world: &World, owner: &Actor<'_>) -> String {
     let upload =
         server::operations::devices::files::announce_upload(app, &granted, "app.apk", 3).await.unwrap();
     let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
-    let sent = world.stranger(None).call("PUT", path, Body::from("abc")).await;
+    let sent = world.caller(None).call("PUT", path, Body::from("abc")).await;
     assert_eq!(sent.status, 200, "{}", sent.text());
     upload.id.to_string()
 }

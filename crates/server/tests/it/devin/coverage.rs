@@ -1,6 +1,6 @@
 //! The table of callers for this wire: each route and each kind of caller, with the expected status.
 
-use super::{at, created};
+use super::{create_session, org_path};
 use crate::coverage::declarations;
 use crate::coverage::declarations::Standing::{Colleague, Member, OfAccount, Outsider};
 use crate::world::{Actor, Answer, START, World};
@@ -133,15 +133,15 @@ pub struct Story<'w> {
 }
 
 impl<'w> Story<'w> {
-    pub async fn tell(world: &'w World) -> Story<'w> {
-        Story::of(world, world.organization("Acme").await).await
+    pub async fn create(world: &'w World) -> Story<'w> {
+        Story::create_in(world, world.organization("Acme").await).await
     }
 
     /// The same objects in another organization.
-    pub async fn of(world: &'w World, organization: OrganizationId) -> Story<'w> {
+    pub async fn create_in(world: &'w World, organization: OrganizationId) -> Story<'w> {
         let owner = world.member(organization, Role::Readwrite).await;
         let admin = world.member(organization, Role::Admin).await;
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         Story { world, organization, owner, admin, account }
     }
 
@@ -156,7 +156,7 @@ impl<'w> Story<'w> {
             self.owner.clone(),
             self.world.member(self.organization, Role::Readwrite).await,
             self.admin.clone(),
-            self.world.of_account(AccountRole::Viewer).await,
+            self.world.account_member(AccountRole::Viewer).await,
             self.account.clone(),
             left,
         ]
@@ -166,7 +166,7 @@ impl<'w> Story<'w> {
     async fn service_user(&self, path: &str) -> (String, String) {
         let (actor, place, role) = match path.contains("/enterprise/") {
             true => (&self.account, "/v3/enterprise".to_owned(), "account_viewer"),
-            false => (&self.admin, at(self.organization, ""), "org_member"),
+            false => (&self.admin, org_path(self.organization, ""), "org_member"),
         };
         let made =
             actor.post(&format!("{place}/service-users"), json!({ "name": "bot", "role_id": role })).await;
@@ -184,11 +184,11 @@ impl<'w> Story<'w> {
         }
         path = path.replace("{org}", &format!("org-{}", self.organization.0.simple()));
         if path.contains("{devin}") {
-            let made = created(&self.owner, self.organization, json!({ "prompt": "x" })).await;
+            let made = create_session(&self.owner, self.organization, json!({ "prompt": "x" })).await;
             path = path.replace("{devin}", made["session_id"].as_str().unwrap());
         }
         if path.contains("{uuid}") {
-            let sent = send(&self.owner, "POST", &at(self.organization, "/attachments")).await;
+            let sent = send(&self.owner, "POST", &org_path(self.organization, "/attachments")).await;
             path = path
                 .replace("{uuid}", sent.json()["attachment_id"].as_str().unwrap())
                 .replace("{name}", "a.txt");
@@ -302,7 +302,7 @@ fn every_row_agrees_with_the_callers_of_its_route() {
 
 both! {
     async fn every_caller_gets_what_the_table_says(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let callers = story.callers().await;
         for (method, pattern, _, expected) in all() {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
@@ -320,14 +320,14 @@ both! {
     }
 
     async fn every_invalid_key_gets_the_same_response(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let revoked = world.member(story.organization, Role::Admin).await;
         world.store().revoke_credential(&System::administration(), revoked.credential, START).await.unwrap();
-        let broken = world.stranger(Some("cog_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+        let broken = world.caller(Some("cog_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
         for (method, pattern, expected, _) in all() {
             let path = story.path(&pattern).await;
             let mut bodies = Vec::new();
-            for actor in [&revoked, &broken, &world.stranger(None), &world.stranger(Some(""))] {
+            for actor in [&revoked, &broken, &world.caller(None), &world.caller(Some(""))] {
                 let answer = call(&story, actor, method, &path).await;
                 assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text());
                 bodies.push(answer.body);
@@ -338,7 +338,7 @@ both! {
     }
 
     async fn the_old_prefix_and_paths_without_the_organization_work_the_same(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let readonly = world.member(story.organization, Role::Readonly).await;
         for (method, path, expected) in ORGANIZATIONS {
             for place in ["/v3/organizations", "/v3beta1/organizations", "/v3beta1/organizations/{org}"] {
@@ -362,7 +362,7 @@ both! {
     }
 
     async fn objects_of_others_are_reported_as_not_found(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         let other = world.organization("Globex").await;
         let foreign = world.member(other, Role::Admin).await;
         let theirs = format!("/organizations/org-{}", other.0.simple());

@@ -1,6 +1,6 @@
 //! Bad input: always an error of this wire, never a 500, and no effect.
 
-use super::{at, refused, session};
+use super::{assert_refused, org_path, session};
 use axum::body::Body;
 use domain::permission::Role;
 use serde_json::{Value, json};
@@ -34,15 +34,15 @@ both! {
         ];
         for (query, sentence) in table {
             for list in ["/sessions", "/sessions/insights"] {
-                let answer = ana.get(&at(acme, &format!("{list}?{query}"))).await;
-                refused(&answer, 422, sentence);
+                let answer = ana.get(&org_path(acme, &format!("{list}?{query}"))).await;
+                assert_refused(&answer, 422, sentence);
                 let errors = answer.json()["errors"].clone();
                 let field = sentence.split(':').next().unwrap();
                 assert_eq!((errors.as_array().unwrap().len(), &errors[0]["field"]), (1, &json!(field)), "{query}");
             }
         }
         for query in ["", "first=200", "first=1", "category=security", "origins=code_scan,scheduled", "created_after=0"] {
-            assert_eq!(ana.get(&at(acme, &format!("/sessions?{query}"))).await.status, 200, "{query}");
+            assert_eq!(ana.get(&org_path(acme, &format!("/sessions?{query}"))).await.status, 200, "{query}");
         }
     }
 
@@ -93,26 +93,26 @@ both! {
             (with("repos", json!(many(101))),                         "repos: expected a list of at most 100 texts"),
         ];
         for (body, sentence) in table {
-            let answer = ana.call("POST", &at(acme, "/sessions"), Body::from(body.clone())).await;
-            refused(&answer, 422, sentence);
+            let answer = ana.call("POST", &org_path(acme, "/sessions"), Body::from(body.clone())).await;
+            assert_refused(&answer, 422, sentence);
         }
-        assert_eq!(ana.get(&at(acme, "/sessions")).await.json()["total"], 0);
+        assert_eq!(ana.get(&org_path(acme, "/sessions")).await.json()["total"], 0);
         let fits = with("structured_output_schema", schema(60_000));
-        assert_eq!(ana.call("POST", &at(acme, "/sessions"), Body::from(fits)).await.status, 200);
-        let large = ana.call("POST", &at(acme, "/sessions"), Body::from(vec![b' '; 300 << 10])).await;
-        refused(&large, 413, "larger than");
+        assert_eq!(ana.call("POST", &org_path(acme, "/sessions"), Body::from(fits)).await.status, 200);
+        let large = ana.call("POST", &org_path(acme, "/sessions"), Body::from(vec![b' '; 300 << 10])).await;
+        assert_refused(&large, 413, "larger than");
     }
 
     async fn unknown_routes_and_methods_get_a_problem(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = session(&ana, acme).await;
-        for path in ["/v3/nothing", "/v3beta1/nothing", &at(acme, "/nothing"), &at(acme, &format!("/sessions/{id}/events"))] {
-            refused(&ana.get(path).await, 404, "no such endpoint");
+        for path in ["/v3/nothing", "/v3beta1/nothing", &org_path(acme, "/nothing"), &org_path(acme, &format!("/sessions/{id}/events"))] {
+            assert_refused(&ana.get(path).await, 404, "no such endpoint");
         }
-        refused(&ana.post(&at(acme, &format!("/sessions/{id}/terminate")), json!({})).await, 404, "no such endpoint");
-        refused(&ana.call("PATCH", &at(acme, "/sessions"), Body::empty()).await, 405, "method");
-        refused(&world.stranger(None).get(&at(acme, "/sessions")).await, 401, "Unauthorized");
-        refused(&ana.delete(&at(acme, &format!("/sessions/{id}?archive=perhaps"))).await, 422, "archive: expected true or false");
+        assert_refused(&ana.post(&org_path(acme, &format!("/sessions/{id}/terminate")), json!({})).await, 404, "no such endpoint");
+        assert_refused(&ana.call("PATCH", &org_path(acme, "/sessions"), Body::empty()).await, 405, "method");
+        assert_refused(&world.caller(None).get(&org_path(acme, "/sessions")).await, 401, "Unauthorized");
+        assert_refused(&ana.delete(&org_path(acme, &format!("/sessions/{id}?archive=perhaps"))).await, 422, "archive: expected true or false");
     }
 }

@@ -1,6 +1,6 @@
 //! Lists: pages, filters, and cursors that belong to one caller.
 
-use super::{at, created, refused};
+use super::{assert_refused, create_session, org_path};
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ both! {
         for list in ["/sessions", "/sessions/insights"] {
             let (mut found, mut after) = (Vec::new(), String::new());
             loop {
-                let page = ana.get(&at(acme, &format!("{list}?first=4{after}"))).await.json();
+                let page = ana.get(&org_path(acme, &format!("{list}?first=4{after}"))).await.json();
                 assert_eq!(page["has_next_page"], !page["end_cursor"].is_null());
                 found.extend(ids(&page));
                 let Some(cursor) = page["end_cursor"].as_str() else { break };
@@ -41,12 +41,12 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let bob = world.member(acme, Role::Readwrite).await;
         for _ in 0..3 {
-            created(&ana, acme, json!({ "prompt": "x", "tags": ["a", "b"] })).await;
+            create_session(&ana, acme, json!({ "prompt": "x", "tags": ["a", "b"] })).await;
         }
-        let first = ana.get(&at(acme, "/sessions?first=1&tags=a&tags=b")).await.json();
+        let first = ana.get(&org_path(acme, "/sessions?first=1&tags=a&tags=b")).await.json();
         let cursor = first["end_cursor"].as_str().unwrap();
         // The same filter written differently, and with another page size.
-        let second = ana.get(&at(acme, &format!("/sessions?first=2&tags[]=b&tags[]=a&after={cursor}%3D%3D"))).await;
+        let second = ana.get(&org_path(acme, &format!("/sessions?first=2&tags[]=b&tags[]=a&after={cursor}%3D%3D"))).await;
         assert_eq!(ids(&second.json()).len(), 2, "{}", second.text());
         let altered = format!("{}{}", &cursor[..cursor.len() - 2], if cursor.ends_with("AA") { "BB" } else { "AA" });
         for query in [
@@ -58,24 +58,24 @@ both! {
             "tags=a&tags=b&after=eyJsYXN0X2lkIjoiYWJjMTIzIn0=".to_owned(),
             format!("tags=a&tags=b&after={}", "A".repeat(5_000)),
         ] {
-            refused(&ana.get(&at(acme, &format!("/sessions?{query}"))).await, 422, "after: expected an end_cursor");
+            assert_refused(&ana.get(&org_path(acme, &format!("/sessions?{query}"))).await, 422, "after: expected an end_cursor");
         }
         let query = format!("?tags=a&tags=b&after={cursor}");
-        refused(&bob.get(&at(acme, &format!("/sessions{query}"))).await, 422, "after: expected");
-        refused(&ana.get(&at(acme, &format!("/sessions/insights{query}"))).await, 422, "after: expected");
-        let admin = world.of_account(AccountRole::Admin).await;
-        refused(&admin.get(&format!("/v3/enterprise/sessions{query}")).await, 422, "after: expected");
-        refused(&admin.get(&at(globex, &format!("/sessions{query}"))).await, 422, "after: expected");
+        assert_refused(&bob.get(&org_path(acme, &format!("/sessions{query}"))).await, 422, "after: expected");
+        assert_refused(&ana.get(&org_path(acme, &format!("/sessions/insights{query}"))).await, 422, "after: expected");
+        let admin = world.account_member(AccountRole::Admin).await;
+        assert_refused(&admin.get(&format!("/v3/enterprise/sessions{query}")).await, 422, "after: expected");
+        assert_refused(&admin.get(&org_path(globex, &format!("/sessions{query}"))).await, 422, "after: expected");
     }
 
     async fn filters_select_matching_sessions(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
-        let one = created(&ana, acme, json!({ "prompt": "x", "tags": ["a", "b,c"], "playbook_id": "playbook-1",
+        let one = create_session(&ana, acme, json!({ "prompt": "x", "tags": ["a", "b,c"], "playbook_id": "playbook-1",
             "repos": ["acme/app"], "category": "bug_fixing", "origin": "slack", "schedule_id": "s", "automation_id": "m" })).await;
         world.advance(Span::seconds(10));
-        let two = created(&admin, acme, json!({ "prompt": "x", "tags": ["b", "c"], "repos": ["acme/web"] })).await;
+        let two = create_session(&admin, acme, json!({ "prompt": "x", "tags": ["b", "c"], "repos": ["acme/web"] })).await;
         let (one_id, two_id) = (one["session_id"].as_str().unwrap(), two["session_id"].as_str().unwrap());
         let (early, late) = (one["created_at"].as_i64().unwrap(), two["created_at"].as_i64().unwrap());
         let (user, machine) = (one["user_id"].as_str().unwrap(), format!("service-user-{}", "0".repeat(32)));
@@ -123,7 +123,7 @@ both! {
         ];
         for (query, expected) in table {
             let encoded = query.replace(['{', '}', '"'], "%22").replace("qs=%22%22", "qs=%7B%22").replace("]%22", "]%7D");
-            let answer = admin.get(&at(acme, &format!("/sessions?{encoded}"))).await;
+            let answer = admin.get(&org_path(acme, &format!("/sessions?{encoded}"))).await;
             assert_eq!(answer.status, 200, "{query}: {}", answer.text());
             let page = answer.json();
             assert_eq!(ids(&page), expected, "{query}");
@@ -150,7 +150,7 @@ both! {
             (&format!("{session}/messages?first=5"), None),
         ];
         for (path, expected) in table {
-            let answer = ana.get(&at(acme, path)).await;
+            let answer = ana.get(&org_path(acme, path)).await;
             assert_eq!(answer.status, 200, "{path}: {}", answer.text());
             let warning = answer.headers.get("warning").map(|value| value.to_str().unwrap());
             let expected = expected.map(|names| format!("299 tenure \"unknown query parameters were ignored: {names}\""));
@@ -158,7 +158,7 @@ both! {
         }
         let beta = format!("/v3beta1/organizations/{acme}/sessions?limit=1");
         assert!(ana.get(&beta).await.headers.contains_key("warning"));
-        let account = world.of_account(AccountRole::Viewer).await;
+        let account = world.account_member(AccountRole::Viewer).await;
         assert!(!account.get("/v3/enterprise/sessions?org_ids=a&include_deleted_orgs=1").await.headers.contains_key("warning"));
     }
 
@@ -175,8 +175,8 @@ both! {
             }
         }
         let globex = world.organization("Globex").await;
-        let foreign = ana.get(&at(globex, "/sessions")).await;
-        refused(&foreign, 403, "not a member");
+        let foreign = ana.get(&org_path(globex, "/sessions")).await;
+        assert_refused(&foreign, 403, "not a member");
         for place in ["x", "org_", "%20", "%ff", "00000000000000000000000000000000", "org-00000000000000000000000000000001"] {
             let answer = ana.get(&format!("/v3/organizations/{place}/sessions")).await;
             assert_eq!((answer.status, &answer.body), (foreign.status, &foreign.body), "{place}");

@@ -12,27 +12,27 @@ use domain::ids::OrganizationId;
 use serde_json::{Value, json};
 
 /// The path of an organization on this wire.
-pub fn at(organization: OrganizationId, rest: &str) -> String {
+pub fn org_path(organization: OrganizationId, rest: &str) -> String {
     format!("/v3/organizations/org-{}{rest}", organization.0.simple())
 }
 
 /// Creates a session. Returns its body.
-pub async fn created(actor: &Actor<'_>, organization: OrganizationId, body: Value) -> Value {
-    let answer = actor.post(&at(organization, "/sessions"), body).await;
+pub async fn create_session(actor: &Actor<'_>, organization: OrganizationId, body: Value) -> Value {
+    let answer = actor.post(&org_path(organization, "/sessions"), body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }
 
 /// Creates a session with only a prompt. Returns its id.
 pub async fn session(actor: &Actor<'_>, organization: OrganizationId) -> String {
-    created(actor, organization, json!({ "prompt": "Fix the tests" })).await["session_id"]
+    create_session(actor, organization, json!({ "prompt": "Fix the tests" })).await["session_id"]
         .as_str()
         .unwrap()
         .to_owned()
 }
 
 /// Checks that a response is an error of this status with this detail.
-pub fn refused(answer: &Answer, status: u16, detail: &str) {
+pub fn assert_refused(answer: &Answer, status: u16, detail: &str) {
     let text = answer.text();
     assert_eq!(answer.status.as_u16(), status, "{text}");
     let problem = answer.json();

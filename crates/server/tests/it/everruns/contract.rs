@@ -26,7 +26,7 @@ fn document() -> Option<Value> {
 }
 
 /// Checks a response by its operation in the document.
-fn hold(document: &Value, method: &str, pattern: &str, answer: &Answer) {
+fn check_by_document(document: &Value, method: &str, pattern: &str, answer: &Answer) {
     let status = answer.status.as_u16().to_string();
     let what = format!("{method} {pattern}: {}", answer.text());
     let known = &document["paths"][pattern][method]["responses"][&status];
@@ -65,10 +65,10 @@ async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
             Item::Usage(usage),
         ])
         .await;
-    worker.done(Outcome::WaitingForUser).await;
+    worker.finish(Outcome::WaitingForUser).await;
     ana.say(&session, "fail").await;
     let failed = Outcome::Failed { message: "no".into(), exit_code: Some(1) };
-    Worker::claim(&admin).await.done(failed).await;
+    Worker::claim(&admin).await.finish(failed).await;
     ana.say(&session, "stop").await;
     ana.post(&format!("/v1/sessions/{session}/cancel"), json!({})).await;
     (ana, agent, session)
@@ -78,23 +78,23 @@ both! {
     async fn responses_match_the_vendors_document(world: &World) {
         let Some(document) = document() else { return };
         let (ana, agent, session) = story(world).await;
-        let hold = |method: &str, pattern: &str, answer: &Answer| hold(&document, method, pattern, answer);
+        let check = |method: &str, pattern: &str, answer: &Answer| check_by_document(&document, method, pattern, answer);
         let (one_agent, one) = (format!("/v1/agents/{agent}"), format!("/v1/sessions/{session}"));
-        hold("get", "/v1/agents", &ana.get("/v1/agents").await);
-        hold("post", "/v1/agents", &ana.post("/v1/agents", json!({ "name": "b", "system_prompt": "" })).await);
-        hold("get", "/v1/agents/{agent_id}", &ana.get(&one_agent).await);
-        hold("patch", "/v1/agents/{agent_id}", &ana.patch(&one_agent, json!({ "tags": ["x"] })).await);
-        hold("get", "/v1/sessions", &ana.get("/v1/sessions").await);
-        hold("post", "/v1/sessions", &ana.post("/v1/sessions", json!({ "agent_id": agent })).await);
-        hold("get", "/v1/sessions/{session_id}", &ana.get(&one).await);
-        hold("patch", "/v1/sessions/{session_id}", &ana.patch(&one, json!({ "title": "Two" })).await);
-        hold("post", "/v1/sessions/{session_id}/cancel", &ana.post(&format!("{one}/cancel"), json!({})).await);
-        hold("get", "/v1/sessions/{session_id}/messages", &ana.get(&format!("{one}/messages")).await);
-        hold("get", "/v1/sessions/{session_id}/events", &ana.get(&format!("{one}/events")).await);
+        check("get", "/v1/agents", &ana.get("/v1/agents").await);
+        check("post", "/v1/agents", &ana.post("/v1/agents", json!({ "name": "b", "system_prompt": "" })).await);
+        check("get", "/v1/agents/{agent_id}", &ana.get(&one_agent).await);
+        check("patch", "/v1/agents/{agent_id}", &ana.patch(&one_agent, json!({ "tags": ["x"] })).await);
+        check("get", "/v1/sessions", &ana.get("/v1/sessions").await);
+        check("post", "/v1/sessions", &ana.post("/v1/sessions", json!({ "agent_id": agent })).await);
+        check("get", "/v1/sessions/{session_id}", &ana.get(&one).await);
+        check("patch", "/v1/sessions/{session_id}", &ana.patch(&one, json!({ "title": "Two" })).await);
+        check("post", "/v1/sessions/{session_id}/cancel", &ana.post(&format!("{one}/cancel"), json!({})).await);
+        check("get", "/v1/sessions/{session_id}/messages", &ana.get(&format!("{one}/messages")).await);
+        check("get", "/v1/sessions/{session_id}/events", &ana.get(&format!("{one}/events")).await);
         let message = json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } });
         let posted = ana.post(&format!("{one}/messages"), message).await;
-        hold("post", "/v1/sessions/{session_id}/messages", &posted);
-        hold("delete", "/v1/sessions/{session_id}", &ana.delete(&one).await);
-        hold("delete", "/v1/agents/{agent_id}", &ana.delete(&one_agent).await);
+        check("post", "/v1/sessions/{session_id}/messages", &posted);
+        check("delete", "/v1/sessions/{session_id}", &ana.delete(&one).await);
+        check("delete", "/v1/agents/{agent_id}", &ana.delete(&one_agent).await);
     }
 }

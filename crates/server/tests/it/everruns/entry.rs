@@ -23,7 +23,7 @@ both! {
         for values in [vec![], vec![format!("Basic {key}")], vec![key.clone(), key.clone()], vec![String::new()]] {
             assert_eq!(status(&values).await, 401, "{values:?}");
         }
-        let answer = world.stranger(None).get("/v1/sessions").await;
+        let answer = world.caller(None).get("/v1/sessions").await;
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
         insta::assert_snapshot!("problem", serde_json::to_string_pretty(&answer.json()).unwrap());
@@ -43,7 +43,7 @@ both! {
             let answer = ana.naming(name).get("/v1/sessions").await;
             assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{name}");
         }
-        let nowhere = world.of_account(AccountRole::Admin).await.get("/v1/sessions").await;
+        let nowhere = world.account_member(AccountRole::Admin).await.get("/v1/sessions").await;
         assert!(nowhere.text().contains("name one in X-Org-Id"), "{}", nowhere.text());
     }
 
@@ -56,7 +56,7 @@ both! {
             "id": id, "email": format!("{}@example.com", ana.principal), "name": "Somebody", "token_scope": "read",
             "organizations": [entry],
         }));
-        let machine = world.of_account(AccountRole::Admin).await;
+        let machine = world.account_member(AccountRole::Admin).await;
         let me = machine.naming(acme).get("/v1/auth/me").await.json();
         assert_eq!((&me["email"], &me["token_scope"], &me["organizations"][0]["role"]), (&json!(""), &json!("*"), &json!("admin")));
     }

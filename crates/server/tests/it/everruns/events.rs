@@ -21,10 +21,10 @@ both! {
             Item::Event { kind: EventKind::ToolStarted, data: tool.into() },
             Item::Output("there.".into()),
         ]).await;
-        worker.done(Outcome::WaitingForUser).await;
+        worker.finish(Outcome::WaitingForUser).await;
         ana.say(&id, "again").await;
         let worker = Worker::claim(&admin).await;
-        worker.done(Outcome::Failed { message: "no such command".into(), exit_code: Some(127) }).await;
+        worker.finish(Outcome::Failed { message: "no such command".into(), exit_code: Some(127) }).await;
         let list = ana.get(&format!("/v1/sessions/{id}/events")).await.json();
         insta::assert_snapshot!("events", plain(&list["data"]));
         let sequences = each(&list, "sequence");
@@ -42,7 +42,7 @@ both! {
             worker.report(vec![Item::Output("a".into()), Item::Output("b".into())]).await;
             let data = json!({ "tool_name": text });
             worker.report(vec![Item::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
-            worker.done(Outcome::WaitingForUser).await;
+            worker.finish(Outcome::WaitingForUser).await;
             world.advance(Span::seconds(10));
         }
         let path = format!("/v1/sessions/{id}/events");

@@ -93,7 +93,7 @@ impl<'w> Worker<'w> {
         self.report(vec![Item::Output(text.into())]).await;
     }
 
-    pub async fn done(self, outcome: Outcome) {
+    pub async fn finish(self, outcome: Outcome) {
         turns::finish_turn(self.world.app(), &self.held, outcome).await.unwrap();
     }
 
@@ -101,7 +101,7 @@ impl<'w> Worker<'w> {
     pub async fn answer(admin: &Actor<'w>, text: &str) {
         let mut worker = Worker::claim(admin).await;
         worker.stream(text).await;
-        worker.done(Outcome::WaitingForUser).await;
+        worker.finish(Outcome::WaitingForUser).await;
     }
 }
 

@@ -24,7 +24,7 @@ both! {
         world.advance(Span::seconds(1));
         let usage = Usage { input_tokens: 10, output_tokens: 5, cache_read_tokens: 3, ..Usage::default() };
         worker.report(vec![Item::Output("done.".into()), Item::Usage(usage)]).await;
-        worker.done(Outcome::WaitingForUser).await;
+        worker.finish(Outcome::WaitingForUser).await;
         let shown = ana.get(&path).await.json();
         insta::assert_snapshot!("session_idle", plain(&shown));
         assert_eq!(ana.get("/v1/sessions").await.json()["data"][0], shown, "list and get agree");

@@ -1,7 +1,7 @@
 //! The stream of a session's events.
 
 use super::Worker;
-use crate::world::{Actor, START, World, until};
+use crate::world::{Actor, START, World, wait_until};
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use domain::agent::Answer as Outcome;
@@ -51,7 +51,7 @@ impl Reader {
                 let frame = read(frame);
                 self.text = rest.to_owned();
                 if !frame.name.is_empty() {
-                    crate::contracts::hold_frame(&self.path, &frame.name, &frame.id, &frame.data);
+                    crate::contracts::check_frame(&self.path, &frame.name, &frame.id, &frame.data);
                 }
                 return Some(frame);
             }
@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// All frames up to the first event of a kind, with it.
-    async fn up_to(&mut self, name: &str) -> Vec<Frame> {
+    async fn read_until(&mut self, name: &str) -> Vec<Frame> {
         let mut seen = Vec::new();
         while let Some(frame) = self.next().await {
             let last = frame.name == name;
@@ -90,7 +90,7 @@ fn sequences(frames: &[Frame]) -> Vec<i64> {
 
 /// Another server of the same database, with streams that stay open.
 async fn lasting(world: &World) -> World {
-    world.beside(|settings| settings.stream_lifetime = Duration::from_secs(300)).await
+    world.another_server(|settings| settings.stream_lifetime = Duration::from_secs(300)).await
 }
 
 both! {
@@ -107,7 +107,7 @@ both! {
         }
         let system = System::administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
-        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        let bye = reader.read_until("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "unauthorized");
         assert_eq!(world.app().metrics.woken_reads(WokenReader::Stream), before + 1, "the look that found the revoke");
     }
@@ -119,21 +119,21 @@ both! {
         let id = ana.talk(json!({})).await;
         ana.say(&id, "hi").await;
         let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse")).await;
-        reader.up_to("input.message").await;
+        reader.read_until("input.message").await;
         let mut worker = Worker::claim(&admin).await;
-        reader.up_to("turn.started").await;
+        reader.read_until("turn.started").await;
         worker.stream("Hello ").await;
-        let first = reader.up_to("output.message.delta").await.pop().unwrap();
+        let first = reader.read_until("output.message.delta").await.pop().unwrap();
         assert_eq!((&first.data["data"]["delta"], &first.data["data"]["accumulated"]), (&json!("Hello "), &json!("Hello ")));
         worker.stream("there.").await;
-        let second = reader.up_to("output.message.delta").await.pop().unwrap();
+        let second = reader.read_until("output.message.delta").await.pop().unwrap();
         assert_eq!(second.data["data"]["accumulated"], "Hello there.");
         assert_eq!((second.data["id"].as_str(), second.data["type"].as_str()), (Some(second.id.as_str()), Some("output.message.delta")));
-        worker.done(Outcome::WaitingForUser).await;
-        let answer = reader.up_to("output.message.completed").await.pop().unwrap();
+        worker.finish(Outcome::WaitingForUser).await;
+        let answer = reader.read_until("output.message.completed").await.pop().unwrap();
         assert_eq!(answer.data["data"]["message"]["content"], json!([{ "type": "text", "text": "Hello there." }]));
-        reader.up_to("turn.completed").await;
-        reader.up_to("session.idled").await;
+        reader.read_until("turn.completed").await;
+        reader.read_until("session.idled").await;
         // A reader that connects in the middle of an answer gets all of it.
         let mut late = Reader::open(&ana, &format!("/v1/sessions/{id}/sse?since_id={}", first.id)).await;
         assert_eq!(late.next().await.unwrap(), second);
@@ -152,7 +152,7 @@ both! {
                 for piece in ["a", "b", "c"] {
                     worker.stream(piece).await;
                 }
-                worker.done(Outcome::WaitingForUser).await;
+                worker.finish(Outcome::WaitingForUser).await;
             }
         };
         let follow = async {
@@ -191,7 +191,7 @@ both! {
         Worker::answer(&admin, "hello").await;
         let names = async |query: &str| {
             let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse?{query}")).await;
-            let seen = reader.up_to("turn.completed").await;
+            let seen = reader.read_until("turn.completed").await;
             seen.into_iter().map(|frame| frame.name).collect::<Vec<_>>()
         };
         assert_eq!(names("types=input.message&types=turn.completed").await, ["input.message", "turn.completed"]);
@@ -204,8 +204,8 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
-        let short = world.beside(|settings| settings.stream_lifetime = Duration::from_millis(50)).await;
-        let mut reader = Reader::open(&ana.at(&short), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
+        let short = world.another_server(|settings| settings.stream_lifetime = Duration::from_millis(50)).await;
+        let mut reader = Reader::open(&ana.at_server(&short), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
         let bye = reader.next().await.unwrap();
         assert_eq!((bye.name.as_str(), &bye.data), ("disconnecting", &json!({ "reason": "connection_cycle", "retry_ms": 100 })));
         assert_eq!(reader.next().await, None);
@@ -216,8 +216,8 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
         let other = lasting(world).await;
-        let mut reader = Reader::open(&ana.at(&other), &format!("/v1/sessions/{id}/sse")).await;
-        reader.up_to("session.started").await;
+        let mut reader = Reader::open(&ana.at_server(&other), &format!("/v1/sessions/{id}/sse")).await;
+        reader.read_until("session.started").await;
         other.stop.cancel();
         let bye = reader.next().await.unwrap();
         assert_eq!((bye.name.as_str(), &bye.data["reason"]), ("disconnecting", &json!("server_shutdown")));
@@ -232,13 +232,13 @@ both! {
             settings.stream_lifetime = Duration::from_secs(300);
             settings.stream_heartbeat = Duration::from_millis(200);
         };
-        let beating = world.beside(set).await;
-        let mut reader = Reader::open(&ana.at(&beating), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
+        let beating = world.another_server(set).await;
+        let mut reader = Reader::open(&ana.at_server(&beating), &format!("/v1/sessions/{id}/sse?types=turn.completed")).await;
         for _ in 0..2 {
             assert_eq!(reader.next().await.unwrap().name, "", "a comment");
         }
         world.store().revoke_credential(&System::administration(), ana.credential, START).await.unwrap();
-        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        let bye = reader.read_until("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "unauthorized");
         assert_eq!(reader.next().await, None);
     }
@@ -249,7 +249,7 @@ both! {
         let (ana, ben) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readonly).await);
         let id = ana.talk(json!({})).await;
         let mut reader = Reader::open(&ben, &format!("/v1/sessions/{id}/sse")).await;
-        reader.up_to("session.started").await;
+        reader.read_until("session.started").await;
         world.store().revoke_credential(&System::administration(), ben.credential, START).await.unwrap();
         ana.say(&id, "a secret").await;
         let bye = reader.next().await.unwrap();
@@ -262,9 +262,9 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let id = ana.talk(json!({})).await;
         let mut reader = Reader::open(&ana, &format!("/v1/sessions/{id}/sse")).await;
-        reader.up_to("session.started").await;
+        reader.read_until("session.started").await;
         assert_eq!(ana.delete(&format!("/v1/sessions/{id}")).await.status, 204);
-        let bye = reader.up_to("disconnecting").await.pop().unwrap();
+        let bye = reader.read_until("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "session_deleted");
     }
 
@@ -277,16 +277,16 @@ both! {
         for number in 0..100 {
             worker.stream(&number.to_string()).await;
         }
-        worker.done(Outcome::WaitingForUser).await;
+        worker.finish(Outcome::WaitingForUser).await;
         let set = |settings: &mut server::settings::Settings| {
             settings.stream_lifetime = Duration::from_secs(300);
             settings.stream_heartbeat = Duration::from_millis(200);
         };
-        let impatient = world.beside(set).await;
-        let reader_of = ana.at(&impatient);
+        let impatient = world.another_server(set).await;
+        let reader_of = ana.at_server(&impatient);
         let path = format!("/v1/sessions/{id}/sse");
         let mut reader = Reader::open(&reader_of, &path).await;
-        until("the stream is given up", || async { impatient.app().tasks.len() == tasks_of_a_server(world) }).await;
+        wait_until("the stream is given up", || async { impatient.app().tasks.len() == tasks_of_a_server(world) }).await;
         let mut seen = Vec::new();
         while let Some(frame) = reader.next().await {
             assert_ne!(frame.name, "disconnecting", "it was cut");
@@ -295,7 +295,7 @@ both! {
         assert!(!seen.is_empty() && seen.len() < 50, "{} frames were kept for it", seen.len());
         let last = seen.last().unwrap().id.clone();
         let mut again = Reader::open(&reader_of, &format!("{path}?since_id={last}")).await;
-        seen.extend(again.up_to("session.idled").await);
+        seen.extend(again.read_until("session.idled").await);
         assert_eq!(sequences(&seen), (1..=seen.len() as i64).collect::<Vec<_>>());
     }
 
@@ -308,14 +308,14 @@ both! {
             settings.stream_lifetime = Duration::from_secs(300);
             settings.websockets_per_credential = 1;
         };
-        let narrow = world.beside(set).await;
-        let ana = ana.at(&narrow);
+        let narrow = world.another_server(set).await;
+        let ana = ana.at_server(&narrow);
         let first = Reader::open(&ana, &path).await;
         let refused = ana.get(&path).await;
         assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (429, &json!("too_many_connections")));
         assert_eq!(refused.headers["retry-after"], "5");
         drop(first);
-        until("the first is gone", || async { narrow.app().tasks.len() == tasks_of_a_server(world) }).await;
+        wait_until("the first is gone", || async { narrow.app().tasks.len() == tasks_of_a_server(world) }).await;
         Reader::open(&ana, &path).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{SOON, address, exchange, header, statuses};
 use crate::socket::Socket;
-use crate::world::{World, until};
+use crate::world::{World, wait_until};
 use axum::body::{Body, Bytes};
 use domain::permission::Role;
 use futures_util::{SinkExt, StreamExt, stream};
@@ -35,7 +35,7 @@ async fn anonymous_callers_send_little() {
                 _ => format!("email={}", "x".repeat(bytes)),
             };
             let answer =
-                world.stranger(None).send("POST", path, &[("content-type", kind)], Body::from(fill)).await;
+                world.caller(None).send("POST", path, &[("content-type", kind)], Body::from(fill)).await;
             assert_eq!(answer.status == 413, refused, "{path}, {bytes}: {}", answer.text());
             assert_eq!(world.app().front.budget.held_bytes(), 0, "{path}: all is given back");
         }
@@ -45,7 +45,7 @@ async fn anonymous_callers_send_little() {
     let ana = world.member(acme, Role::Readwrite).await;
     let large = json!({ "name": "one", "system_prompt": "x".repeat(100 << 10) });
     assert_eq!(ana.post("/v1/agents", large.clone()).await.status, 201);
-    assert_eq!(world.stranger(Some("mob_x")).post("/v1/agents", large).await.status, 401);
+    assert_eq!(world.caller(Some("mob_x")).post("/v1/agents", large).await.status, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,21 +59,22 @@ async fn half_sent_bodies_count_until_they_are_answered_or_given_up() {
     let budget = &world.app().front.budget;
     let mut half = TcpStream::connect(address(&world)).await.unwrap();
     half.write_all(format!("{head}{}", "x".repeat(40_000)).as_bytes()).await.unwrap();
-    until("the half that was sent counts", || async { budget.held_bytes() == 40_000 }).await;
+    wait_until("the half that was sent counts", || async { budget.held_bytes() == 40_000 }).await;
     let mut other = TcpStream::connect(address(&world)).await.unwrap();
     other.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     other.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
-    until("what was answered is given back", || async { budget.held_bytes() == 40_000 }).await;
+    wait_until("what was answered is given back", || async { budget.held_bytes() == 40_000 }).await;
     drop(half);
-    until("what was given up is given back", || async { budget.held_bytes() == 0 }).await;
+    wait_until("what was given up is given back", || async { budget.held_bytes() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_client_takes_at_most_its_share() {
     // An eighth is 64 KiB.
-    let world = World::sqlite().await.beside(|settings| settings.request_memory = Some(512 << 10)).await;
+    let world =
+        World::sqlite().await.another_server(|settings| settings.request_memory = Some(512 << 10)).await;
     let acme = world.organization("Acme").await;
     let (ana, bob) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Readwrite).await);
     let agent = |bytes: usize| json!({ "name": format!("a{bytes}"), "system_prompt": "x".repeat(bytes) });
@@ -94,7 +95,8 @@ async fn one_client_takes_at_most_its_share() {
     let body = stream::unfold(receiver, |mut from| async { from.recv().await.map(|piece| (piece, from)) });
     let slow = ana.call("POST", "/v1/agents", Body::from_stream(body));
     let meanwhile = async {
-        until("the slow body counts", || async { world.app().front.budget.held_bytes() == 60 << 10 }).await;
+        wait_until("the slow body counts", || async { world.app().front.budget.held_bytes() == 60 << 10 })
+            .await;
         assert_eq!(ana.post("/v1/agents", agent(10_000)).await.status, 503);
         assert_eq!(bob.post("/v1/agents", agent(10_000)).await.status, 201);
         sender.send(Ok(Bytes::from(agent(9).to_string()))).unwrap();
@@ -107,60 +109,65 @@ async fn one_client_takes_at_most_its_share() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_anonymous_websocket_gets_one_response_and_sends_little() {
-    let world =
-        World::sqlite().await.beside(|settings| settings.head_timeout = Duration::from_millis(300)).await;
-    let nobody = world.stranger(None);
+    let world = World::sqlite()
+        .await
+        .another_server(|settings| settings.head_timeout = Duration::from_millis(300))
+        .await;
+    let nobody = world.caller(None);
     // A silent socket is closed.
-    let mut silent = Socket::of(&nobody).await;
-    assert_eq!(silent.closed().await.0, 1008);
+    let mut silent = Socket::open(&nobody).await;
+    assert_eq!(silent.wait_for_close().await.0, 1008);
     // The limits of the first frame.
     let request = |bytes: usize| json!({ "id": 7, "method": "x".repeat(bytes) }).to_string();
-    let mut small = Socket::of(&nobody).await;
+    let mut small = Socket::open(&nobody).await;
     small.send(request(16_000)).await;
     assert_eq!(small.json().await["error"]["code"], -32001);
-    assert_eq!(small.closed().await.0, 1008);
-    let mut unreadable = Socket::of(&nobody).await;
+    assert_eq!(small.wait_for_close().await.0, 1008);
+    let mut unreadable = Socket::open(&nobody).await;
     unreadable.send("[").await;
     assert_eq!(unreadable.json().await["error"]["code"], -32700);
-    assert_eq!(unreadable.closed().await.0, 1008, "it does not get another try");
-    let mut large = Socket::of(&nobody).await;
+    assert_eq!(unreadable.wait_for_close().await.0, 1008, "it does not get another try");
+    let mut large = Socket::open(&nobody).await;
     large.send(format!("[{}]", "{\"\":0},".repeat(3_000))).await;
     match large.next().await {
         None | Some(Message::Close(_)) => {}
         other => panic!("a frame of 24 kB was read: {other:?}"),
     }
-    until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anonymous_websockets_are_few() {
     let world = World::sqlite().await;
-    let nobody = world.stranger(Some("mob_x"));
+    let nobody = world.caller(Some("mob_x"));
     let mut held = Vec::new();
     for _ in 0..16 {
-        held.push(Socket::of(&nobody).await);
+        held.push(Socket::open(&nobody).await);
     }
     assert_eq!(Socket::try_open(&nobody, "/ws").await.err(), Some(429));
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
-    let answer = Socket::of(&ana).await.call("devices.list", Value::Null).await;
+    let answer = Socket::open(&ana).await.call("devices.list", Value::Null).await;
     assert!(answer["result"].is_object(), "a good key of the same address gets in: {answer}");
     held.pop();
-    until("a place is free", || async { Socket::try_open(&nobody, "/ws").await.is_ok() }).await;
+    wait_until("a place is free", || async { Socket::try_open(&nobody, "/ws").await.is_ok() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_principal_has_a_bounded_number_of_sockets_over_all_keys() {
-    let world = World::sqlite().await.beside(|settings| settings.websockets_per_principal = 3).await;
+    let world = World::sqlite().await.another_server(|settings| settings.websockets_per_principal = 3).await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;
     let mut held = Vec::new();
     for _ in 0..3 {
         let key = world.actor(ana.principal, Some(acme), None).await;
-        held.push(Socket::of(&key).await);
+        held.push(Socket::open(&key).await);
     }
     let one_more = world.actor(ana.principal, Some(acme), None).await;
-    assert_eq!(Socket::of(&one_more).await.call("devices.list", Value::Null).await["error"]["code"], -32030);
+    assert_eq!(
+        Socket::open(&one_more).await.call("devices.list", Value::Null).await["error"]["code"],
+        -32030
+    );
     let id = ana.agent_session_id().await;
     let refused = one_more.get(&format!("/v1/sessions/{id}/sse")).await;
     assert_eq!(refused.status, 429, "{}", refused.text());
@@ -169,16 +176,17 @@ async fn a_principal_has_a_bounded_number_of_sockets_over_all_keys() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_grow_count_in_the_budget() {
     // An eighth is 128 KiB.
-    let world = World::sqlite().await.beside(|settings| settings.request_memory = Some(1 << 20)).await;
+    let world =
+        World::sqlite().await.another_server(|settings| settings.request_memory = Some(1 << 20)).await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
-    let mut socket = Socket::of(&ana).await;
+    let mut socket = Socket::open(&ana).await;
     // Whole frames are read one after the other, and their memory is released.
     for _ in 0..4 {
         let text = "x".repeat(100 << 10);
         assert!(socket.call("devices.list", json!({ "text": text })).await["result"].is_object());
     }
-    until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
+    wait_until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
     // Fragments of an endless message.
     let stream = &mut socket.0;
     let piece = |first: bool| {
@@ -189,7 +197,7 @@ async fn frames_that_grow_count_in_the_budget() {
     };
     for number in 0..6 {
         stream.send(piece(number == 0)).await.unwrap();
-        until("the piece counts", || async {
+        wait_until("the piece counts", || async {
             world.app().front.budget.held_bytes() >= (number + 1) * (20 << 10)
         })
         .await;
@@ -198,7 +206,7 @@ async fn frames_that_grow_count_in_the_budget() {
     stream.send(piece(false)).await.unwrap();
     let end = tokio::time::timeout(SOON, stream.next()).await.expect("the connection is cut");
     assert!(matches!(end, None | Some(Err(_) | Ok(Message::Close(_)))));
-    until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
+    wait_until("all is given back", || async { world.app().front.budget.held_bytes() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,7 +214,7 @@ async fn a_frame_with_too_many_values_is_refused_and_the_socket_goes_on() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
-    let mut socket = Socket::of(&ana).await;
+    let mut socket = Socket::open(&ana).await;
     for (params, named) in [
         (format!("[{}0]", "{\"\":0},".repeat(100_000)), "params: expected at most 20000 values"),
         (format!("{}{}", "[".repeat(100), "]".repeat(100)), "params: expected at most 64 levels"),

@@ -26,7 +26,7 @@ async fn get(world: &World, path: &str, headers: &[(&str, Vec<u8>)]) -> Answer {
 }
 
 /// Malformed values of `Authorization`, one header each.
-fn broken(key: &str, bare: bool) -> Vec<Vec<u8>> {
+fn broken_headers(key: &str, bare: bool) -> Vec<Vec<u8>> {
     let mut table = [
         "",
         " ",
@@ -79,12 +79,12 @@ both! {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
         let key = world.actor(id, Some(acme), None).await.key.unwrap();
-        let token = world.signed_in("ana@example.com").await.key.unwrap();
+        let token = world.sign_in("ana@example.com").await.key.unwrap();
         for (path, bare) in WIRES {
             let nothing = get(world, path, &[]).await;
             assert_eq!((nothing.status.as_u16(), &nothing.headers["www-authenticate"]), (401, &"Bearer".parse().unwrap()), "{path}");
             // A token is long: cutting at its ends is enough.
-            let broken = broken(&key, bare).into_iter().chain(broken(&token, bare).into_iter().step_by(29));
+            let broken = broken_headers(&key, bare).into_iter().chain(broken_headers(&token, bare).into_iter().step_by(29));
             for value in broken {
                 let answer = get(world, path, &[("authorization", value.clone())]).await;
                 let value = String::from_utf8_lossy(&value).into_owned();
@@ -101,8 +101,8 @@ both! {
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
         world.user(acme, Role::Admin, "bea@example.com").await;
         let key = world.actor(id, Some(acme), None).await.key.unwrap();
-        let token = world.signed_in("ana@example.com").await.key.unwrap();
-        let other = world.signed_in("bea@example.com").await.key.unwrap();
+        let token = world.sign_in("ana@example.com").await.key.unwrap();
+        let other = world.sign_in("bea@example.com").await.key.unwrap();
         let header = |credential: &str| ("authorization", format!("Bearer {credential}").into_bytes());
         let cookie = |text: String| ("cookie", text.into_bytes());
         for (path, _) in WIRES {
@@ -141,9 +141,9 @@ both! {
             world.user(acme, Role::Admin, email).await;
         }
         let tls = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
-        let tls = world.beside(|settings| settings.public_url = Some(tls)).await;
-        let ana = world.signed_in("ana@example.com").await.key.unwrap();
-        let eve = world.signed_in("eve@example.com").await.key.unwrap();
+        let tls = world.another_server(|settings| settings.public_url = Some(tls)).await;
+        let ana = world.sign_in("ana@example.com").await.key.unwrap();
+        let eve = world.sign_in("eve@example.com").await.key.unwrap();
         for (here, name, less) in [(world, "tenure-session", None), (&tls, "__Host-tenure-session", Some("tenure-session"))] {
             let own = format!("{name}={ana}");
             let tossed = [format!("jwt={eve}"), format!("jwt={eve}; jwt={ana}"), "jwt=a.b.c".to_owned(), "jwt=".to_owned()];
@@ -168,9 +168,9 @@ both! {
             let form = "email=ana%40example.com&password=correct+horse";
             let body = r#"{"email":"ana@example.com","password":"correct horse"}"#;
             let kind = ("content-type", "application/x-www-form-urlencoded");
-            let page = here.stranger(None).send("POST", "/sign-in", &[kind], Body::from(form)).await;
+            let page = here.caller(None).send("POST", "/sign-in", &[kind], Body::from(form)).await;
             let path = format!("{}/sign-in", crate::probe::AUTH);
-            let probe = here.stranger(None).call_with("POST", &path, body).await;
+            let probe = here.caller(None).call_with("POST", &path, body).await;
             let given = |answer: &Answer| {
                 let lines = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned());
                 let secure = |line: &String| line.ends_with("; Secure") == less.is_some() && line.contains("; HttpOnly");
@@ -181,7 +181,7 @@ both! {
             assert_eq!(given(&page), [name, &browser]);
             assert_eq!(given(&probe), ["jwt", name, &browser]);
             let mine = probe.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
-            let out = here.stranger(Some(&mine)).delete(&format!("{}/sign-out", crate::probe::AUTH)).await;
+            let out = here.caller(Some(&mine)).delete(&format!("{}/sign-out", crate::probe::AUTH)).await;
             assert_eq!(given(&out), ["jwt", name]);
         }
     }
@@ -189,7 +189,7 @@ both! {
     async fn another_site_changes_nothing_by_a_cookie(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let base = world.server.base_url();
         let posts: [(&str, &str); 4] = [
             ("/api/v1/sessions", ""),
@@ -210,13 +210,13 @@ both! {
                 let body = body.replace("NAME", &format!("agent-{number}-{round}"));
                 let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
                 let headers = [&[("cookie", cookie.as_str()), ("content-type", "application/json")], headers.as_slice()].concat();
-                let answer = world.stranger(None).send("POST", path, &headers, Body::from(body)).await;
+                let answer = world.caller(None).send("POST", path, &headers, Body::from(body)).await;
                 assert_eq!(answer.status.as_u16() == 403, crosses, "{path} {round}: {}", answer.text());
                 assert!(crosses || answer.status.is_success(), "{path} {round}: {}", answer.text());
                 // A token in a header does not come from a browser.
                 let bearer = format!("Bearer {}", ana.key.as_deref().unwrap());
                 let told = [("authorization", bearer.as_str()), ("origin", "https://evil.example.com")];
-                let read = world.stranger(None).send("GET", "/api/v1/sessions", &told, Body::empty()).await;
+                let read = world.caller(None).send("GET", "/api/v1/sessions", &told, Body::empty()).await;
                 assert_eq!(read.status, 200);
             }
         }
@@ -225,23 +225,23 @@ both! {
     async fn a_repeated_request_by_cookie_is_done_once(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let key = world.member(acme, Role::Admin).await.key.unwrap();
         let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
         let headers = [("cookie", cookie.as_str()), ("idempotency-key", "one")];
-        let first = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
-        let again = world.stranger(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
+        let first = world.caller(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
+        let again = world.caller(None).send("POST", "/api/v1/sessions", &headers, Body::empty()).await;
         assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
         assert_eq!(again.headers["idempotent-replayed"], "true");
         // Together with another credential it is refused.
         let bearer = format!("Bearer {key}");
         let both = [&headers[..], &[("authorization", bearer.as_str())]].concat();
-        assert_eq!(world.stranger(None).send("POST", "/api/v1/sessions", &both, Body::empty()).await.status, 401);
+        assert_eq!(world.caller(None).send("POST", "/api/v1/sessions", &both, Body::empty()).await.status, 401);
     }
 }
 
 /// Opens a WebSocket with a cookie, as a page of some site does, and lists the devices.
-async fn by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Value {
+async fn open_by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Value {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     let mut request = format!("ws://{}/ws", world.server.address()).into_client_request().unwrap();
     let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
@@ -249,7 +249,7 @@ async fn by_cookie(world: &World, ana: &Actor<'_>, origin: Option<&str>) -> Valu
     if let Some(origin) = origin {
         request.headers_mut().insert("origin", origin.parse().unwrap());
     }
-    Socket::with(request).await.call("devices.list", Value::Null).await
+    Socket::open_with(request).await.call("devices.list", Value::Null).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,11 +257,11 @@ async fn a_page_of_another_site_opens_no_websocket_with_the_cookie() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    let ana = world.signed_in("ana@example.com").await;
+    let ana = world.sign_in("ana@example.com").await;
     for origin in [None, Some(world.server.base_url())] {
-        assert!(by_cookie(&world, &ana, origin).await["result"].is_object(), "{origin:?}");
+        assert!(open_by_cookie(&world, &ana, origin).await["result"].is_object(), "{origin:?}");
     }
     for origin in ["https://evil.example.com", "null"] {
-        assert_eq!(by_cookie(&world, &ana, Some(origin)).await["error"]["code"], -32001, "{origin}");
+        assert_eq!(open_by_cookie(&world, &ana, Some(origin)).await["error"]["code"], -32001, "{origin}");
     }
 }

@@ -1,7 +1,7 @@
 //! Limits of heads, of time, and of connections.
 
 use super::{SOON, address, exchange, header, statuses};
-use crate::world::{World, until};
+use crate::world::{World, wait_until};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,7 +38,7 @@ async fn heads_over_the_limits_are_refused_in_the_words_of_the_wire() {
         assert!(answer.contains(word), "{name}: {answer}");
         assert!(status == 401 || header(&answer, "connection") == Some("close"), "{name}: {answer}");
     }
-    let few = world.beside(|settings| (settings.header_count, settings.line_limit) = (3, 20)).await;
+    let few = world.another_server(|settings| (settings.header_count, settings.line_limit) = (3, 20)).await;
     assert_eq!(statuses(&exchange(&few, get("/healthz", "x: y\r\n").as_bytes()).await), [200]);
     assert_eq!(statuses(&exchange(&few, get("/healthz", "x: y\r\nz: y\r\n").as_bytes()).await), [431]);
     assert_eq!(statuses(&exchange(&few, get("/healthz?01234567890", "").as_bytes()).await), [200]);
@@ -47,7 +47,7 @@ async fn heads_over_the_limits_are_refused_in_the_words_of_the_wire() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_sends_no_head_in_time_is_disconnected() {
-    let world = World::sqlite().await.beside(|settings| settings.head_timeout = A_MOMENT).await;
+    let world = World::sqlite().await.another_server(|settings| settings.head_timeout = A_MOMENT).await;
     for begun in
         ["", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]
     {
@@ -65,18 +65,18 @@ async fn a_client_that_sends_no_head_in_time_is_disconnected() {
         }
     };
     tokio::time::timeout(SOON, dripping).await.expect("the connection is cut");
-    until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_read_the_response_is_disconnected() {
-    let world = World::sqlite().await.beside(|settings| settings.write_timeout = A_MOMENT).await;
+    let world = World::sqlite().await.another_server(|settings| settings.write_timeout = A_MOMENT).await;
     let mut deaf = TcpStream::connect(address(&world)).await.unwrap();
     let request = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     // Until the buffers are full, and then until the server closes the connection.
     let asking = async { while deaf.write_all(request.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(SOON, asking).await.expect("the connection is cut");
-    until("it is gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("it is gone", || async { world.app().front.connections.count() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,28 +90,28 @@ async fn a_half_closed_connection_ends_soon() {
         let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
         assert!(!statuses(&String::from_utf8_lossy(&answer)).contains(&201), "{begun:?}");
     }
-    until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_have_a_limit() {
     let world = World::sqlite().await;
-    let of_one = world.beside(|settings| settings.connections_per_address = 3).await;
-    let of_all = world.beside(|settings| settings.connections = 6).await;
+    let of_one = world.another_server(|settings| settings.connections_per_address = 3).await;
+    let of_all = world.another_server(|settings| settings.connections = 6).await;
     for world in [of_one, of_all] {
         let mut held = Vec::new();
         for _ in 0..3 {
             held.push(TcpStream::connect(address(&world)).await.unwrap());
         }
         let count = || async { world.app().front.connections.count() };
-        until("three are open", || async { count().await == 3 }).await;
+        wait_until("three are open", || async { count().await == 3 }).await;
         assert_eq!(
             exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await,
             "",
             "a fourth is closed"
         );
         drop(held.pop());
-        until("one has gone", || async { count().await == 2 }).await;
+        wait_until("one has gone", || async { count().await == 2 }).await;
         let answer = exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         assert_eq!(statuses(&answer), [200]);
     }
@@ -119,9 +119,9 @@ async fn connections_have_a_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_address_never_takes_all_connections() {
-    let world = World::sqlite().await.beside(|settings| settings.connections = 4).await;
+    let world = World::sqlite().await.another_server(|settings| settings.connections = 4).await;
     let silent = [0; 2].map(|_| std::net::TcpStream::connect(address(&world)).unwrap());
-    until("two are open", || async { world.app().front.connections.count() == 2 }).await;
+    wait_until("two are open", || async { world.app().front.connections.count() == 2 }).await;
     let request = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     assert_eq!(exchange(&world, request).await, "", "a third of one address is closed");
     let other = tokio::net::TcpSocket::new_v4().unwrap();
@@ -146,7 +146,7 @@ async fn a_websocket_is_a_connection() {
     assert_eq!(&answer, b"HTTP/1.1 101");
     // The request is complete, and the connection stays open.
     exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    until("the other one has gone", || async { world.app().front.connections.count() == 1 }).await;
+    wait_until("the other one has gone", || async { world.app().front.connections.count() == 1 }).await;
     drop(stream);
-    until("it has gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("it has gone", || async { world.app().front.connections.count() == 0 }).await;
 }

@@ -25,7 +25,7 @@ const PATHS: [&str; 5] = [
 
 both! {
     async fn a_credential_has_its_quota_on_all_wires_together(world: &World) {
-        let world = world.beside(|settings| settings.rate_per_credential = FEW).await;
+        let world = world.another_server(|settings| settings.rate_per_credential = FEW).await;
         let acme = world.organization("Acme").await;
         for path in PATHS {
             let ana = world.member(acme, Role::Readonly).await;
@@ -46,7 +46,7 @@ both! {
     }
 
     async fn a_user_has_one_quota_for_all_keys(world: &World) {
-        let world = world.beside(|settings| settings.rate_per_principal = FEW).await;
+        let world = world.another_server(|settings| settings.rate_per_principal = FEW).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let other = world.actor(ana.principal, Some(acme), None).await;
@@ -60,9 +60,9 @@ both! {
     }
 
     async fn requests_over_a_websocket_count(world: &World) {
-        let world = world.beside(|settings| settings.rate_per_credential = FEW).await;
+        let world = world.another_server(|settings| settings.rate_per_credential = FEW).await;
         let ana = world.member(world.organization("Acme").await, Role::Readonly).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         for _ in 0..2 {
             assert!(socket.call("devices.list", Value::Null).await["result"].is_object());
         }
@@ -94,7 +94,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
         settings.rate_per_address = FEW;
         settings.trusted_proxies = Proxies::new(&["10.0.0.0/8"]);
     };
-    let world = world.beside(set).await;
+    let world = world.another_server(set).await;
     let ask = async |peer: &str, forwarded: Option<&str>| {
         world.send(from(peer, PATHS[0], forwarded)).await.status.as_u16()
     };
@@ -140,7 +140,7 @@ async fn an_address_has_its_quota_whoever_it_says_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_connection_has_an_address_and_stays_open_when_limited() {
-    let world = World::sqlite().await.beside(|settings| settings.rate_per_address = FEW).await;
+    let world = World::sqlite().await.another_server(|settings| settings.rate_per_address = FEW).await;
     let get = "GET /api/v1/sessions HTTP/1.1\r\nhost: x\r\n";
     let last = format!("{get}connection: close\r\n\r\n");
     let answers = exchange(&world, format!("{get}\r\n{get}\r\n{get}\r\n{last}").as_bytes()).await;
@@ -154,7 +154,7 @@ async fn without_quotas_there_are_no_rate_limit_headers() {
         (settings.rate_per_address, settings.rate_per_credential, settings.rate_per_principal) =
             (None, None, None);
     };
-    let world = World::sqlite().await.beside(off).await;
+    let world = World::sqlite().await.another_server(off).await;
     let ana = world.member(world.organization("Acme").await, Role::Readonly).await;
     let answer = ana.get(PATHS[0]).await;
     assert_eq!(answer.status, 200);

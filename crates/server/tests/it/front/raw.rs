@@ -152,7 +152,7 @@ async fn malformed_chunked_bodies_are_refused() {
         ("less than its size", format!("f{size}\r\n{json}{end}")),
         ("an extension of a megabyte", format!("{size};{}\r\n{json}{end}", "x".repeat(1 << 20))),
     ] {
-        let answer = until_end(&world, format!("{head}{body}").as_bytes()).await;
+        let answer = exchange_endless(&world, format!("{head}{body}").as_bytes()).await;
         assert!(statuses(&answer).iter().all(|status| *status == 400), "{name}: {answer}");
         assert!(statuses(&answer).len() <= 1, "{name}: {answer}");
     }
@@ -161,7 +161,7 @@ async fn malformed_chunked_bodies_are_refused() {
 }
 
 /// Like [`exchange`], for a request without an end.
-async fn until_end(world: &World, bytes: &[u8]) -> String {
+async fn exchange_endless(world: &World, bytes: &[u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(super::address(world)).await.unwrap();
     let mut answer = Vec::new();

@@ -7,14 +7,14 @@ use domain::permission::Role;
 const OURS: &str = "https://app.example.com";
 
 /// The origin that a response allows.
-fn allowed(answer: &Answer) -> Option<&str> {
+fn allowed_origin(answer: &Answer) -> Option<&str> {
     answer.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_configured_origins_can_read_responses() {
     let closed = World::sqlite().await;
-    let open = closed.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
+    let open = closed.another_server(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
     let (far, near) = ("https://evil.example.com", "https://app.example.com.evil.example.com");
     let acme = closed.organization("Acme").await;
     let ana = closed.member(acme, Role::Readonly).await;
@@ -24,9 +24,9 @@ async fn only_configured_origins_can_read_responses() {
             for path in
                 ["/api/v1/sessions", "/v1/sessions", "/frontend/api/v1/auth/session", "/nothing", "/healthz"]
             {
-                for actor in [&ana.at(world), &world.stranger(None)] {
+                for actor in [&ana.at_server(world), &world.caller(None)] {
                     let answer = actor.send("GET", path, &[("origin", origin)], Body::empty()).await;
-                    assert_eq!(allowed(&answer), named.then_some(OURS), "{origin} {path}");
+                    assert_eq!(allowed_origin(&answer), named.then_some(OURS), "{origin} {path}");
                     assert!(
                         !answer.headers.contains_key("access-control-allow-credentials"),
                         "{origin} {path}"
@@ -36,7 +36,7 @@ async fn only_configured_origins_can_read_responses() {
         }
     }
     // Caches must not return one site's response to another.
-    let answer = ana.at(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
+    let answer = ana.at_server(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
     assert!(
         answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().contains("origin")),
         "{answer:?}"
@@ -45,8 +45,10 @@ async fn only_configured_origins_can_read_responses() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configured_origin_gets_a_preflight_response() {
-    let open =
-        World::sqlite().await.beside(|settings| settings.cors_origins = vec![OURS.parse().unwrap()]).await;
+    let open = World::sqlite()
+        .await
+        .another_server(|settings| settings.cors_origins = vec![OURS.parse().unwrap()])
+        .await;
     let ask = async |origin: &str| {
         let request =
             axum::http::Request::builder().method("OPTIONS").uri("/v1/sessions").header("origin", origin);
@@ -75,7 +77,7 @@ async fn a_configured_origin_gets_a_preflight_response() {
 async fn responses_have_security_headers() {
     let world = World::sqlite().await;
     let secure = world
-        .beside(|settings| {
+        .another_server(|settings| {
             settings.public_url = server::settings::BaseUrl::parse("https://tenure.example.com")
         })
         .await;
@@ -89,7 +91,7 @@ async fn responses_have_security_headers() {
             "/frontend/x",
             "/tenure/v1/changes",
         ] {
-            let headers = world.stranger(None).get(path).await.headers;
+            let headers = world.caller(None).get(path).await.headers;
             for (name, value) in [
                 ("x-content-type-options", "nosniff"),
                 ("x-frame-options", "DENY"),

@@ -1,7 +1,7 @@
 //! TLS, with a test authority and a client that trusts only that one.
 
 use super::{SOON, address, statuses};
-use crate::world::{World, until};
+use crate::world::{World, wait_until};
 use axum::http::Request;
 use domain::permission::Role;
 use http_body_util::{BodyExt, Empty};
@@ -69,7 +69,7 @@ impl Authority {
 struct Files(tempfile::TempDir);
 
 impl Files {
-    fn of(pair: &Pair) -> Files {
+    fn create(pair: &Pair) -> Files {
         let files = Files(tempfile::tempdir().unwrap());
         files.write(&pair.cert, &pair.key);
         files
@@ -95,7 +95,7 @@ impl Files {
             settings.tls_key = Some(self.key());
             settings.head_timeout = time;
         };
-        World::sqlite().await.beside(set).await
+        World::sqlite().await.another_server(set).await
     }
 }
 
@@ -104,7 +104,7 @@ async fn connect(world: &World, client: &TlsConnector) -> std::io::Result<TlsStr
     client.connect(ServerName::try_from(NAME).unwrap(), stream).await
 }
 
-fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
@@ -119,7 +119,7 @@ async fn get(stream: &mut TlsStream<TcpStream>, end: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_protocols_are_spoken_over_tls_and_cookies_are_secure() {
     let authority = Authority::new();
-    let files = Files::of(&authority.pair());
+    let files = Files::create(&authority.pair());
     let world = files.world(SOON).await;
     assert!(world.server.base_url().starts_with("https://127.0.0.1:"), "{}", world.server.base_url());
     for protocols in [&[][..], &[b"http/1.1".as_slice()], &[b"http/1.1", b"h2"]] {
@@ -149,7 +149,7 @@ async fn both_protocols_are_spoken_over_tls_and_cookies_are_secure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn http2_has_the_same_limits() {
     let authority = Authority::new();
-    let files = Files::of(&authority.pair());
+    let files = Files::create(&authority.pair());
     let world = files.world(SOON).await;
     let ana = world.member(world.organization("Acme").await, Role::Readonly).await;
     let stream = connect(&world, &authority.client(&[b"h2"])).await.unwrap();
@@ -181,7 +181,7 @@ async fn http2_has_the_same_limits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_without_tls_gets_no_response() {
     let authority = Authority::new();
-    let files = Files::of(&authority.pair());
+    let files = Files::create(&authority.pair());
     let world = files.world(Duration::from_secs(1)).await;
     let plain = super::exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(!plain.contains("HTTP/") && !plain.contains("ok"), "{plain}");
@@ -189,19 +189,19 @@ async fn a_client_without_tls_gets_no_response() {
     assert_eq!(super::exchange(&world, b"").await, "");
     let other = Authority::new().client(&[]);
     assert!(connect(&world, &other).await.is_err(), "a client trusts whom it was told to");
-    until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
+    wait_until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_is_loaded_and_a_broken_one_is_not() {
     let authority = Authority::new();
     let (first, second, third) = (authority.pair(), authority.pair(), authority.pair());
-    let files = Files::of(&first);
+    let files = Files::create(&first);
     let world = files.world(SOON).await;
     let client = authority.client(&[b"http/1.1"]);
     let (front, tls) = (&world.app().front, world.app().front.tls.as_ref().unwrap());
     let mut old = connect(&world, &client).await.unwrap();
-    let before = shown(&old);
+    let before = certificate(&old);
     assert!(!tls.refresh().unwrap(), "nothing has changed");
     // A half-written pair: the new certificate with the old key.
     files.write(&second.cert, &first.key);
@@ -210,11 +210,11 @@ async fn a_new_certificate_is_loaded_and_a_broken_one_is_not() {
     fs::remove_file(files.key()).unwrap();
     assert!(tls.refresh().unwrap_err().to_string().contains("cannot be read"));
     front.refresh();
-    assert_eq!(shown(&connect(&world, &client).await.unwrap()), before, "the old one stays");
+    assert_eq!(certificate(&connect(&world, &client).await.unwrap()), before, "the old one stays");
     files.write(&second.cert, &second.key);
     front.refresh();
     let mut new = connect(&world, &client).await.unwrap();
-    assert_ne!(shown(&new), before);
+    assert_ne!(certificate(&new), before);
     assert_eq!(
         (get(&mut old, "close").await, get(&mut new, "close").await),
         (200, 200),
@@ -224,14 +224,14 @@ async fn a_new_certificate_is_loaded_and_a_broken_one_is_not() {
     front.refresh();
     files.write(&first.cert, &first.key);
     front.refresh();
-    assert_eq!(shown(&connect(&world, &client).await.unwrap()), before);
+    assert_eq!(certificate(&connect(&world, &client).await.unwrap()), before);
 }
 
 #[test]
 fn an_unusable_certificate_is_refused_with_name_and_reason() {
     let authority = Authority::new();
     let (one, other) = (authority.pair(), authority.pair());
-    let files = Files::of(&one);
+    let files = Files::create(&one);
     let missing = Path::new("/nowhere/at-all.pem").to_owned();
     let try_open = |cert: PathBuf, key: PathBuf| {
         let settings = Settings { tls_cert: Some(cert), tls_key: Some(key), ..Settings::default() };

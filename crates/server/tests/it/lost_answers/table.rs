@@ -101,7 +101,7 @@ const POSTS: &[(&str, Why)] = &[
 ];
 
 /// The POSTs whose stored response is returned to a repetition.
-pub fn repeated() -> Vec<&'static str> {
+pub fn repeatable_posts() -> Vec<&'static str> {
     let kept = |why: Why| [Noted, Sets, Numbered].contains(&why);
     POSTS.iter().filter(|(_, why)| kept(*why)).map(|(pattern, _)| *pattern).collect()
 }

@@ -91,7 +91,7 @@ impl TestIssuer {
         issuer
     }
 
-    pub fn asked(&self, path: &str) -> usize {
+    pub fn request_count(&self, path: &str) -> usize {
         self.parts.lock().unwrap().seen.iter().filter(|seen| *seen == path).count()
     }
 
@@ -208,7 +208,7 @@ async fn token(
     }
     let access = format!("access-{}", form["code"]);
     parts.besides.insert(access.clone(), grant.besides.clone());
-    let id_token = signed(&parts, &grant);
+    let id_token = sign(&parts, &grant);
     let answer =
         json!({ "access_token": access, "token_type": "Bearer", "expires_in": 60, "id_token": id_token });
     Json(answer).into_response()
@@ -222,7 +222,7 @@ async fn userinfo(State(issuer): State<TestIssuer>, headers: HeaderMap) -> Respo
     Json(issuer.parts.lock().unwrap().besides[&access].clone()).into_response()
 }
 
-fn signed(parts: &Parts, grant: &Grant) -> String {
+fn sign(parts: &Parts, grant: &Grant) -> String {
     let algorithm = match grant.signed {
         Signed::Well | Signed::ByAnother => "ES256",
         Signed::Not => "none",

@@ -26,13 +26,13 @@ struct Door {
 impl Door {
     async fn new(world: &World, set: impl FnOnce(&mut Settings)) -> Door {
         let issuer = TestIssuer::start().await;
-        Door { world: Door::beside(world, &issuer, set).await, issuer }
+        Door { world: Door::start_server(world, &issuer, set).await, issuer }
     }
 
-    async fn beside(world: &World, issuer: &TestIssuer, set: impl FnOnce(&mut Settings)) -> World {
+    async fn start_server(world: &World, issuer: &TestIssuer, set: impl FnOnce(&mut Settings)) -> World {
         let url = issuer.url.clone();
         world
-            .beside(|settings| {
+            .another_server(|settings| {
                 settings.oidc_issuer = Some(url);
                 settings.oidc_client_id = CLIENT.into();
                 settings.oidc_client_secret = Some(SecretText::from(SECRET.to_owned()));
@@ -47,11 +47,11 @@ impl Door {
     }
 
     /// A browser that returns with these claims, and where it is redirected to.
-    async fn comes(&self, claims: Value) -> (Browser<'_>, String) {
+    async fn sign_in(&self, claims: Value) -> (Browser<'_>, String) {
         let mut browser = self.browser();
-        let there = browser.leaves("/sign-in/oidc").await;
+        let there = browser.begin("/sign-in/oidc").await;
         let back = self.issuer.grant(&there, self.world.app().now(), claims);
-        let led = browser.returns(&back).await;
+        let led = browser.finish(&back).await;
         (browser, led)
     }
 }
@@ -99,21 +99,21 @@ impl Browser<'_> {
         answer.text()
     }
 
-    async fn led(&mut self, path: &str) -> String {
+    async fn follow(&mut self, path: &str) -> String {
         let answer = self.send("GET", path, &[]).await;
         assert_eq!(answer.status, 303, "{path}: {}", answer.text());
         answer.headers["location"].to_str().unwrap().to_owned()
     }
 
     /// Begins a sign-in. Returns the URL of the issuer.
-    async fn leaves(&mut self, path: &str) -> String {
-        let there = self.led(path).await;
+    async fn begin(&mut self, path: &str) -> String {
+        let there = self.follow(path).await;
         assert!(there.contains("/authorize?"), "{there}");
         there
     }
 
-    async fn returns(&mut self, query: &str) -> String {
-        self.led(&format!("/sign-in/oidc/callback?{query}")).await
+    async fn finish(&mut self, query: &str) -> String {
+        self.follow(&format!("/sign-in/oidc/callback?{query}")).await
     }
 
     fn is_in(&self) -> bool {

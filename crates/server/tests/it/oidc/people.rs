@@ -16,12 +16,12 @@ fn system() -> System {
     System::administration()
 }
 
-fn said(mut claims: Value, more: Value) -> Value {
+fn merge_claims(mut claims: Value, more: Value) -> Value {
     claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     claims
 }
 
-async fn identified(door: &Door, subject: &str) -> Option<PrincipalId> {
+async fn find_identified(door: &Door, subject: &str) -> Option<PrincipalId> {
     let identity = Identity { issuer: &door.issuer.url, subject };
     door.world.store().find_person_by_identity(&system(), identity).await.unwrap()
 }
@@ -42,30 +42,30 @@ both! {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
-        let (_, led) = door.comes(said(ana(), json!({ "email_verified": false }))).await;
+        let (_, led) = door.sign_in(merge_claims(ana(), json!({ "email_verified": false }))).await;
         assert_eq!(led, "/sign-in?failed=unverified");
-        let (_, led) = door.comes(said(ana(), json!({ "email_verified": null }))).await;
+        let (_, led) = door.sign_in(merge_claims(ana(), json!({ "email_verified": null }))).await;
         assert_eq!(led, "/sign-in?failed=unverified", "what is not said is not so");
-        assert_eq!(identified(&door, "1").await, None);
+        assert_eq!(find_identified(&door, "1").await, None);
 
-        let (mut browser, led) = door.comes(said(ana(), json!({ "email": "Ana@EXAMPLE.com" }))).await;
+        let (mut browser, led) = door.sign_in(merge_claims(ana(), json!({ "email": "Ana@EXAMPLE.com" }))).await;
         assert_eq!(led, "/account");
         assert!(browser.page("/account").await.contains("by your organization"));
-        assert_eq!(identified(&door, "1").await, Some(id));
+        assert_eq!(find_identified(&door, "1").await, Some(id));
         let login = &world.store().list_open_logins(&system(), id).await.unwrap()[0];
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed"]);
         assert_eq!(login.authenticated, world.app().now());
 
         // Another subject with the same address is another user: addresses are reassigned.
-        let (_, led) = door.comes(said(ana(), json!({ "sub": "2" }))).await;
+        let (_, led) = door.sign_in(merge_claims(ana(), json!({ "sub": "2" }))).await;
         assert_eq!(led, "/sign-in?failed=taken");
         // The same subject with another address, or without one, is the same user.
-        let (_, led) = door.comes(json!({ "sub": "1", "email": "new@example.com", "email_verified": false })).await;
+        let (_, led) = door.sign_in(json!({ "sub": "1", "email": "new@example.com", "email_verified": false })).await;
         assert_eq!(led, "/account");
         assert!(actions(world).await.contains(&"identity.link".to_owned()));
 
         let at = world.app().now() - Span::minutes(3);
-        let (_, led) = door.comes(said(ana(), json!({ "auth_time": at.0 / 1_000_000 }))).await;
+        let (_, led) = door.sign_in(merge_claims(ana(), json!({ "auth_time": at.0 / 1_000_000 }))).await;
         assert_eq!(led, "/account");
         let login = world.store().list_open_logins(&system(), id).await.unwrap().remove(0);
         assert_eq!(login.authenticated, at, "as the issuer says");
@@ -76,17 +76,17 @@ both! {
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
         let stranger = json!({ "sub": "9", "email": "nobody@example.com", "email_verified": true });
-        assert_eq!(door.comes(stranger).await.1, "/sign-in?failed=unknown");
-        assert_eq!(door.comes(json!({ "sub": "9" })).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(stranger).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(json!({ "sub": "9" })).await.1, "/sign-in?failed=unknown");
         let put = async |state| world.store().set_principal_state(&system(), id, state, world.app().now()).await.unwrap();
         put(PrincipalState::Suspended).await;
-        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=suspended", "by the address");
+        assert_eq!(door.sign_in(ana()).await.1, "/sign-in?failed=suspended", "by the address");
         put(PrincipalState::Active).await;
-        assert_eq!(door.comes(ana()).await.1, "/account");
+        assert_eq!(door.sign_in(ana()).await.1, "/account");
         put(PrincipalState::Suspended).await;
-        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=suspended", "by the subject");
+        assert_eq!(door.sign_in(ana()).await.1, "/sign-in?failed=suspended", "by the subject");
         put(PrincipalState::Deleted).await;
-        assert_eq!(door.comes(ana()).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(ana()).await.1, "/sign-in?failed=unknown");
         let mut browser = door.browser();
         for (word, sentence) in [("unknown", "nobody here does yet"), ("suspended", "is suspended")] {
             assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
@@ -106,24 +106,24 @@ both! {
         let eve = json!({
             "sub": "2", "email": "eve@example.com", "email_verified": true, "name": "Eve", "given_name": "E\nve",
         });
-        let (mut browser, led) = door.comes(eve.clone()).await;
+        let (mut browser, led) = door.sign_in(eve.clone()).await;
         assert_eq!(led, "/account");
         assert!(browser.page("/account").await.contains("You have no password here"));
         let known = world.store().find_person_by_email(&system(), "eve@example.com").await.unwrap().unwrap();
         assert_eq!((known.password_hash, known.person.first_name.as_str()), (None, "Eve"));
-        assert_eq!(identified(&door, "2").await, Some(known.person.principal.id));
+        assert_eq!(find_identified(&door, "2").await, Some(known.person.principal.id));
 
         // An unverified address gives access to no account.
         let bob = json!({ "sub": "3", "email": "bob@example.com", "preferred_username": "bob" });
-        assert_eq!(door.comes(bob).await.1, "/sign-in?failed=unverified");
-        assert_eq!(door.comes(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");
+        assert_eq!(door.sign_in(bob).await.1, "/sign-in?failed=unverified");
+        assert_eq!(door.sign_in(json!({ "sub": "3" })).await.1, "/sign-in?failed=unverified");
         assert!(world.store().find_person_by_email(&system(), "bob@example.com").await.unwrap().is_none());
         let unverified = json!({ "sub": "4", "email": ANA, "email_verified": false });
-        assert_eq!(door.comes(unverified).await.1, "/sign-in?failed=unverified");
-        assert_ne!(identified(&door, "4").await, Some(id));
+        assert_eq!(door.sign_in(unverified).await.1, "/sign-in?failed=unverified");
+        assert_ne!(find_identified(&door, "4").await, Some(id));
 
         // Many concurrent sign-ins create one user.
-        let many = (0..4).map(|_| door.comes(json!({ "sub": "5", "email": "m@example.com", "email_verified": true })));
+        let many = (0..4).map(|_| door.sign_in(json!({ "sub": "5", "email": "m@example.com", "email_verified": true })));
         for (_, led) in futures_util::future::join_all(many).await {
             assert_eq!(led, "/account");
         }
@@ -147,7 +147,7 @@ both! {
         let hash = world.app().passwords.hash(PASSWORD, world.bytes()).await.unwrap();
         world.store().create_principal(&system(), &new, Some(&hash), None).await.unwrap();
         let door = Door::new(world, |_| {}).await;
-        assert_eq!(door.comes(ana()).await.1, "/account");
+        assert_eq!(door.sign_in(ana()).await.1, "/account");
         assert_eq!(world.try_sign_in(ANA, PASSWORD).await.status, 401);
     }
 
@@ -163,7 +163,7 @@ both! {
         })
         .await;
         let now = async |groups: Value, places: [OrganizationId; 3]| {
-            let (browser, led) = door.comes(said(ana(), json!({ "groups": groups }))).await;
+            let (browser, led) = door.sign_in(merge_claims(ana(), json!({ "groups": groups }))).await;
             assert_eq!(led, "/account", "{groups}");
             let mut roles = Vec::new();
             for place in places {
@@ -188,17 +188,17 @@ both! {
         // The issuer does not list all groups: no membership is removed.
         let (_, roles) = now(json!("devs"), places).await;
         assert_eq!(roles, [Some("readonly"), None, Some("readonly")]);
-        let claims = said(ana(), json!({ "_claim_names": { "groups": "src1" } }));
-        assert_eq!(door.comes(claims).await.1, "/account");
+        let claims = merge_claims(ana(), json!({ "_claim_names": { "groups": "src1" } }));
+        assert_eq!(door.sign_in(claims).await.1, "/account");
         assert_eq!(role_of(&door, id, acme).await, Some(Role::Readonly));
         assert!(actions(world).await.contains(&"member.remove".to_owned()));
 
         // A new user with a group that has a role is created.
         let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
-        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
-        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["x"] }))).await.1, "/sign-in?failed=unknown");
-        assert_eq!(door.comes(said(eve, json!({ "groups": ["devs"] }))).await.1, "/account");
-        let eve = identified(&door, "2").await.unwrap();
+        assert_eq!(door.sign_in(merge_claims(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(merge_claims(eve.clone(), json!({ "groups": ["x"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(merge_claims(eve, json!({ "groups": ["devs"] }))).await.1, "/account");
+        let eve = find_identified(&door, "2").await.unwrap();
         assert_eq!(role_of(&door, eve, acme).await, Some(Role::Readonly));
     }
 
@@ -211,17 +211,17 @@ both! {
         door.issuer.parts.lock().unwrap().itself.insert("userinfo_endpoint".into(), json!(url));
         for (subject, expected) in [("2", "/sign-in?failed=untrusted"), ("1", "/account")] {
             let mut browser = door.browser();
-            let there = browser.leaves("/sign-in/oidc").await;
-            let besides = said(ana(), json!({ "sub": subject, "groups": ["devs"] }));
+            let there = browser.begin("/sign-in/oidc").await;
+            let besides = merge_claims(ana(), json!({ "sub": subject, "groups": ["devs"] }));
             let back = door.issuer.grant_forged(&there, world.app().now(), json!({ "sub": "1" }), |grant| {
                 grant.besides = besides;
             });
-            assert_eq!(browser.returns(&back).await, expected, "of {subject}");
+            assert_eq!(browser.finish(&back).await, expected, "of {subject}");
         }
         assert_eq!(role_of(&door, id, beta).await, Some(Role::Readwrite));
-        let asked = door.issuer.asked("userinfo");
-        assert_eq!(door.comes(said(ana(), json!({ "groups": [] }))).await.1, "/account");
-        assert_eq!(door.issuer.asked("userinfo"), asked, "not where the token says all");
+        let asked = door.issuer.request_count("userinfo");
+        assert_eq!(door.sign_in(merge_claims(ana(), json!({ "groups": [] }))).await.1, "/account");
+        assert_eq!(door.issuer.request_count("userinfo"), asked, "not where the token says all");
     }
 
     async fn groups_give_roles_in_the_account_and_take_them(world: &World) {
@@ -233,7 +233,7 @@ both! {
         })
         .await;
         let now = async |groups: Value| {
-            assert_eq!(door.comes(said(ana(), json!({ "groups": groups }))).await.1, "/account");
+            assert_eq!(door.sign_in(merge_claims(ana(), json!({ "groups": groups }))).await.1, "/account");
             let person = world.store().load_person(&system().grant_person(id)).await.unwrap();
             person.principal.account_role.map(AccountRole::name)
         };
@@ -252,15 +252,15 @@ both! {
         assert!(actions(world).await.contains(&"user.account_role".to_owned()));
         // A new user with a group that has a role is created.
         let eve = json!({ "sub": "2", "email": "eve@example.com", "email_verified": true });
-        assert_eq!(door.comes(said(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
-        assert_eq!(door.comes(said(eve, json!({ "groups": ["ops"] }))).await.1, "/account");
+        assert_eq!(door.sign_in(merge_claims(eve.clone(), json!({ "groups": ["other"] }))).await.1, "/sign-in?failed=unknown");
+        assert_eq!(door.sign_in(merge_claims(eve, json!({ "groups": ["ops"] }))).await.1, "/account");
     }
 
     async fn a_second_factor_is_required_after_the_issuer(world: &World) {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
-        let (mut browser, _) = door.comes(ana()).await;
+        let (mut browser, _) = door.sign_in(ana()).await;
         let page = browser.send("POST", "/account/totp", &[]).await.text();
         let secret = page.split("<code id=\"secret\">").nth(1).unwrap().split('<').next().unwrap().replace(' ', "");
         let code = || {
@@ -271,7 +271,7 @@ both! {
         world.advance(Span::seconds(60));
 
         let mut browser = door.browser();
-        let there = browser.leaves("/sign-in/oidc?next=/account?done=shown").await;
+        let there = browser.begin("/sign-in/oidc?next=/account?done=shown").await;
         let back = door.issuer.grant(&there, world.app().now(), ana());
         let half = browser.page(&format!("/sign-in/oidc/callback?{back}")).await;
         assert!(half.contains("One more step") && !browser.is_in());
@@ -285,7 +285,7 @@ both! {
 
     async fn a_user_without_a_password_authenticates_again_at_the_issuer(world: &World) {
         let door = Door::new(world, |settings| settings.oidc_create_users = true).await;
-        let (mut browser, _) = door.comes(ana()).await;
+        let (mut browser, _) = door.sign_in(ana()).await;
         world.advance(Span::minutes(10));
         let stale = browser.send("POST", "/account/totp", &[]).await;
         assert_eq!(stale.status, 403);
@@ -293,16 +293,16 @@ both! {
         assert!(page.contains("Sign in again with Example") && !page.contains("again-password"), "{page}");
         let old = browser.cookies["tenure-session"].clone();
         for (minutes, expected) in [(Some(11), "/sign-in?failed=stale"), (None, "/sign-in?failed=stale"), (Some(0), "/account")] {
-            let there = browser.leaves("/sign-in/oidc?next=/account&again=true").await;
+            let there = browser.begin("/sign-in/oidc?next=/account&again=true").await;
             let asked = super::issuer::query(&there);
             assert_eq!((asked["prompt"].as_str(), asked["max_age"].as_str()), ("login", "600"));
             let now = world.app().now();
             let at = minutes.map(|minutes| (now - Span::minutes(minutes)).0 / 1_000_000);
-            let back = door.issuer.grant(&there, now, said(ana(), json!({ "auth_time": at })));
-            assert_eq!(browser.returns(&back).await, expected, "{minutes:?}");
+            let back = door.issuer.grant(&there, now, merge_claims(ana(), json!({ "auth_time": at })));
+            assert_eq!(browser.finish(&back).await, expected, "{minutes:?}");
         }
         assert_eq!(browser.send("POST", "/account/totp", &[]).await.status, 200);
         browser.cookies.insert("tenure-session".into(), old);
-        assert_eq!(browser.led("/account").await, "/sign-in?back=/account", "the session before has ended");
+        assert_eq!(browser.follow("/account").await, "/sign-in?back=/account", "the session before has ended");
     }
 }

@@ -22,13 +22,13 @@ const LOOKS: [(&str, &str); 4] = [
 
 async fn tries(world: &World, email: &str, password: &str) -> (u16, Value) {
     let body = json!({ "email": email, "password": password });
-    let answer = world.stranger(None).post("/tenure/v1/sign-in", body).await;
+    let answer = world.caller(None).post("/tenure/v1/sign-in", body).await;
     (answer.status.as_u16(), answer.json()["error"]["code"].clone())
 }
 
 async fn forgets(world: &World, email: &str) -> u16 {
     world
-        .stranger(None)
+        .caller(None)
         .post(&format!("{AUTH}/password-restore"), json!({ "email": email }))
         .await
         .status
@@ -37,7 +37,7 @@ async fn forgets(world: &World, email: &str) -> u16 {
 
 async fn sets(world: &World, mail: &str) -> u16 {
     let body = json!({ "verify-token": token_in(mail), "new-password": "another horse" });
-    world.stranger(None).post(&format!("{AUTH}/password-restore-verify"), body).await.status.as_u16()
+    world.caller(None).post(&format!("{AUTH}/password-restore-verify"), body).await.status.as_u16()
 }
 
 async fn changes(actor: &Actor<'_>) -> u16 {
@@ -75,10 +75,10 @@ both! {
         let door = Door::new(world, |settings| settings.passwords = PasswordPolicy::LocalOnly).await;
         let here = &door.world;
         // Before her first sign-in by the issuer, she uses her password.
-        let before = here.signed_in(ANA).await;
+        let before = here.sign_in(ANA).await;
         assert_eq!(forgets(here, ANA).await, 200);
         let mail = here.mail(1).await;
-        let (mut browser, led) = door.comes(ana()).await;
+        let (mut browser, led) = door.sign_in(ana()).await;
         assert_eq!(led, "/account");
         assert!(!browser.page("/account").await.contains("ask for it by mail"));
         // Her old password and the mail are no longer valid.
@@ -109,35 +109,35 @@ both! {
             assert_eq!(forgets(here, email).await, 403);
         }
         assert_eq!(sets(here, &mail).await, 403);
-        assert_eq!(changes(&bob.at(here)).await, 403);
+        assert_eq!(changes(&bob.at_server(here)).await, 403);
         let user = json!({ "email": "sub@example.com", "password": PASSWORD });
-        assert_eq!(bob.at(here).post("/frontend/api/v1/user/current", user).await.status, 403);
+        assert_eq!(bob.at_server(here).post("/frontend/api/v1/user/current", user).await.status, 403);
         let page = door.browser().page("/sign-in").await;
         assert!(page.contains("Sign in with Example") && !page.contains("type=\"password\""), "{page}");
         let said = door.browser().send("POST", "/sign-in", &[("email", BOB), ("password", PASSWORD)]).await;
         assert!(said.status == 403 && said.text().contains("You do not sign in by a password here."));
         // The access that is left without the issuer: a key that is created on the machine.
-        let key = world.of_account(AccountRole::Admin).await;
-        assert_eq!(key.at(here).get("/v3/enterprise/organizations").await.status, 200);
+        let key = world.account_member(AccountRole::Admin).await;
+        assert_eq!(key.at_server(here).get("/v3/enterprise/organizations").await.status, 200);
     }
 
     async fn without_a_required_second_factor_a_user_can_only_set_one_up(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, BOB).await;
-        let (bob, key) = (world.signed_in(BOB).await, world.actor(id, Some(acme), None).await);
+        let (bob, key) = (world.sign_in(BOB).await, world.actor(id, Some(acme), None).await);
         let carl = world.person(acme, Role::Admin, "carl@example.com").await;
         enroll(world, &carl).await;
         let reader = world.person(acme, Role::Readwrite, "rob@example.com").await;
         let service = machine(world, acme, Role::Admin).await;
-        let here = &world.beside(admins).await;
+        let here = &world.another_server(admins).await;
         for weak in [&bob, &key] {
-            assert!(may_look(&weak.at(world)).await && !may_look(&weak.at(here)).await);
+            assert!(may_look(&weak.at_server(world)).await && !may_look(&weak.at_server(here)).await);
         }
         for good in [&reader, &service, &carl] {
-            assert!(may_look(&good.at(here)).await);
+            assert!(may_look(&good.at_server(here)).await);
         }
         // They cannot change anything, nor create a key that could.
-        let bob = &bob.at(here);
+        let bob = &bob.at_server(here);
         assert_eq!(bob.post("/api/v1/keys", json!({})).await.status, 403);
         assert_eq!(bob.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
         let user = bob.post("/frontend/api/v1/user/current", json!({ "email": "sub@example.com" })).await;
@@ -147,10 +147,10 @@ both! {
         browser.cookies.insert("tenure-session".into(), bob.key.clone().unwrap());
         assert!(browser.page("/account").await.contains("Set one up below to go on."));
         assert_eq!(bob.get("/tenure/v1/me").await.status, 200);
-        let old = here.signed_in(BOB).await;
+        let old = here.sign_in(BOB).await;
         enroll(here, bob).await;
         assert!(may_look(bob).await);
-        assert!(may_look(&key.at(here)).await, "its owner has one");
+        assert!(may_look(&key.at_server(here)).await, "its owner has one");
         assert!(!browser.page("/account").await.contains("needs a second factor"));
         // An older session must send a code first.
         assert!(!may_look(&old).await);
@@ -171,10 +171,10 @@ both! {
         ] {
             let mut claims = ana();
             claims["amr"] = amr.clone();
-            let (browser, led) = door.comes(claims).await;
+            let (browser, led) = door.sign_in(claims).await;
             assert_eq!(led, "/account");
             let token = browser.cookies["tenure-session"].clone();
-            let actor = door.world.stranger(Some(&token));
+            let actor = door.world.caller(Some(&token));
             assert_eq!(may_look(&actor).await, expected, "{amr}");
         }
     }

@@ -16,18 +16,18 @@ async fn door(world: &World) -> Door {
 }
 
 /// Where a browser with a forged token is redirected to.
-async fn forged(door: &Door, forge: impl FnOnce(&mut Grant)) -> String {
+async fn return_forged(door: &Door, forge: impl FnOnce(&mut Grant)) -> String {
     let mut browser = door.browser();
-    let there = browser.leaves("/sign-in/oidc").await;
+    let there = browser.begin("/sign-in/oidc").await;
     let back = door.issuer.grant_forged(&there, door.world.app().now(), ana(), forge);
-    let led = browser.returns(&back).await;
+    let led = browser.finish(&back).await;
     assert_eq!(browser.is_in(), led == "/account", "{led}");
     assert!(!browser.cookies.contains_key(COOKIE), "what the browser kept is taken back");
     led
 }
 
-async fn with(door: &Door, claim: &str, value: Value) -> String {
-    forged(door, |grant| {
+async fn return_with(door: &Door, claim: &str, value: Value) -> String {
+    return_forged(door, |grant| {
         grant.claims.insert(claim.to_owned(), value);
     })
     .await
@@ -36,7 +36,7 @@ async fn with(door: &Door, claim: &str, value: Value) -> String {
 /// A browser that began a sign-in, and the query of a valid callback.
 async fn leaving<'w>(door: &'w Door) -> (Browser<'w>, String) {
     let mut browser = door.browser();
-    let there = browser.leaves("/sign-in/oidc").await;
+    let there = browser.begin("/sign-in/oidc").await;
     let back = door.issuer.grant(&there, door.world.app().now(), ana());
     (browser, back)
 }
@@ -45,29 +45,29 @@ both! {
     async fn a_state_is_valid_once_in_its_browser_for_ten_minutes(world: &World) {
         let door = door(world).await;
         let mut browser = door.browser();
-        let there = browser.leaves("/sign-in/oidc").await;
+        let there = browser.begin("/sign-in/oidc").await;
         let back = door.issuer.grant(&there, world.app().now(), ana());
         let mut other = door.browser();
-        assert_eq!(other.returns(&back).await, "/sign-in?failed=late", "no cookie");
-        other.leaves("/sign-in/oidc").await;
-        assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "a cookie of its own");
-        assert_eq!(other.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
-        assert_eq!(other.returns("code=y").await, "/sign-in?failed=late");
-        assert_eq!(other.returns(&format!("{back}&state=x")).await, "/sign-in?failed=late");
+        assert_eq!(other.finish(&back).await, "/sign-in?failed=late", "no cookie");
+        other.begin("/sign-in/oidc").await;
+        assert_eq!(other.finish(&back).await, "/sign-in?failed=elsewhere", "a cookie of its own");
+        assert_eq!(other.finish("state=x&code=y").await, "/sign-in?failed=elsewhere");
+        assert_eq!(other.finish("code=y").await, "/sign-in?failed=late");
+        assert_eq!(other.finish(&format!("{back}&state=x")).await, "/sign-in?failed=late");
         // None of these attempts has used up the state.
         let kept = browser.cookies[COOKIE].clone();
         for made_up in ["x", "AQAAAAE", &kept[..kept.len() - 2], &format!("{kept}AA")] {
             other.cookies.insert(COOKIE.into(), made_up.to_owned());
-            assert_eq!(other.returns(&back).await, "/sign-in?failed=elsewhere", "{made_up}");
+            assert_eq!(other.finish(&back).await, "/sign-in?failed=elsewhere", "{made_up}");
         }
-        assert_eq!(browser.returns(&back).await, "/account");
+        assert_eq!(browser.finish(&back).await, "/account");
         assert!(browser.is_in() && !other.is_in());
         // A repeated callback is refused: the issuer accepts a code once, and if it accepted it again, the server does not.
         let issuer = door.issuer.clone();
         let again = async |state: &str| {
             let mut again = door.browser();
             again.cookies.insert(COOKIE.into(), kept.clone());
-            let led = again.returns(state).await;
+            let led = again.finish(state).await;
             (led, again.is_in())
         };
         assert_eq!(again(&back).await, ("/sign-in?failed=untrusted".to_owned(), false), "the code is used");
@@ -77,10 +77,10 @@ both! {
 
         for (wait, expected) in [(Span(Span::minutes(10).0 - 1), "/account"), (Span::minutes(10), "/sign-in?failed=late")] {
             let mut browser = door.browser();
-            let there = browser.leaves("/sign-in/oidc").await;
+            let there = browser.begin("/sign-in/oidc").await;
             world.advance(wait);
             let back = door.issuer.grant(&there, world.app().now(), ana());
-            assert_eq!(browser.returns(&back).await, expected);
+            assert_eq!(browser.finish(&back).await, expected);
         }
     }
 
@@ -90,16 +90,16 @@ both! {
         let before = written().await;
         for _ in 0..20 {
             let mut browser = door.browser();
-            browser.leaves("/sign-in/oidc").await;
-            assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=elsewhere");
+            browser.begin("/sign-in/oidc").await;
+            assert_eq!(browser.finish("state=x&code=y").await, "/sign-in?failed=elsewhere");
         }
         assert_eq!(written().await, before);
         // A path that is too long for a cookie leads to the default page.
         let mut browser = door.browser();
-        let there = browser.leaves(&format!("/sign-in/oidc?next=/account?{}", "a".repeat(8_000))).await;
+        let there = browser.begin(&format!("/sign-in/oidc?next=/account?{}", "a".repeat(8_000))).await;
         assert!(browser.cookies[COOKIE].len() < 4_000);
         let back = door.issuer.grant(&there, world.app().now(), ana());
-        assert_eq!(browser.returns(&back).await, "/account");
+        assert_eq!(browser.finish(&back).await, "/account");
     }
 
     async fn a_token_must_be_for_this_client_and_valid_now(world: &World) {
@@ -122,7 +122,7 @@ both! {
             ("sub", json!(""), untrusted),
             ("at_hash", json!("AAAAAAAAAAAAAAAAAAAAAA"), untrusted),
         ] {
-            assert_eq!(with(&door, claim, value.clone()).await, expected, "{claim}: {value}");
+            assert_eq!(return_with(&door, claim, value.clone()).await, expected, "{claim}: {value}");
         }
         assert!(door.browser().page(untrusted).await.contains("could not be verified"));
     }
@@ -130,9 +130,9 @@ both! {
     async fn a_token_must_be_signed_by_the_issuer(world: &World) {
         let door = door(world).await;
         for signed in [Signed::Not, Signed::WithSecret, Signed::WithPublicKey, Signed::ByAnother] {
-            assert_eq!(forged(&door, |grant| grant.signed = signed).await, "/sign-in?failed=untrusted");
+            assert_eq!(return_forged(&door, |grant| grant.signed = signed).await, "/sign-in?failed=untrusted");
         }
-        assert_eq!(forged(&door, |_| {}).await, "/account");
+        assert_eq!(return_forged(&door, |_| {}).await, "/account");
     }
 
     async fn a_callback_names_its_issuer(world: &World) {
@@ -144,14 +144,14 @@ both! {
             (format!("iss={own}"), "/account"),
         ] {
             let (mut browser, back) = leaving(&door).await;
-            assert_eq!(browser.returns(&format!("{back}&{answer}")).await, expected, "{answer}");
+            assert_eq!(browser.finish(&format!("{back}&{answer}")).await, expected, "{answer}");
         }
         // If its metadata says that it always names itself, a callback without a name is refused.
         let says = "authorization_response_iss_parameter_supported";
         door.issuer.parts.lock().unwrap().itself.insert(says.into(), json!(true));
         world.advance(Span::minutes(60));
         let (mut browser, back) = leaving(&door).await;
-        assert_eq!(browser.returns(&back).await, "/sign-in?failed=untrusted");
+        assert_eq!(browser.finish(&back).await, "/sign-in?failed=untrusted");
     }
 
     async fn errors_of_the_issuer_are_shown(world: &World) {
@@ -164,19 +164,19 @@ both! {
         ] {
             let (mut browser, back) = leaving(&door).await;
             let state = back.split('&').next().unwrap();
-            let led = browser.returns(&format!("{state}&error={error}")).await;
+            let led = browser.finish(&format!("{state}&error={error}")).await;
             assert_eq!(led, format!("/sign-in?failed={word}"));
             assert!(!browser.is_in());
         }
         let mut browser = door.browser();
-        assert_eq!(browser.returns("error=access_denied").await, "/sign-in?failed=late", "without a state");
+        assert_eq!(browser.finish("error=access_denied").await, "/sign-in?failed=late", "without a state");
         let said = browser.page("/sign-in?failed=denied").await;
         assert!(said.contains("Example did not let you in"), "{said}");
         assert!(!browser.page("/sign-in?failed=%3Cb%3E").await.contains("<b>"));
         // A code that is unknown to the issuer.
         let (mut browser, back) = leaving(&door).await;
         let state = back.split('&').next().unwrap();
-        assert_eq!(browser.returns(&format!("{state}&code=x")).await, "/sign-in?failed=untrusted");
+        assert_eq!(browser.finish(&format!("{state}&code=x")).await, "/sign-in?failed=untrusted");
     }
 
     async fn an_unusable_issuer_is_reported(world: &World) {
@@ -190,7 +190,7 @@ both! {
             (StatusCode::TEMPORARY_REDIRECT, there),
         ] {
             broken(Some((status, text)));
-            assert_eq!(door.browser().led("/sign-in/oidc").await, "/sign-in?failed=down", "{status}");
+            assert_eq!(door.browser().follow("/sign-in/oidc").await, "/sign-in?failed=down", "{status}");
         }
         broken(None);
         for (name, value) in [
@@ -200,34 +200,34 @@ both! {
             ("authorization_endpoint", "http://169.254.169.254/"),
         ] {
             door.issuer.parts.lock().unwrap().itself.insert(name.into(), json!(value));
-            assert_eq!(door.browser().led("/sign-in/oidc").await, "/sign-in?failed=down", "{name}");
+            assert_eq!(door.browser().follow("/sign-in/oidc").await, "/sign-in?failed=down", "{name}");
             door.issuer.parts.lock().unwrap().itself.clear();
         }
         let (mut browser, back) = leaving(&door).await;
         broken(Some((StatusCode::BAD_GATEWAY, "x".to_owned())));
-        assert_eq!(browser.returns(&back).await, "/sign-in?failed=down");
+        assert_eq!(browser.finish(&back).await, "/sign-in?failed=down");
         assert!(browser.page("/sign-in?failed=down").await.contains("Example cannot be reached"));
     }
 
     async fn unknown_keys_are_fetched_once_a_minute(world: &World) {
         let door = door(world).await;
         for _ in 0..3 {
-            assert_eq!(forged(&door, |_| {}).await, "/account");
+            assert_eq!(return_forged(&door, |_| {}).await, "/account");
         }
-        assert_eq!((door.issuer.asked("itself"), door.issuer.asked("keys")), (1, 1), "it is remembered");
+        assert_eq!((door.issuer.request_count("itself"), door.issuer.request_count("keys")), (1, 1), "it is remembered");
         door.issuer.rotate("second");
-        assert_eq!(forged(&door, |_| {}).await, "/account", "a new key is found");
-        assert_eq!(door.issuer.asked("keys"), 2);
+        assert_eq!(return_forged(&door, |_| {}).await, "/account", "a new key is found");
+        assert_eq!(door.issuer.request_count("keys"), 2);
         door.issuer.rotate("third");
         for _ in 0..3 {
-            assert_eq!(forged(&door, |_| {}).await, "/sign-in?failed=untrusted");
+            assert_eq!(return_forged(&door, |_| {}).await, "/sign-in?failed=untrusted");
         }
-        assert_eq!(door.issuer.asked("keys"), 2, "once a minute");
+        assert_eq!(door.issuer.request_count("keys"), 2, "once a minute");
         world.advance(Span::minutes(1));
-        assert_eq!(forged(&door, |_| {}).await, "/account");
+        assert_eq!(return_forged(&door, |_| {}).await, "/account");
         world.advance(Span::minutes(60));
-        assert_eq!(forged(&door, |_| {}).await, "/account");
-        assert_eq!((door.issuer.asked("itself"), door.issuer.asked("keys")), (2, 4));
+        assert_eq!(return_forged(&door, |_| {}).await, "/account");
+        assert_eq!((door.issuer.request_count("itself"), door.issuer.request_count("keys")), (2, 4));
     }
 
     async fn a_sign_in_continues_on_this_server_only(world: &World) {
@@ -240,9 +240,9 @@ both! {
         ] {
             let next = form_urlencoded::byte_serialize(next.as_bytes()).collect::<String>();
             let mut browser = door.browser();
-            let there = browser.leaves(&format!("/sign-in/oidc?next={next}")).await;
+            let there = browser.begin(&format!("/sign-in/oidc?next={next}")).await;
             let back = door.issuer.grant(&there, world.app().now(), ana());
-            assert_eq!(browser.returns(&back).await, expected);
+            assert_eq!(browser.finish(&back).await, expected);
         }
         // The request to the issuer, and the cookie.
         let mut browser = door.browser();
@@ -259,22 +259,22 @@ both! {
 
     async fn without_an_issuer_nobody_signs_in_by_one(world: &World) {
         let mut browser = Browser { world, cookies: Default::default() };
-        assert_eq!(browser.led("/sign-in/oidc").await, "/sign-in?failed=nobody");
-        assert_eq!(browser.returns("state=x&code=y").await, "/sign-in?failed=nobody");
+        assert_eq!(browser.follow("/sign-in/oidc").await, "/sign-in?failed=nobody");
+        assert_eq!(browser.finish("state=x&code=y").await, "/sign-in?failed=nobody");
         assert!(!browser.page("/sign-in").await.contains("/sign-in/oidc"));
         let issuer = TestIssuer::start().await;
-        let beside = Door::beside(world, &issuer, |_| {}).await;
+        let beside = Door::start_server(world, &issuer, |_| {}).await;
         let mut browser = Browser { world: &beside, cookies: Default::default() };
         let page = browser.page("/sign-in?back=/account?a=1%26b=2").await;
         assert!(page.contains("Sign in with Example"), "{page}");
         assert!(page.contains("/sign-in/oidc?next=%2Faccount%3Fa%3D1%26b%3D2"), "{page}");
-        assert_eq!(issuer.asked("itself"), 0, "nothing is asked before somebody wants to go there");
+        assert_eq!(issuer.request_count("itself"), 0, "nothing is asked before somebody wants to go there");
     }
 
     async fn over_tls_the_cookie_belongs_to_this_host_only(world: &World) {
         let issuer = TestIssuer::start().await;
         let url = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
-        let beside = Door::beside(world, &issuer, |settings| settings.public_url = Some(url)).await;
+        let beside = Door::start_server(world, &issuer, |settings| settings.public_url = Some(url)).await;
         let mut browser = Browser { world: &beside, cookies: Default::default() };
         let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
         let cookie = answer.headers["set-cookie"].to_str().unwrap();

@@ -51,7 +51,7 @@ both! {
     async fn sign_ins_and_sign_outs_are_audited_with_the_address(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Admin, "ana@example.com").await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         let session = ana.session_id().await;
         let body = "old-password=correct+horse&new-password=battery+staple".to_owned();
         let token = ana.key.clone().unwrap();

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 async fn ana(world: &World) -> (Actor<'_>, Actor<'_>) {
     let acme = world.organization("Acme").await;
     let id = world.user(acme, Role::Admin, "ana@example.com").await;
-    (world.signed_in("ana@example.com").await, world.actor(id, None, None).await)
+    (world.sign_in("ana@example.com").await, world.actor(id, None, None).await)
 }
 
 both! {
     async fn a_credential_can_be_sent_in_five_ways(world: &World) {
         let (ana, with_key) = ana(world).await;
         let (token, key) = (ana.key.clone().unwrap(), with_key.key.clone().unwrap());
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let send = async |query: &str, headers: &[(&str, &str)]| {
             let answer = stranger.send("GET", &format!("{SESSIONS}{query}"), headers, Body::empty()).await;
             let deprecated = answer.headers.get("deprecation").map(|value| value.to_str().unwrap().to_owned());
@@ -75,16 +75,16 @@ both! {
             (vec![("origin", "https://evil.example")], 403),
             (vec![("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")], 403),
         ] {
-            assert_eq!(ana.by_cookie("DELETE", &end, &headers).await.status, expected, "{headers:?}");
+            assert_eq!(ana.call_by_cookie("DELETE", &end, &headers).await.status, expected, "{headers:?}");
         }
         let cross = [("sec-fetch-site", "cross-site")];
-        assert_eq!(ana.by_cookie("GET", SESSIONS, &cross).await.status, 200, "looking changes nothing");
+        assert_eq!(ana.call_by_cookie("GET", SESSIONS, &cross).await.status, 200, "looking changes nothing");
         // Browsers do not send a key by themselves.
         assert_eq!(ana.send("DELETE", &end, &cross, Body::empty()).await.status, 404);
         // Another site cannot sign a browser in.
         let headers = [("content-type", "application/x-www-form-urlencoded"), cross[0]];
         let form = Body::from("email=ana%40example.com&password=correct+horse");
-        let answer = world.stranger(None).send("POST", &format!("{AUTH}/sign-in"), &headers, form).await;
+        let answer = world.caller(None).send("POST", &format!("{AUTH}/sign-in"), &headers, form).await;
         assert_eq!(answer.status, 403);
         assert!(!answer.headers.contains_key("set-cookie"));
     }
@@ -92,7 +92,7 @@ both! {
     async fn damaged_tokens_are_refused(world: &World) {
         let (ana, _) = ana(world).await;
         let token = ana.key.clone().unwrap();
-        let good = async |token: &str| world.stranger(Some(token)).get(SESSIONS).await.status == 200;
+        let good = async |token: &str| world.caller(Some(token)).get(SESSIONS).await.status == 200;
         for at in 0..token.len() {
             assert!(!good(&token[..at]).await, "{at} characters of it");
             let mut other = token.clone().into_bytes();
@@ -140,7 +140,7 @@ both! {
         }
         forged.extend(["..".into(), "a.b.c".into(), ".".repeat(10_000), format!("{}.{}", "x".repeat(20_000), "..")]);
         for forged in forged {
-            assert_eq!(world.stranger(Some(&forged)).get(SESSIONS).await.status, 401, "{forged:.200}");
+            assert_eq!(world.caller(Some(&forged)).get(SESSIONS).await.status, 401, "{forged:.200}");
         }
     }
 
@@ -148,20 +148,20 @@ both! {
         let rotating = |settings: &mut server::settings::Settings| {
             settings.signing_key_rotates = std::time::Duration::from_secs(3600);
         };
-        let world = world.beside(rotating).await;
+        let world = world.another_server(rotating).await;
         let (before, _) = ana(&world).await;
         world.advance(Span::minutes(60));
-        let after = world.signed_in("ana@example.com").await;
+        let after = world.sign_in("ana@example.com").await;
         let kid = |actor: &Actor<'_>| actor.key.as_deref().unwrap().split('.').next().unwrap().to_owned();
         assert_ne!(kid(&before), kid(&after));
         assert!(before.is_good().await && after.is_good().await);
         // A server with another signing key verifies tokens by the public keys in the store.
-        let elsewhere = world.beside(|settings| {
+        let elsewhere = world.another_server(|settings| {
             let folder = settings.signing_keys.join("elsewhere");
             settings.signing_keys = folder;
         }).await;
-        let third = elsewhere.signed_in("ana@example.com").await;
-        assert!(before.at(&elsewhere).is_good().await && third.at(&world).is_good().await);
+        let third = elsewhere.sign_in("ana@example.com").await;
+        assert!(before.at_server(&elsewhere).is_good().await && third.at_server(&world).is_good().await);
         assert_ne!(kid(&third), kid(&after));
         let folder = &elsewhere.app().settings.signing_keys;
         use std::os::unix::fs::PermissionsExt;
@@ -170,7 +170,7 @@ both! {
         // A key file that others can read is refused.
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(folder.join("signing-key.json"), open).unwrap();
-        let again = elsewhere.beside(|settings| settings.signing_keys.clone_from(folder)).await;
-        assert_ne!(kid(&again.signed_in("ana@example.com").await), kid(&third));
+        let again = elsewhere.another_server(|settings| settings.signing_keys.clone_from(folder)).await;
+        assert_ne!(kid(&again.sign_in("ana@example.com").await), kid(&third));
     }
 }

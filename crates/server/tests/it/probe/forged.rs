@@ -35,7 +35,7 @@ impl<'w> Workshop<'w> {
     }
 
     /// Signs like the server. Header and claims are text, so that they can be malformed JSON.
-    fn signed(&self, header: &str, claims: &str) -> String {
+    fn sign(&self, header: &str, claims: &str) -> String {
         let text = format!("{}.{}", URL.encode(header), URL.encode(claims));
         format!("{text}.{}", URL.encode(self.key.sign(text.as_bytes())))
     }
@@ -43,17 +43,17 @@ impl<'w> Workshop<'w> {
     fn with_header(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut header = self.header.clone();
         change(&mut header);
-        self.signed(&header.to_string(), &self.claims.to_string())
+        self.sign(&header.to_string(), &self.claims.to_string())
     }
 
     fn with_claims(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = self.claims.clone();
         change(&mut claims);
-        self.signed(&self.header.to_string(), &claims.to_string())
+        self.sign(&self.header.to_string(), &claims.to_string())
     }
 
     async fn opens(&self, token: &str) -> bool {
-        match self.world.stranger(Some(token)).get(SESSIONS).await.status.as_u16() {
+        match self.world.caller(Some(token)).get(SESSIONS).await.status.as_u16() {
             200 => true,
             401 => false,
             other => panic!("{other}: {token:.300}"),
@@ -61,7 +61,7 @@ impl<'w> Workshop<'w> {
     }
 
     /// Checks that all of these are refused.
-    async fn refused(&self, forged: Vec<(&str, String)>) {
+    async fn assert_refused(&self, forged: Vec<(&str, String)>) {
         for (what, token) in forged {
             assert!(!self.opens(&token).await, "{what}: {token:.300}");
         }
@@ -77,7 +77,7 @@ impl<'w> Workshop<'w> {
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    world.signed_in("ana@example.com").await
+    world.sign_in("ana@example.com").await
 }
 
 fn hs256(key: &[u8], header: &Value, claims: &Value) -> String {
@@ -91,7 +91,7 @@ both! {
     async fn tokens_with_other_algorithms_are_refused(world: &World) {
         let shop = Workshop::new(world, ana(world).await.key.as_deref().unwrap());
         // A token built here without changes is valid, so each refusal below comes from its change.
-        assert!(shop.opens(&shop.signed(&shop.header.to_string(), &shop.claims.to_string())).await);
+        assert!(shop.opens(&shop.sign(&shop.header.to_string(), &shop.claims.to_string())).await);
         let signature = shop.token.rsplit('.').next().unwrap().to_owned();
         let claims = URL.encode(shop.claims.to_string());
         let mut forged = Vec::new();
@@ -105,7 +105,7 @@ both! {
         }
         let mut without = shop.header.clone();
         without.as_object_mut().unwrap().remove("alg");
-        forged.push(("no alg", shop.signed(&without.to_string(), &shop.claims.to_string())));
+        forged.push(("no alg", shop.sign(&without.to_string(), &shop.claims.to_string())));
         forged.push(("no signature", format!("{}.{claims}.", URL.encode(shop.header.to_string()))));
         forged.push(("r = s = 0", format!("{}.{claims}.{}", URL.encode(shop.header.to_string()), URL.encode([0_u8; 64]))));
         // Signed with public data.
@@ -118,7 +118,7 @@ both! {
         }
         header["alg"] = "HS256".into();
         forged.push(("HMAC with no key", hs256(b"", &header, &shop.claims)));
-        shop.refused(forged).await;
+        shop.assert_refused(forged).await;
     }
 
     async fn keys_inside_a_token_are_ignored(world: &World) {
@@ -146,7 +146,7 @@ both! {
                 forged.push((what, shop.with_header(|header| header[name] = value)));
             }
         }
-        shop.refused(forged).await;
+        shop.assert_refused(forged).await;
         let reached = listener.accept().map(drop).map_err(|error| error.kind());
         assert_eq!(reached, Err(std::io::ErrorKind::WouldBlock), "nobody fetches a key");
     }
@@ -168,24 +168,24 @@ both! {
             ("padding", format!("{}==.{}.{}", parts[0], parts[1], parts[2])),
             ("blanks", format!("{} .{}.{}", parts[0], parts[1], parts[2])),
             ("another alphabet", shop.token.replace('_', "/").replace('-', "+") + "A"),
-            ("no object", shop.signed(&header, "[]")),
-            ("no JSON", shop.signed(&header, "x")),
-            ("no header", shop.signed("", &claims)),
-            ("header is a list", shop.signed("[]", &claims)),
-            ("nothing", shop.signed(&header, "")),
-            ("trailing bytes", shop.signed(&header, &format!("{claims}x"))),
-            ("UTF-16", shop.signed(&header, "\u{feff}{}")),
-            ("deep", shop.signed(&header, &"[".repeat(5000))),
+            ("no object", shop.sign(&header, "[]")),
+            ("no JSON", shop.sign(&header, "x")),
+            ("no header", shop.sign("", &claims)),
+            ("header is a list", shop.sign("[]", &claims)),
+            ("nothing", shop.sign(&header, "")),
+            ("trailing bytes", shop.sign(&header, &format!("{claims}x"))),
+            ("UTF-16", shop.sign(&header, "\u{feff}{}")),
+            ("deep", shop.sign(&header, &"[".repeat(5000))),
             ("large", shop.with_claims(|claims| claims["claims"] = json!({ "x": "y".repeat(64 << 10) }))),
         ];
         for typ in [json!("verify+jwt"), json!("restore+jwt"), json!("at+jwt"), json!("JOSE"), json!(""), json!(null), json!(1)] {
             forged.push(("typ", shop.with_header(|header| header["typ"] = typ)));
         }
-        forged.push(("alg twice", shop.signed(&twice(&header, "alg", "\"none\""), &claims)));
+        forged.push(("alg twice", shop.sign(&twice(&header, "alg", "\"none\""), &claims)));
         for (field, value) in [("sub", "\"00000000-0000-0000-0000-000000000001\""), ("exp", "9999999999"), ("sid", "null"), ("jti", "\"x\"")] {
-            forged.push(("a claim twice", shop.signed(&header, &twice(&claims, field, value))));
+            forged.push(("a claim twice", shop.sign(&header, &twice(&claims, field, value))));
         }
-        shop.refused(forged).await;
+        shop.assert_refused(forged).await;
     }
 
     async fn tokens_with_missing_or_wrong_claims_are_refused(world: &World) {
@@ -211,7 +211,7 @@ both! {
         for scope in [json!("write:everything"), json!(["read:user"]), json!(7)] {
             forged.push(("scope", shop.with_claims(|claims| claims["scope"] = scope)));
         }
-        shop.refused(forged).await;
+        shop.assert_refused(forged).await;
     }
 
     async fn times(world: &World) {
@@ -238,21 +238,21 @@ both! {
         let ana = ana(world).await;
         let acme = world.organization("Globex").await;
         world.user(acme, Role::Admin, "bob@example.com").await;
-        let bob = world.signed_in("bob@example.com").await;
+        let bob = world.sign_in("bob@example.com").await;
         let (shop, other) = (Workshop::new(world, ana.key.as_deref().unwrap()), Workshop::new(world, bob.key.as_deref().unwrap()));
         let take = |names: &[&str]| shop.with_claims(|claims| {
             for name in names {
                 claims[*name] = other.claims[*name].clone();
             }
         });
-        shop.refused(vec![
+        shop.assert_refused(vec![
             ("sid of another", take(&["sid"])), ("sub of another", take(&["sub"])), ("both", take(&["sid", "sub"])),
             ("jti of another", take(&["jti"])), ("sid and jti", take(&["sid", "jti"])),
             ("sid of none", shop.with_claims(|claims| claims["sid"] = json!("00000000-0000-0000-0000-000000000000"))),
             ("sid in braces", shop.with_claims(|claims| claims["sid"] = json!(format!("{{{}}}x", claims["sid"].as_str().unwrap())))),
         ]).await;
         assert_eq!(bob.delete(&format!("{AUTH}/sign-out")).await.status, 200);
-        shop.refused(vec![("a session that has ended", other.token.clone()), ("again", take(&["sid", "sub", "jti"]))]).await;
+        shop.assert_refused(vec![("a session that has ended", other.token.clone()), ("again", take(&["sid", "sub", "jti"]))]).await;
     }
 
     async fn tokens_for_another_purpose_are_refused(world: &World) {
@@ -261,11 +261,11 @@ both! {
         assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
         let verify = token_in(&world.mail(1).await);
         let forgot = json!({ "email": "ana@example.com" }).to_string();
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         assert_eq!(stranger.call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
         let restore = token_in(&world.mail(2).await);
         let shop = Workshop::new(world, ana.key.as_deref().unwrap());
-        shop.refused(vec![("verify", verify.clone()), ("restore", restore.clone())]).await;
+        shop.assert_refused(vec![("verify", verify.clone()), ("restore", restore.clone())]).await;
         let session = shop.token.clone();
         let renamed = shop.with_header(|header| header["typ"] = json!("verify+jwt"));
         for (path, token) in [
@@ -283,17 +283,17 @@ both! {
         let rotating = |settings: &mut server::settings::Settings| {
             settings.signing_key_rotates = std::time::Duration::from_secs(3600);
         };
-        let world = world.beside(rotating).await;
+        let world = world.another_server(rotating).await;
         let old = ana(&world).await;
         let shop = Workshop::new(&world, old.key.as_deref().unwrap());
         world.advance(Span::seconds(3600));
-        let new = world.signed_in("ana@example.com").await;
+        let new = world.sign_in("ana@example.com").await;
         assert!(old.is_good().await && new.is_good().await);
         // A token of the old key is refused once all its tokens must have expired.
         let endless = shop.with_claims(|claims| claims["exp"] = json!(i64::MAX));
         assert!(shop.opens(&endless).await);
         world.advance(Span::seconds(14 * 86_400));
-        let newer = Workshop::new(&world, world.signed_in("ana@example.com").await.key.as_deref().unwrap());
+        let newer = Workshop::new(&world, world.sign_in("ana@example.com").await.key.as_deref().unwrap());
         // Of an open session, signed with the retired key.
         let forged = Workshop { key: Workshop::new(&world, &newer.token).key, header: shop.header.clone(), ..Workshop::new(&world, &newer.token) };
         assert!(newer.opens(&newer.token).await);

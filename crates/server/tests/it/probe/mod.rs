@@ -49,14 +49,14 @@ impl World {
 
     pub async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
-        self.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await
+        self.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await
     }
 
     /// A user who signed in with [`PASSWORD`].
-    pub async fn signed_in(&self, email: &str) -> Actor<'_> {
+    pub async fn sign_in(&self, email: &str) -> Actor<'_> {
         let answer = self.try_sign_in(email, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        self.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+        self.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
     }
 
     /// The mails in the outbox.
@@ -71,7 +71,7 @@ impl World {
 
     /// The newest mail in the outbox once there are `count`: its text with the token in it.
     pub async fn mail(&self, count: usize) -> String {
-        crate::world::until("a mail", || async { self.mails().len() >= count }).await;
+        crate::world::wait_until("a mail", || async { self.mails().len() >= count }).await;
         let newest = self.mails().into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
         let text = std::fs::read_to_string(newest.unwrap()).unwrap();
         // Quoted-printable: a line that continues ends with "=".
@@ -107,25 +107,25 @@ impl Actor<'_> {
     }
 
     /// Calls as a browser does, with the cookie.
-    pub async fn by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn call_by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let cookie = format!("theme=dark; jwt={}", self.key.as_deref().unwrap());
         let headers = [&[("cookie", cookie.as_str())], headers].concat();
-        self.world.stranger(None).send(method, path, &headers, Body::empty()).await
+        self.world.caller(None).send(method, path, &headers, Body::empty()).await
     }
 }
 
 /// Replaces ids and secrets by words, so that the rest is the same in each run.
-pub fn masked(value: Value) -> Value {
+pub fn mask(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
             let mask = |(name, value): (String, Value)| {
                 let secret = ["token", "suffix", "id"].contains(&name.as_str()) && value.is_string();
-                let value = if secret { format!("[{name}]").into() } else { masked(value) };
+                let value = if secret { format!("[{name}]").into() } else { mask(value) };
                 (name, value)
             };
             Value::Object(fields.into_iter().map(mask).collect())
         }
-        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::Array(items) => items.into_iter().map(mask).collect(),
         other => other,
     }
 }

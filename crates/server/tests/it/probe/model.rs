@@ -122,11 +122,11 @@ impl<'w> Run<'w> {
     }
 
     fn actor(&self, token: usize) -> Actor<'w> {
-        self.world.stranger(Some(&self.tokens[token].text))
+        self.world.caller(Some(&self.tokens[token].text))
     }
 
     /// The effects that any request with a token has.
-    async fn used(&mut self, token: usize) {
+    async fn record_use(&mut self, token: usize) {
         let (now, number) = (self.now(), self.tokens[token].session);
         let session = &mut self.sessions[number];
         if now < session.seen + RENEW_EVERY {
@@ -140,7 +140,7 @@ impl<'w> Run<'w> {
         let own = System::background_jobs().grant_person(owner);
         let store = self.world.store();
         let noted = || async { store.load_login(&own, id).await.unwrap().seen == now };
-        crate::world::until("the use is noted", noted).await;
+        crate::world::wait_until("the use is noted", noted).await;
     }
 
     fn end(&mut self, which: impl Fn(usize, &Session) -> bool) {
@@ -154,7 +154,13 @@ impl<'w> Run<'w> {
     }
 
     /// Sends a request with a token, which counts as a use if the token is valid. Returns the status and the user.
-    async fn with(&mut self, token: usize, method: &str, path: &str, body: &str) -> (u16, Option<usize>) {
+    async fn send_with(
+        &mut self,
+        token: usize,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (u16, Option<usize>) {
         let good = self.good(token);
         let answer = self.actor(token).call_with(method, path, body).await;
         assert_eq!(answer.status == 401, !good, "{method} {path}: {}", answer.text());
@@ -165,7 +171,7 @@ impl<'w> Run<'w> {
         let Person { email, password, active, .. } = &self.people[person];
         let body =
             json!({ "email": email, "password": password, "long-term-token": long, "logout-other": alone });
-        let nobody = self.world.stranger(None);
+        let nobody = self.world.caller(None);
         let answer = nobody.call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
         assert_eq!(answer.status, if *active { 200 } else { 401 }, "{}", answer.text());
         if !active {
@@ -196,7 +202,7 @@ impl<'w> Run<'w> {
             let expires = self.tokens[by].expires.min(self.now() + life);
             let text = answer.json()["token"].as_str().unwrap().to_owned();
             self.tokens.push(Token { text, session: self.tokens[by].session, expires });
-            self.used(by).await;
+            self.record_use(by).await;
         }
     }
 
@@ -204,19 +210,19 @@ impl<'w> Run<'w> {
         let target = self.tokens[of].session;
         let path = format!("{SESSIONS}/{}", sid(&self.tokens[of].text));
         let there = self.sessions[target].alive(self.now());
-        let (status, Some(owner)) = self.with(by, "DELETE", &path, "").await else { return };
+        let (status, Some(owner)) = self.send_with(by, "DELETE", &path, "").await else { return };
         let own = there && self.sessions[target].owner == owner;
         assert_eq!(status, if own { 204 } else { 404 }, "{path}");
         self.end(|number, _| own && number == target);
-        self.used(by).await;
+        self.record_use(by).await;
     }
 
     /// A request that ends all sessions of its sender, except its own if that stays.
     async fn end_many(&mut self, by: usize, method: &str, path: &str, stays: bool) {
-        let (status, Some(owner)) = self.with(by, method, path, "").await else { return };
+        let (status, Some(owner)) = self.send_with(by, method, path, "").await else { return };
         assert!([200, 204].contains(&status), "{path}: {status}");
         self.end_all_of(owner, stays.then_some(self.tokens[by].session));
-        self.used(by).await;
+        self.record_use(by).await;
     }
 
     async fn password(&mut self, by: usize, all: bool) {
@@ -226,11 +232,11 @@ impl<'w> Run<'w> {
         let body =
             format!("old-password={}&new-password={new}", self.people[owner].password.replace(' ', "+"));
         let path = format!("{AUTH}/current/password?logout-all={all}");
-        let (status, Some(_)) = self.with(by, "PUT", &path, &body).await else { return };
+        let (status, Some(_)) = self.send_with(by, "PUT", &path, &body).await else { return };
         assert_eq!(status, 204);
         self.people[owner].password = new;
         self.end_all_of(owner, (!all).then_some(session));
-        self.used(by).await;
+        self.record_use(by).await;
     }
 
     async fn state(&mut self, person: usize, active: bool) {
@@ -263,8 +269,8 @@ impl<'w> Run<'w> {
             Step::Sweep => login::sessions::sweep_logins(self.world.app()).await.unwrap(),
             _ if count == 0 => {}
             Step::Use(by) => {
-                if let (200, Some(_)) = self.with(at(by), "GET", SESSIONS, "").await {
-                    self.used(at(by)).await;
+                if let (200, Some(_)) = self.send_with(at(by), "GET", SESSIONS, "").await {
+                    self.record_use(at(by)).await;
                 }
             }
             Step::Renew(by, long) => self.renew(at(by), long).await,
@@ -276,7 +282,7 @@ impl<'w> Run<'w> {
             Step::SignOut(by) => {
                 let path = format!("{AUTH}/sign-out");
                 let session = self.tokens[at(by)].session;
-                if let (200, Some(_)) = self.with(at(by), "DELETE", &path, "").await {
+                if let (200, Some(_)) = self.send_with(at(by), "DELETE", &path, "").await {
                     self.end(|number, _| number == session);
                 }
             }
@@ -320,7 +326,7 @@ fn sid(token: &str) -> SessionId {
 
 both! {
     async fn in_any_order_of_events_tokens_are_valid_as_in_the_model(world: &World) {
-        let world = world.beside(|settings| {
+        let world = world.another_server(|settings| {
             let span = |span: Span| Duration::from_micros(span.0.unsigned_abs());
             settings.logins_per_user = u32::try_from(LIMIT).unwrap();
             (settings.login_idle, settings.login_long, settings.login_short) = (span(IDLE), span(LONG), span(SHORT));

@@ -1,6 +1,6 @@
 //! Sub users, password restores and verification of addresses.
 
-use super::{AUTH, PASSWORD, USER, USER_CURRENT, masked, token_in};
+use super::{AUTH, PASSWORD, USER, USER_CURRENT, mask, token_in};
 use crate::world::{Actor, START, World};
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
@@ -11,7 +11,7 @@ use store::{RoleSource, System};
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    world.signed_in("ana@example.com").await
+    world.sign_in("ana@example.com").await
 }
 
 /// A signed-in sub user with a verified address.
@@ -23,16 +23,16 @@ async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'
     assert_eq!(world.try_sign_in(email, PASSWORD).await.status, 401, "not before it showed its address");
     let token = token_in(&world.mail(mails).await);
     let verify = json!({ "verify-token": token }).to_string();
-    let verified = world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
+    let verified = world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
     assert_eq!(
         verified.json(),
         json!({ "email": email, "status": "active", "success": true }),
         "{}",
         verified.text()
     );
-    let again = world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
+    let again = world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
     assert_eq!(again.status, 401, "once");
-    (answer.json()["id"].as_i64().unwrap(), world.signed_in(email).await)
+    (answer.json()["id"].as_i64().unwrap(), world.sign_in(email).await)
 }
 
 /// The value without ids.
@@ -52,13 +52,13 @@ both! {
         let ana = ana(world).await;
         let globex = world.organization("Globex").await;
         world.user(globex, Role::Admin, "dora@example.com").await;
-        let dora = world.signed_in("dora@example.com").await;
+        let dora = world.sign_in("dora@example.com").await;
         let (number, child) = sub(&ana, "sub@example.com", 1).await;
         let (sibling, _) = sub(&ana, "sib@example.com", 2).await;
-        insta::assert_json_snapshot!("sub_user", masked(ana.get(&format!("{USER}/{number}")).await.json()));
+        insta::assert_json_snapshot!("sub_user", mask(ana.get(&format!("{USER}/{number}")).await.json()));
         let own = ana.get(&format!("{USER}/current")).await.json();
-        insta::assert_json_snapshot!("own_profile", masked(own.clone()));
-        let account = world.of_account(AccountRole::Admin).await;
+        insta::assert_json_snapshot!("own_profile", mask(own.clone()));
+        let account = world.account_member(AccountRole::Admin).await;
         for (actor, sees) in [(&ana, true), (&child, true), (&account, true), (&dora, false)] {
             let answer = actor.get(&format!("{USER}/{number}")).await;
             let unknown = actor.get(&format!("{USER}/999999")).await;
@@ -150,10 +150,10 @@ both! {
         assert_eq!(set(&ana, number, PASSWORD, "short").await, 400);
         assert_eq!(set(&ana, number, PASSWORD, "another horse").await, 204);
         let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
-        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 200);
+        assert_eq!(world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 200);
         assert_eq!(world.try_sign_in("sub@example.com", PASSWORD).await.status, 401);
         let answer = world.try_sign_in("sub@example.com", "another horse").await.json();
-        let child = world.stranger(Some(answer["jwt-token"]["token"].as_str().unwrap()));
+        let child = world.caller(Some(answer["jwt-token"]["token"].as_str().unwrap()));
         // From now on the sub user gets a mail instead, and stays signed in.
         assert_eq!(set(&ana, number, "wrong horse", "third horse").await, 400);
         assert_eq!(set(&ana, number, PASSWORD, "third horse").await, 202);
@@ -163,7 +163,7 @@ both! {
         assert!(mail.contains("To: sub@example.com"), "{mail}");
         let restore = json!({ "verify-token": token_in(&mail), "new-password": "my own horse" }).to_string();
         let path = format!("{AUTH}/password-restore-verify");
-        assert_eq!(world.stranger(None).call_with("POST", &path, &restore).await.status, 200);
+        assert_eq!(world.caller(None).call_with("POST", &path, &restore).await.status, 200);
         assert_eq!(world.try_sign_in("sub@example.com", "my own horse").await.status, 200);
         let names = ana.call_with("PUT", &format!("{USER}/{number}"), r#"{"first-name":"Eve"}"#).await;
         assert_eq!((names.status.as_u16(), ana.get(&format!("{USER}/{number}")).await.status.as_u16()), (403, 200));
@@ -182,7 +182,7 @@ both! {
         let root = world.user(acme, Role::Readonly, "root@example.com").await;
         world.store().set_account_role(&system, root, Some(AccountRole::Admin), RoleSource::Hand, START).await.unwrap();
         world.user(acme, Role::Admin, "bob@example.com").await;
-        let (root, bob) = (world.signed_in("root@example.com").await, world.signed_in("bob@example.com").await);
+        let (root, bob) = (world.sign_in("root@example.com").await, world.sign_in("bob@example.com").await);
         let number = bob.get(USER_CURRENT).await.json()["id"].as_i64().unwrap();
         let form = format!("old-password={}&new-password=chosen.by.root.1", PASSWORD.replace(' ', "+"));
         let answer = root.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await;
@@ -217,10 +217,10 @@ both! {
         taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
         assert_eq!(world.try_sign_in("carol@example.com", "owned.by.eve.1").await.status, 401);
         let forgot = json!({ "email": "carol@example.com" }).to_string();
-        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
+        assert_eq!(world.caller(None).call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
         let restore = json!({ "verify-token": token_in(&world.mail(2).await), "new-password": "my own horse" });
         let path = format!("{AUTH}/password-restore-verify");
-        assert_eq!(world.stranger(None).call_with("POST", &path, &restore.to_string()).await.status, 200);
+        assert_eq!(world.caller(None).call_with("POST", &path, &restore.to_string()).await.status, 200);
         assert_eq!(world.try_sign_in("carol@example.com", "my own horse").await.status, 200);
     }
 
@@ -258,7 +258,7 @@ both! {
         assert_eq!(seen[0][6], 409, "one sub user of hers has the address");
         // The owner of the address is not affected, and nothing gives access to the other user.
         assert_eq!(world.try_sign_in("known@example.com", "another horse").await.status, 401);
-        let known = world.signed_in("known@example.com").await;
+        let known = world.sign_in("known@example.com").await;
         assert_eq!(known.get(USER_CURRENT).await.json()["username"], "known@example.com");
         let listed = ana.get(USER).await.json()["users"].as_array().unwrap().last().unwrap()["id"].clone();
         assert_ne!(known.get(USER_CURRENT).await.json()["id"], listed);
@@ -282,13 +282,13 @@ both! {
         let ana = ana(world).await;
         let ask = async |email: &str| {
             let body = json!({ "email": email }).to_string();
-            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await;
+            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await;
             (answer.status.as_u16(), answer.text())
         };
         let set = async |token: &str, new: &str| {
             let body = json!({ "verify-token": token, "new-password": new }).to_string();
             let path = format!("{AUTH}/password-restore-verify");
-            world.stranger(None).call_with("POST", &path, &body).await.status.as_u16()
+            world.caller(None).call_with("POST", &path, &body).await.status.as_u16()
         };
         let known = ask("ana@example.com").await;
         assert_eq!(known, (200, "{\"success\":true}\n".to_owned()));
@@ -302,10 +302,10 @@ both! {
         assert_eq!(set(&first, "another horse").await, 401, "the newer one counts");
         assert_eq!(set(&token, "short").await, 400);
         // The token is valid only for this, and a session's token is not valid for it.
-        assert!(!world.stranger(Some(&token)).is_good().await);
+        assert!(!world.caller(Some(&token)).is_good().await);
         assert_eq!(set(ana.key.as_deref().unwrap(), "another horse").await, 401);
         let verify = json!({ "verify-token": token }).to_string();
-        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 401);
+        assert_eq!(world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 401);
         let tries = futures_util::future::join_all((0..16).map(|_| set(&token, "another horse"))).await;
         assert_eq!(tries.iter().filter(|status| **status == 200).count(), 1, "{tries:?}");
         assert!(!ana.is_good().await);

@@ -39,7 +39,7 @@ async fn checker(asked: &Asked) -> String {
     format!("http://{address}/siteverify")
 }
 
-fn with(url: &str) -> impl FnOnce(&mut Settings) {
+fn verify_by(url: &str) -> impl FnOnce(&mut Settings) {
     let url = BaseUrl::parse(url);
     move |settings| {
         settings.recaptcha_verify_url = url;
@@ -53,7 +53,7 @@ async fn send(world: &World, path: &str, token: Option<&str>) -> Answer {
     let headers = token.map(|token| ("x-recaptcha-token", token));
     let headers = headers.into_iter().chain([("content-type", "application/json")]).collect::<Vec<_>>();
     let body = json!({ "email": ANA, "password": PASSWORD }).to_string();
-    world.stranger(None).send("POST", &format!("{AUTH}/{path}"), &headers, body.into()).await
+    world.caller(None).send("POST", &format!("{AUTH}/{path}"), &headers, body.into()).await
 }
 
 both! {
@@ -62,9 +62,9 @@ both! {
         world.user(acme, Role::Admin, ANA).await;
         let asked = Asked::default();
         let url = checker(&asked).await;
-        let strict = world.beside(with(&url)).await;
-        let set = with(&url);
-        let lenient = world.beside(|settings| {
+        let strict = world.another_server(verify_by(&url)).await;
+        let set = verify_by(&url);
+        let lenient = world.another_server(|settings| {
             set(settings);
             settings.recaptcha_down_lets_in = true;
         }).await;
@@ -89,7 +89,7 @@ both! {
             asked.lock().unwrap().clear();
         }
         // Nothing listens there.
-        let gone = world.beside(with("http://127.0.0.1:1/siteverify")).await;
+        let gone = world.another_server(verify_by("http://127.0.0.1:1/siteverify")).await;
         assert_eq!(send(&gone, "sign-in", Some("good")).await.status, 503);
     }
 }

@@ -14,21 +14,21 @@ use store::System;
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    world.signed_in("ana@example.com").await
+    world.sign_in("ana@example.com").await
 }
 
 /// Checks that a token is invalid on every wire, in every form and on every server.
 async fn good_nowhere(actor: &Actor<'_>, other: &World) {
     let token = actor.key.clone().unwrap();
     for world in [actor.world, other] {
-        let actor = actor.at(world);
-        let stranger = world.stranger(None);
+        let actor = actor.at_server(world);
+        let stranger = world.caller(None);
         for path in [SESSIONS, USER, "/api/v1/sessions", "/api/v1/organizations", "/tenure/v1/changes"] {
             assert_eq!(actor.get(path).await.status, 401, "{path}");
         }
         assert_eq!(stranger.get(&format!("{SESSIONS}?jwt={token}")).await.status, 401);
-        assert_eq!(actor.by_cookie("GET", SESSIONS, &[]).await.status, 401);
-        let answer = Socket::of(&actor).await.call("devices.list", json!({})).await;
+        assert_eq!(actor.call_by_cookie("GET", SESSIONS, &[]).await.status, 401);
+        let answer = Socket::open(&actor).await.call("devices.list", json!({})).await;
         assert_eq!(answer["error"]["code"], -32001, "{answer}");
     }
 }
@@ -36,13 +36,13 @@ async fn good_nowhere(actor: &Actor<'_>, other: &World) {
 both! {
     async fn everything_that_ends_a_session_ends_it_at_once(world: &World) {
         let ana = ana(world).await;
-        let other = world.beside(|_| {}).await;
+        let other = world.another_server(|_| {}).await;
         let form = format!("old-password={}&new-password=another+horse", PASSWORD.replace(' ', "+"));
         let again = form.replace("correct+horse", "another+horse").replace("new-password=another", "new-password=correct");
         for how in ["one", "all", "sign-out", "sign-out all", "password", "password all", "suspended"] {
-            let actor = world.signed_in("ana@example.com").await;
-            assert!(actor.at(&other).is_good().await, "signed in on one server is signed in on all");
-            let by = world.signed_in("ana@example.com").await;
+            let actor = world.sign_in("ana@example.com").await;
+            assert!(actor.at_server(&other).is_good().await, "signed in on one server is signed in on all");
+            let by = world.sign_in("ana@example.com").await;
             let status = match how {
                 "one" => by.delete(&format!("{SESSIONS}/{}", actor.session_id().await)).await.status,
                 "all" => by.delete(SESSIONS).await.status,
@@ -71,14 +71,14 @@ both! {
     async fn users_who_may_not_act_are_signed_out(world: &World) {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "ana@example.com").await;
-        let other = world.beside(|_| {}).await;
+        let other = world.another_server(|_| {}).await;
         let system = System::administration();
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         good_nowhere(&ana, &other).await;
         world.store().set_principal_state(&system, id, PrincipalState::Active, START).await.unwrap();
         good_nowhere(&ana, &other).await;
-        let ana = world.signed_in("ana@example.com").await;
+        let ana = world.sign_in("ana@example.com").await;
         world.store().remove_member(&system.grant(acme), id, START).await.unwrap();
         assert!(ana.is_good().await, "leaving an organization ends what acted in it, and nothing else");
         assert_eq!(ana.get("/api/v1/sessions").await.status, 403);
@@ -88,24 +88,24 @@ both! {
 
     async fn revokes_survive_a_restart(world: &World) {
         let ana = ana(world).await;
-        let kept = world.signed_in("ana@example.com").await;
+        let kept = world.sign_in("ana@example.com").await;
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200);
-        let restarted = world.beside(|_| {}).await;
-        assert!(!ana.at(&restarted).is_good().await);
-        assert!(kept.at(&restarted).is_good().await);
+        let restarted = world.another_server(|_| {}).await;
+        assert!(!ana.at_server(&restarted).is_good().await);
+        assert!(kept.at_server(&restarted).is_good().await);
     }
 
     async fn ended_credentials_are_refused_like_unknown_ones(world: &World) {
         let ana = ana(world).await;
         let globex = world.organization("Globex").await;
         world.user(globex, Role::Admin, "dora@example.com").await;
-        let foreign = world.signed_in("dora@example.com").await.session_id().await;
-        let ended = world.signed_in("ana@example.com").await;
+        let foreign = world.sign_in("dora@example.com").await.session_id().await;
+        let ended = world.sign_in("ana@example.com").await;
         let ended_id = ended.session_id().await;
         assert_eq!(ana.delete(&format!("{SESSIONS}/{ended_id}")).await.status, 204);
         let body = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": false });
-        let short = world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
-        let short = world.stranger(Some(short.json()["jwt-token"]["token"].as_str().unwrap()));
+        let short = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
+        let short = world.caller(Some(short.json()["jwt-token"]["token"].as_str().unwrap()));
         let over = short.session_id().await;
         world.advance(Span::minutes(180));
         let ids = [
@@ -130,7 +130,7 @@ both! {
 
     async fn of_many_concurrent_revokes_one_succeeds(world: &World) {
         let ana = ana(world).await;
-        let other = world.signed_in("ana@example.com").await;
+        let other = world.sign_in("ana@example.com").await;
         let path = format!("{SESSIONS}/{}", other.session_id().await);
         let answers = futures_util::future::join_all((0..16).map(|_| ana.delete(&path))).await;
         let done = answers.iter().filter(|answer| answer.status == 204).count();
@@ -141,18 +141,18 @@ both! {
 
     async fn all_other_sessions_end_and_this_one_stays(world: &World) {
         let ana = ana(world).await;
-        let (one, two) = (world.signed_in("ana@example.com").await, world.signed_in("ana@example.com").await);
+        let (one, two) = (world.sign_in("ana@example.com").await, world.sign_in("ana@example.com").await);
         assert_eq!(ana.sessions().await, 3);
         assert_eq!(ana.delete(&format!("{SESSIONS}?keep-current=true")).await.status, 204);
         assert!(ana.is_good().await && !one.is_good().await && !two.is_good().await);
         let body = json!({ "email": "ana@example.com", "password": PASSWORD, "logout-other": true }).to_string();
-        assert_eq!(world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await.status, 200);
+        assert_eq!(world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await.status, 200);
         assert!(!ana.is_good().await);
     }
 
     async fn an_open_socket_ends_with_its_session(world: &World) {
         let ana = ana(world).await;
-        let mut socket = Socket::of(&ana).await;
+        let mut socket = Socket::open(&ana).await;
         assert!(socket.call("devices.list", json!({})).await["result"].is_object());
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200);
         assert_eq!(socket.call("devices.list", json!({})).await["error"]["code"], -32001);

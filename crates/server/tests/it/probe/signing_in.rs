@@ -1,6 +1,6 @@
 //! Sign-in, sign-out, and lifetimes of sessions.
 
-use super::{AUTH, PASSWORD, SESSIONS, masked};
+use super::{AUTH, PASSWORD, SESSIONS, mask};
 use crate::world::START;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -17,14 +17,14 @@ both! {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let answer = world.try_sign_in("Ana@Example.com ", PASSWORD).await;
-        insta::assert_json_snapshot!("signed_in", masked(answer.json()));
+        insta::assert_json_snapshot!("signed_in", mask(answer.json()));
         assert_eq!(answer.headers["cache-control"], "no-store");
         let cookie = answer.headers["set-cookie"].to_str().unwrap();
         let token = answer.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
         assert_eq!(cookie, format!("jwt={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600"));
         assert!(answer.text().ends_with("}\n"));
-        let ana = world.stranger(Some(&token));
-        insta::assert_json_snapshot!("sessions", masked(ana.get(SESSIONS).await.json()));
+        let ana = world.caller(Some(&token));
+        insta::assert_json_snapshot!("sessions", mask(ana.get(SESSIONS).await.json()));
         let one = ana.get(&format!("{SESSIONS}/{}", ana.session_id().await)).await;
         assert_eq!(one.json(), ana.get(SESSIONS).await.json()["sessions"][0]);
         // The same token is valid on the other wires.
@@ -78,7 +78,7 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let path = format!("{AUTH}/sign-in");
         let form = "email=ana%40example.com&password=correct+horse&long-term-token=false";
-        let stranger = world.stranger(None);
+        let stranger = world.caller(None);
         let answer = stranger.call_with("POST", &path, form).await;
         assert_eq!(answer.json()["jwt-token"]["expire"], "2026-03-01T15:00:00Z", "{}", answer.text());
         let json = json!({ "email": "ana@example.com", "password": PASSWORD, "user-id": 1, "role": "root" });
@@ -111,8 +111,8 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let sign_in = async |long: bool| {
             let body = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": long });
-            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
-            world.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
+            world.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
         };
         let (short, long, unused) = (sign_in(false).await, sign_in(true).await, sign_in(true).await);
         world.advance(Span::seconds(3 * 3600 - 1));
@@ -128,7 +128,7 @@ both! {
                 let open = world.store().list_open_logins(&System::sign_in(), known.person.principal.id).await.unwrap();
                 open.iter().any(|login| login.seen == world.app().now())
             };
-            crate::world::until("the use is noted", noted).await;
+            crate::world::wait_until("the use is noted", noted).await;
         }
         assert!(!unused.is_good().await);
         assert_eq!(long.sessions().await, 1);
@@ -145,18 +145,18 @@ both! {
     async fn sign_ins_at_the_same_time_get_separate_sessions(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
-        let (one, two) = (world.signed_in("ana@example.com").await, world.signed_in("ana@example.com").await);
+        let (one, two) = (world.sign_in("ana@example.com").await, world.sign_in("ana@example.com").await);
         assert_ne!(one.session_id().await, two.session_id().await);
         assert_ne!(one.key, two.key);
     }
 
     async fn one_more_than_the_limit_ends_the_least_recently_used(world: &World) {
-        let world = world.beside(|settings| settings.logins_per_user = 3).await;
+        let world = world.another_server(|settings| settings.logins_per_user = 3).await;
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let mut signed_in = Vec::new();
         for _ in 0..4 {
-            signed_in.push(world.signed_in("ana@example.com").await);
+            signed_in.push(world.sign_in("ana@example.com").await);
             world.advance(Span::seconds(1));
         }
         let mut good = Vec::new();
@@ -189,7 +189,7 @@ both! {
     }
 
     async fn from_another_network_the_owner_can_still_sign_in(world: &World) {
-        let world = world.beside(|settings| {
+        let world = world.another_server(|settings| {
             settings.trusted_proxies = server::settings::Proxies::new(&["10.0.0.0/8"]);
         }).await;
         let acme = world.organization("Acme").await;
@@ -212,7 +212,7 @@ both! {
         }
         assert_eq!(sign_in("203.0.113.1", "10.0.0.99", PASSWORD).await.status, 429);
         let answer = sign_in("10.1.2.3", "198.51.100.7, 203.0.113.2", PASSWORD).await;
-        let ana = world.stranger(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()));
+        let ana = world.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()));
         let session = &ana.get(SESSIONS).await.json()["sessions"][0];
         assert_eq!((&session["remote-ip"], &session["ua-type"]), (&json!("203.0.113.2"), &json!("pc")));
     }
@@ -220,12 +220,12 @@ both! {
     async fn signing_in_again_ends_the_presented_session(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
-        let before = world.signed_in("ana@example.com").await;
+        let before = world.sign_in("ana@example.com").await;
         let body = json!({ "email": "ana@example.com", "password": PASSWORD }).to_string();
         let cookie = format!("jwt={}", before.key.as_deref().unwrap());
         let headers = [("content-type", "application/json"), ("cookie", cookie.as_str())];
         let answer =
-            world.stranger(None).send("POST", &format!("{AUTH}/sign-in"), &headers, Body::from(body)).await;
+            world.caller(None).send("POST", &format!("{AUTH}/sign-in"), &headers, Body::from(body)).await;
         assert_eq!(answer.status, 200);
         assert_ne!(answer.json()["jwt-token"]["token"].as_str(), before.key.as_deref());
         assert!(!before.is_good().await, "nobody goes on with a session that another may have set");
@@ -234,13 +234,13 @@ both! {
     async fn passwords_are_hashed_anew_when_the_parameters_are_raised(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
-        let dearer = world.beside(|settings| settings.argon2_memory = 64 << 10).await;
+        let dearer = world.another_server(|settings| settings.argon2_memory = 64 << 10).await;
         let hash = async || {
             let known = world.store().find_person_by_email(&System::sign_in(), "ana@example.com").await.unwrap();
             known.unwrap().password_hash.unwrap()
         };
         assert!(hash().await.contains("m=8,"));
-        let ana = dearer.signed_in("ana@example.com").await;
+        let ana = dearer.sign_in("ana@example.com").await;
         assert!(hash().await.contains("m=64,"));
         assert!(ana.is_good().await, "the password is the same: no session ends");
         assert_eq!(dearer.try_sign_in("ana@example.com", PASSWORD).await.status, 200);
@@ -251,9 +251,9 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         for (url, expected) in [("/console?x=1", json!("/console?x=1")), ("https://evil.example", json!(null))] {
             let body = json!({ "email": "ana@example.com", "password": PASSWORD, "ret-url": url }).to_string();
-            let answer = world.stranger(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await;
+            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await;
             assert_eq!(answer.json()["ret-url"], expected);
-            let ana = world.signed_in("ana@example.com").await;
+            let ana = world.sign_in("ana@example.com").await;
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("ret-url", url).finish();
             let answer = ana.delete(&format!("{AUTH}/sign-out?{query}")).await;
             assert_eq!(answer.json(), json!({ "ret-url": expected, "success": true }));

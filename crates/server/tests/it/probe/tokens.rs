@@ -1,6 +1,6 @@
 //! API tokens, and narrowed tokens of a session.
 
-use super::{AUTH, SESSIONS, USER, masked};
+use super::{AUTH, SESSIONS, USER, mask};
 use crate::world::{Actor, World};
 use axum::body::Body;
 use domain::permission::Role;
@@ -12,21 +12,21 @@ const TOKENS: &str = "/frontend/api/v1/auth/api-token";
 async fn ana(world: &World) -> Actor<'_> {
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    world.signed_in("ana@example.com").await
+    world.sign_in("ana@example.com").await
 }
 
-async fn made<'w>(actor: &Actor<'w>, body: Value) -> (String, Actor<'w>) {
+async fn create_token<'w>(actor: &Actor<'w>, body: Value) -> (String, Actor<'w>) {
     let answer = actor.post(TOKENS, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();
-    (json["id"].as_str().unwrap().to_owned(), actor.world.stranger(Some(json["token"].as_str().unwrap())))
+    (json["id"].as_str().unwrap().to_owned(), actor.world.caller(Some(json["token"].as_str().unwrap())))
 }
 
 both! {
     async fn a_token_is_shown_once(world: &World) {
         let ana = ana(world).await;
         let answer = ana.post(TOKENS, json!({ "permissions": ["read:user", "read:media"], "ttl": 3600 })).await;
-        insta::assert_json_snapshot!("api_token", masked(answer.json()));
+        insta::assert_json_snapshot!("api_token", mask(answer.json()));
         let (id, secret) = (answer.json()["id"].clone(), answer.json()["token"].as_str().unwrap().to_owned());
         let id = id.as_str().unwrap();
         let by_id = ana.get(&format!("{TOKENS}/{id}")).await;
@@ -41,13 +41,13 @@ both! {
         assert_eq!(ana.get(&format!("{TOKENS}/{id}")).await.status, 404);
         let expired = ana.get(&format!("{TOKENS}?include-expired=true")).await.json();
         assert_eq!(expired["api-tokens"][0]["expired"], true);
-        assert!(!world.stranger(Some(&secret)).is_good().await);
+        assert!(!world.caller(Some(&secret)).is_good().await);
     }
 
     async fn recoverable_tokens_are_a_setting(world: &World) {
-        let world = world.beside(|settings| settings.probe_recoverable_tokens = true).await;
+        let world = world.another_server(|settings| settings.probe_recoverable_tokens = true).await;
         let ana = ana(&world).await;
-        let (id, token) = made(&ana, json!({})).await;
+        let (id, token) = create_token(&ana, json!({})).await;
         let listed = ana.get(TOKENS).await.json();
         assert_eq!(listed["api-tokens"][0]["token"].as_str(), token.key.as_deref());
         assert_eq!(ana.delete(&format!("{TOKENS}/{id}")).await.status, 204);
@@ -56,13 +56,13 @@ both! {
 
     async fn a_new_secret_ends_the_old_one(world: &World) {
         let ana = ana(world).await;
-        let (id, old) = made(&ana, json!({})).await;
+        let (id, old) = create_token(&ana, json!({})).await;
         let opened = old.post(&format!("{AUTH}/jwt"), json!({})).await.json();
-        let opened = world.stranger(Some(opened["token"].as_str().unwrap()));
+        let opened = world.caller(Some(opened["token"].as_str().unwrap()));
         assert!(opened.is_good().await);
         let path = format!("{TOKENS}/{id}");
         let answer = ana.call_with("PUT", &path, "{}").await.json();
-        let new = world.stranger(Some(answer["token"].as_str().unwrap()));
+        let new = world.caller(Some(answer["token"].as_str().unwrap()));
         assert!(new.is_good().await && !old.is_good().await && !opened.is_good().await);
         // Changing its expiry keeps the secret.
         let answer = ana.call_with("PUT", &path, &json!({ "ttl": 60 }).to_string()).await.json();
@@ -74,7 +74,7 @@ both! {
 
     async fn no_credential_creates_a_stronger_one(world: &World) {
         let ana = ana(world).await;
-        let (id, narrow) = made(&ana, json!({ "permissions": ["read:user", "write:user", "read:media"] })).await;
+        let (id, narrow) = create_token(&ana, json!({ "permissions": ["read:user", "write:user", "read:media"] })).await;
         for permissions in [json!(["write:media"]), json!(["read:user", "write:admin"])] {
             let answer = narrow.post(&format!("{AUTH}/jwt"), json!({ "permissions": permissions })).await;
             assert_eq!(answer.status, 403, "{}", answer.text());
@@ -85,21 +85,21 @@ both! {
         // A narrowed session cannot create a key with more permissions.
         let scoped = json!({ "permissions": ["read:user", "write:user", "read:media"] });
         let scoped = ana.post(&format!("{AUTH}/jwt"), scoped).await.json();
-        let scoped = world.stranger(Some(scoped["token"].as_str().unwrap()));
+        let scoped = world.caller(Some(scoped["token"].as_str().unwrap()));
         let wider = scoped.post(TOKENS, json!({ "permissions": ["write:media"] })).await;
         assert_eq!(wider.status, 403, "{}", wider.text());
-        let (_, child) = made(&scoped, json!({})).await;
+        let (_, child) = create_token(&scoped, json!({})).await;
         let jwt = narrow.post(&format!("{AUTH}/jwt"), json!({})).await.json();
-        let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        let signed = world.caller(Some(jwt["token"].as_str().unwrap()));
         for actor in [&narrow, &child, &signed] {
             assert_eq!(actor.get("/api/v1/sessions").await.status, 200);
             assert_eq!(actor.call("POST", "/api/v1/sessions", Body::empty()).await.status, 403);
             assert_eq!(actor.get(USER).await.status, 403, "read:sub-user is missing");
         }
         // A key that expires opens no session that outlives it.
-        let (_, short) = made(&ana, json!({ "ttl": 60 })).await;
+        let (_, short) = create_token(&ana, json!({ "ttl": 60 })).await;
         let jwt = short.post(&format!("{AUTH}/jwt"), json!({})).await.json();
-        let signed = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        let signed = world.caller(Some(jwt["token"].as_str().unwrap()));
         assert!(signed.is_good().await);
         world.advance(Span::minutes(1));
         assert!(!short.is_good().await && !signed.is_good().await);
@@ -110,7 +110,7 @@ both! {
         let body = json!({ "permissions": ["read:user"], "claims": { "sub": "evil", "x": 1 }, "long-term-token": false });
         let jwt = ana.post(&format!("{AUTH}/jwt"), body).await.json();
         assert_eq!(jwt["expire"], "2026-03-01T15:00:00Z");
-        let narrow = world.stranger(Some(jwt["token"].as_str().unwrap()));
+        let narrow = world.caller(Some(jwt["token"].as_str().unwrap()));
         assert_eq!(ana.sessions().await, 1, "it is the same session");
         assert!(narrow.is_good().await);
         assert_eq!(narrow.get("/api/v1/sessions").await.status, 403);
@@ -118,7 +118,7 @@ both! {
         assert_eq!(narrow.post(&format!("{AUTH}/jwt"), json!({})).await.status, 403, "write:user is missing");
         // A token that ends soon cannot be renewed to last longer.
         let short = ana.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": false })).await.json();
-        let short = world.stranger(Some(short["token"].as_str().unwrap()));
+        let short = world.caller(Some(short["token"].as_str().unwrap()));
         world.advance(Span::minutes(1));
         let longer = short.post(&format!("{AUTH}/jwt"), json!({ "long-term-token": true })).await.json();
         assert_eq!(longer["expire"], "2026-03-01T15:00:00Z");
@@ -128,7 +128,7 @@ both! {
 
     async fn a_key_has_no_session_to_sign_out_of(world: &World) {
         let ana = ana(world).await;
-        let (_, key) = made(&ana, json!({})).await;
+        let (_, key) = create_token(&ana, json!({})).await;
         let answer = key.delete(&format!("{AUTH}/sign-out")).await;
         assert_eq!(answer.json(), json!({ "ret-url": null, "success": false }));
         assert!(key.is_good().await && ana.is_good().await);

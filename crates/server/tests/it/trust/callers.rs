@@ -55,7 +55,7 @@ pub async fn everybody(world: &World, organization: OrganizationId) -> Vec<Who<'
         everybody.push(Who { name: format!("{name}, a machine"), actor, account: false, named: false });
     }
     for (role, name) in AccountRole::NAMES {
-        let mut actors = vec![("machine", world.of_account(role).await)];
+        let mut actors = vec![("machine", world.account_member(role).await)];
         if role.fits(PrincipalKind::User) {
             actors.push(("person", person(world, role).await));
         }

@@ -1,6 +1,6 @@
 //! Joining an organization requires consent, and leaving it affects nothing else: finding M12.
 
-use crate::devin::at;
+use crate::devin::org_path;
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
 
@@ -8,11 +8,11 @@ both! {
     async fn only_the_account_adds_members_by_id(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let eve = world.member(acme, Role::Admin).await;
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let bob = world.member(globex, Role::Admin).await;
-        let robot = world.of_account(AccountRole::Viewer).await;
+        let robot = world.account_member(AccountRole::Viewer).await;
         let nobody = world.principal(None, None).await;
-        let path = at(acme, "/members/users");
+        let path = org_path(acme, "/members/users");
         let add = |id: String| json!({ "user_id": id, "role_id": "org_member" });
         let user = |id: domain::ids::PrincipalId| format!("user-{}", id.0.simple());
         let unknown = eve.post(&path, add("user-00000000000000000000000000000001".into())).await;
@@ -37,11 +37,11 @@ both! {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let eve = world.member(acme, Role::Admin).await;
         let who = world.user(globex, Role::Admin, "bob@example.com").await;
-        let bob = world.signed_in("bob@example.com").await;
+        let bob = world.sign_in("bob@example.com").await;
         let elsewhere = world.actor(who, Some(globex), None).await;
-        let account = world.of_account(AccountRole::Admin).await;
+        let account = world.account_member(AccountRole::Admin).await;
         let id = format!("user-{}", who.0.simple());
-        let path = at(acme, "/members/users");
+        let path = org_path(acme, "/members/users");
         assert_eq!(account.post(&path, json!({ "user_id": id, "role_id": "org_member" })).await.status, 200);
         let here = world.actor(who, Some(acme), None).await;
         assert_eq!(here.get("/api/v1/sessions").await.status, 200);

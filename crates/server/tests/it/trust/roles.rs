@@ -2,8 +2,8 @@
 
 use crate::coverage::TABLE;
 use crate::coverage::story::{Story, send};
-use crate::devin::at;
 use crate::devin::coverage as devin;
+use crate::devin::org_path;
 use crate::world::{Actor, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
@@ -30,7 +30,7 @@ fn asks_for_key(pattern: &str) -> bool {
 async fn machines<'w>(world: &'w World, story: &Story<'w>) -> Vec<(&'static str, Actor<'w>)> {
     let organization = story.organization;
     let (worker, host) =
-        (world.of_account(AccountRole::Worker).await, world.of_account(AccountRole::Host).await);
+        (world.account_member(AccountRole::Worker).await, world.account_member(AccountRole::Host).await);
     vec![
         ("worker", world.member(organization, Role::Worker).await),
         ("host", world.member(organization, Role::Host).await),
@@ -43,7 +43,7 @@ async fn machines<'w>(world: &'w World, story: &Story<'w>) -> Vec<(&'static str,
 
 both! {
     async fn worker_and_host_keys_give_no_other_access(world: &World) {
-        let story = Story::tell(world).await;
+        let story = Story::create(world).await;
         for (role, machine) in machines(world, &story).await {
             for (method, pattern, anybody, _) in TABLE.iter().filter(|(_, path, ..)| !serves(role, path)) {
                 let path = story.path(pattern).await;
@@ -61,7 +61,7 @@ both! {
     }
 
     async fn worker_and_host_keys_give_no_other_access_on_devins_wire(world: &World) {
-        let devin = devin::Story::tell(world).await;
+        let devin = devin::Story::create(world).await;
         let story = Story { organization: devin.organization, owner: devin.owner.clone(), file: String::new() };
         for (role, machine) in machines(world, &story).await {
             for (method, pattern, anybody, _) in devin::all() {
@@ -77,7 +77,7 @@ both! {
         let acme = world.organization("Acme").await;
         let claim = json!({ "worker": "w", "agents": ["nobody"], "wait_seconds": 0 });
         let (worker, host) = (world.member(acme, Role::Worker).await, world.member(acme, Role::Host).await);
-        let shared = (world.of_account(AccountRole::Worker).await, world.of_account(AccountRole::Host).await);
+        let shared = (world.account_member(AccountRole::Worker).await, world.account_member(AccountRole::Host).await);
         for (worker, host) in [(worker, host), shared] {
             assert_eq!(worker.post("/tenure/v1/work/claim", claim.clone()).await.status, 204);
             assert_eq!(host.post("/tenure/v1/work/claim", claim.clone()).await.status, 403);
@@ -94,9 +94,9 @@ both! {
         let of_acme = format!("--role worker --org {acme}`");
         for (who, told) in [
             (world.member(acme, Role::Admin).await, Some(of_acme.as_str())),
-            (world.of_account(AccountRole::Admin).await, Some("--role worker`")),
+            (world.account_member(AccountRole::Admin).await, Some("--role worker`")),
             (world.member(acme, Role::Worker).await, None),
-            (world.of_account(AccountRole::Worker).await, None),
+            (world.account_member(AccountRole::Worker).await, None),
         ] {
             let answer = who.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await;
             assert_eq!(answer.status, 204, "{}", answer.text());
@@ -108,15 +108,15 @@ both! {
 
     async fn auditors_read_the_audit_log_and_the_usage(world: &World) {
         let acme = world.organization("Acme").await;
-        let account = world.of_account(AccountRole::Auditor).await;
+        let account = world.account_member(AccountRole::Auditor).await;
         let person = world.member(acme, Role::Auditor).await;
         for (auditor, is_account) in [(&person, false), (&account, true)] {
             for (path, expected) in [
-                (at(acme, "/audit-logs"), 200),
-                (at(acme, "/consumption/daily"), 200),
-                (at(acme, "/sessions"), 403),
-                (at(acme, "/members/users"), 403),
-                (at(acme, "/service-users"), 403),
+                (org_path(acme, "/audit-logs"), 200),
+                (org_path(acme, "/consumption/daily"), 200),
+                (org_path(acme, "/sessions"), 403),
+                (org_path(acme, "/members/users"), 403),
+                (org_path(acme, "/service-users"), 403),
                 ("/v3/enterprise/audit-logs".to_owned(), if is_account { 200 } else { 403 }),
                 ("/v3/enterprise/consumption/daily".to_owned(), if is_account { 200 } else { 403 }),
                 ("/v3/enterprise/sessions".to_owned(), 403),
@@ -131,13 +131,13 @@ both! {
 
     async fn every_wire_names_the_roles(world: &World) {
         let acme = world.organization("Acme").await;
-        let (admin, account) = (world.member(acme, Role::Admin).await, world.of_account(AccountRole::Admin).await);
+        let (admin, account) = (world.member(acme, Role::Admin).await, world.account_member(AccountRole::Admin).await);
         let roles = account.get("/v3/enterprise/roles").await.json();
         let ids = roles["items"].as_array().unwrap().iter().map(|role| role["role_id"].clone()).collect::<Vec<_>>();
         for name in ["auditor", "worker", "host"] {
             let (of_org, of_account) = (json!(format!("org_{name}")), json!(format!("account_{name}")));
             assert!(ids.contains(&of_org) && ids.contains(&of_account), "{ids:?}");
-            for (actor, path, role) in [(&admin, at(acme, "/service-users"), &of_org), (&account, "/v3/enterprise/service-users".into(), &of_account)] {
+            for (actor, path, role) in [(&admin, org_path(acme, "/service-users"), &of_org), (&account, "/v3/enterprise/service-users".into(), &of_account)] {
                 let made = actor.post(&path, json!({ "name": name, "role_id": role })).await;
                 assert_eq!(made.status, 200, "{}", made.text());
                 assert_eq!(&made.json()["service_user"]["role_assignments"][0]["role"]["role_id"], role);
@@ -146,11 +146,11 @@ both! {
         // A user can be an auditor, but not a worker or a host.
         let person = world.principal(None, Some((acme, Role::Readonly))).await;
         let set = |role: &'static str| json!({ "user_id": format!("user-{}", person.0.simple()), "role_id": role });
-        assert_eq!(admin.post(&at(acme, "/members/users"), set("org_auditor")).await.status, 200);
+        assert_eq!(admin.post(&org_path(acme, "/members/users"), set("org_auditor")).await.status, 200);
         let change = |role: &'static str| json!({ "userId": person.to_string(), "role": role });
         assert_eq!(admin.post("/api/v1/members", change("auditor")).await.status, 200);
         for role in ["worker", "host"] {
-            let devin = admin.post(&at(acme, "/members/users"), set(if role == "host" { "org_host" } else { "org_worker" })).await;
+            let devin = admin.post(&org_path(acme, "/members/users"), set(if role == "host" { "org_host" } else { "org_worker" })).await;
             assert_eq!(devin.status, 422);
             assert!(devin.text().contains("role_id: expected one of org_viewer, org_member, org_admin, org_auditor"), "{}", devin.text());
             for (path, body) in [("/api/v1/members", change(role)), ("/api/v1/members/invitations", json!({ "email": "a@example.com", "role": role }))] {

@@ -16,7 +16,7 @@ both! {
     async fn a_worker_serves_the_requested_organization_if_its_key_allows(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let member = world.member(globex, Role::Readwrite).await;
-        let (ours, shared) = (world.member(acme, Role::Worker).await, world.of_account(AccountRole::Worker).await);
+        let (ours, shared) = (world.member(acme, Role::Worker).await, world.account_member(AccountRole::Worker).await);
         let (acme, globex) = (acme.to_string(), globex.to_string());
         // With a key of an organization it serves that one, with and without naming it.
         assert_eq!(claims(&ours, &[]).await.status, 204);
@@ -38,7 +38,7 @@ both! {
 
     async fn a_host_serves_the_requested_organization_if_its_key_allows(world: &World) {
         let acme = world.organization("Acme").await;
-        let (ours, shared) = (world.member(acme, Role::Host).await, world.of_account(AccountRole::Host).await);
+        let (ours, shared) = (world.member(acme, Role::Host).await, world.account_member(AccountRole::Host).await);
         let open = async |host: &Actor<'_>, headers: &[(&str, &str)]| {
             host.send("GET", "/tenure/v1/host", headers, Body::empty()).await.status.as_u16()
         };

@@ -4,8 +4,8 @@
 use super::callers::{Who, everybody, machine};
 use crate::coverage::story::{self, Story};
 use crate::coverage::{TABLE, state};
-use crate::devin::at;
 use crate::devin::coverage as devin;
+use crate::devin::org_path;
 use crate::socket::Socket;
 use crate::world::{Actor, Answer, World};
 use domain::permission::{AccountRole, Role};
@@ -57,8 +57,12 @@ fn same(what: &str, real: &Answer, nothing: &Answer) {
 }
 
 /// The state of an organization: its change feed, its holds, its entries of the audit log.
-async fn seen(world: &World, organization: domain::ids::OrganizationId, account: &Actor<'_>) -> String {
-    let lines = account.get(&at(organization, "/audit-logs?first=1")).await.json();
+async fn organization_state(
+    world: &World,
+    organization: domain::ids::OrganizationId,
+    account: &Actor<'_>,
+) -> String {
+    let lines = account.get(&org_path(organization, "/audit-logs?first=1")).await.json();
     format!("{} {}", state(world, organization).await, lines["items"][0]["audit_log_id"])
 }
 
@@ -72,8 +76,8 @@ fn reaches_all(who: &Who<'_>, pattern: &str) -> bool {
 
 both! {
     async fn objects_of_others_look_like_unknown_ones(world: &World) {
-        let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
-        let account = world.of_account(AccountRole::Admin).await;
+        let (ours, theirs) = (Story::create(world).await, Story::create_in(world, "Initech").await);
+        let account = world.account_member(AccountRole::Admin).await;
         let everybody = everybody(world, ours.organization).await;
         let mut walked = 0;
         for (method, pattern, ..) in TABLE {
@@ -81,7 +85,7 @@ both! {
                 continue;
             }
             let (own, foreign) = (ours.path(pattern).await, theirs.path(pattern).await);
-            let before = seen(world, theirs.organization, &account).await;
+            let before = organization_state(world, theirs.organization, &account).await;
             for who in everybody.iter().filter(|who| !reaches_all(who, pattern)) {
                 // A worker's or host's key of the account serves all organizations, unless it names one.
                 if who.account && !who.named && pattern.starts_with("/tenure/v1/") {
@@ -95,15 +99,15 @@ both! {
                     }
                 }
             }
-            let after = seen(world, theirs.organization, &account).await;
+            let after = organization_state(world, theirs.organization, &account).await;
             assert_eq!(after, before, "{method} {pattern} changed something of theirs");
         }
         assert!(walked > 500, "only {walked} were walked");
     }
 
     async fn objects_of_others_look_like_unknown_ones_on_devins_wire(world: &World) {
-        let (ours, theirs) = (devin::Story::tell(world).await, devin::Story::of(world, world.organization("Initech").await).await);
-        let account = world.of_account(AccountRole::Admin).await;
+        let (ours, theirs) = (devin::Story::create(world).await, devin::Story::create_in(world, world.organization("Initech").await).await);
+        let account = world.account_member(AccountRole::Admin).await;
         let everybody = everybody(world, ours.organization).await;
         let mut walked = 0;
         for (method, pattern, ..) in devin::all() {
@@ -119,7 +123,7 @@ both! {
                 }),
                 false => None,
             };
-            let before = seen(world, theirs.organization, &account).await;
+            let before = organization_state(world, theirs.organization, &account).await;
             for who in everybody.iter().filter(|who| !reaches_all(who, &pattern)) {
                 let mut tried = match pattern.contains("/enterprise/service-users/") && who.account {
                     // These belong to the account.
@@ -128,7 +132,7 @@ both! {
                 };
                 tried.retain(|(_, _, place)| !(*place && who.account));
                 if let Some(swapped) = &swapped {
-                    tried.extend(after_users(&pattern, &own, swapped));
+                    tried.extend(swapped_paths(&pattern, &own, swapped));
                 }
                 for (real, other, _) in tried {
                     let answers = (devin::call(&ours, &who.actor, method, &real).await, devin::call(&ours, &who.actor, method, &other).await);
@@ -136,16 +140,16 @@ both! {
                     walked += 1;
                 }
             }
-            assert_eq!(seen(world, theirs.organization, &account).await, before, "{method} {pattern} changed something of theirs");
+            assert_eq!(organization_state(world, theirs.organization, &account).await, before, "{method} {pattern} changed something of theirs");
         }
         assert!(walked > 500, "only {walked} were walked");
     }
 
     async fn objects_of_others_look_like_unknown_ones_over_the_websocket(world: &World) {
-        let (ours, theirs) = (Story::tell(world).await, Story::of(world, "Initech").await);
+        let (ours, theirs) = (Story::create(world).await, Story::create_in(world, "Initech").await);
         let rack = world.host(&world.member(theirs.organization, Role::Admin).await, "their rack", &[("theirs", "ios")]).await;
         let ios = json!({ "filters": [{ "attribute": "platform", "operator": "EQUALS", "value": "ios" }] });
-        let held = Socket::of(&theirs.owner).await.call("fleet.allocate", ios.clone()).await;
+        let held = Socket::open(&theirs.owner).await.call("fleet.allocate", ios.clone()).await;
         assert!(held["error"].is_null(), "{held}");
         let session = held["result"]["sessionId"].as_str().unwrap().to_owned();
         let unknown_upload = unknown(&theirs.file);
@@ -163,7 +167,7 @@ both! {
         let mut everybody = everybody(world, ours.organization).await;
         everybody.push(Who { name: "our owner".into(), actor: ours.owner.clone(), account: false, named: false });
         for who in everybody {
-            let mut socket = Socket::of(&who.actor).await;
+            let mut socket = Socket::open(&who.actor).await;
             let real = calls("theirs", &theirs.file, &session);
             let other = calls("nobody", &unknown_upload, &unknown(&session));
             for ((method, real), (_, other)) in real.into_iter().zip(other) {
@@ -173,16 +177,16 @@ both! {
             }
         }
         assert!(rack.calls.lock().unwrap().is_empty());
-        let still = Socket::of(&theirs.owner).await.call("devices.list", Value::Null).await;
+        let still = Socket::open(&theirs.owner).await.call("devices.list", Value::Null).await;
         assert!(still.to_string().contains("theirs"), "{still}");
         rack.leave().await;
     }
 
     async fn ids_of_others_in_bodies_and_queries_look_like_unknown_ones(world: &World) {
-        let (ours, theirs) = (devin::Story::tell(world).await, Story::of(world, "Initech").await);
+        let (ours, theirs) = (devin::Story::create(world).await, Story::create_in(world, "Initech").await);
         let (acme, initech) = (ours.organization, theirs.organization);
         let everybody = everybody(world, acme).await;
-        let (bot, robot) = (machine(world, initech, Role::Admin).await, world.of_account(AccountRole::Worker).await);
+        let (bot, robot) = (machine(world, initech, Role::Admin).await, world.account_member(AccountRole::Worker).await);
         let people = [theirs.owner.principal, bot.principal, robot.principal];
         let session = theirs.path("/v1/sessions/{session}").await.rsplit('/').next().unwrap().to_owned();
         let agent = theirs.path("/v1/agents/{agent}").await.rsplit('/').next().unwrap().to_owned();
@@ -190,11 +194,11 @@ both! {
         let mut bodies: Vec<(String, &str, String)> = vec![
             ("/v1/sessions".to_owned(), "agent_id", agent),
             ("/v1/sessions".to_owned(), "parent_session_id", session.clone()),
-            (at(acme, "/sessions"), "parent_session_id", session.replace("session_", "devin-")),
+            (org_path(acme, "/sessions"), "parent_session_id", session.replace("session_", "devin-")),
         ];
         for id in people {
-            bodies.push((at(acme, "/members/users"), "user_id", hex("user-", id)));
-            bodies.push((at(acme, "/sessions"), "create_as_user_id", hex("user-", id)));
+            bodies.push((org_path(acme, "/members/users"), "user_id", hex("user-", id)));
+            bodies.push((org_path(acme, "/sessions"), "create_as_user_id", hex("user-", id)));
             bodies.push(("/api/v1/members".to_owned(), "userId", id.to_string()));
         }
         for who in everybody.iter().filter(|who| !who.account) {
@@ -209,7 +213,7 @@ both! {
             }
             for (name, id) in [("user_ids", hex("user-", people[0])), ("service_user_ids", hex("service-user-", people[1])),
                                ("parent_session_id", session.replace("session_", "devin-")), ("session_ids", session.replace("session_", "devin-"))] {
-                let list = |id: &str| at(acme, &format!("/sessions?{name}={id}"));
+                let list = |id: &str| org_path(acme, &format!("/sessions?{name}={id}"));
                 let answers = (who.actor.get(&list(&id)).await, who.actor.get(&list(&unknown(&id))).await);
                 assert_eq!((answers.0.status, answers.0.text()), (answers.1.status, answers.1.text()), "{}: {name}", who.name);
             }
@@ -218,7 +222,7 @@ both! {
 }
 
 /// The own path with the service user and the key of another home, and with unknown ones.
-fn after_users(pattern: &str, own: &str, swapped: &str) -> Vec<(String, String, bool)> {
+fn swapped_paths(pattern: &str, own: &str, swapped: &str) -> Vec<(String, String, bool)> {
     let tail =
         |path: &str| path.split_once("/service-users/").map(|(_, tail)| tail.to_owned()).unwrap_or_default();
     let Some((head, _)) = own.split_once("/service-users/") else { return Vec::new() };
