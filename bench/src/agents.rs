@@ -5,7 +5,7 @@
 
 use crate::Outcome;
 use clap::Args;
-use domain::agent::{Agent, AgentSession, NewSession, Range, SessionFilter, State};
+use domain::agent::{Agent, AgentSession, AgentState, NewSession, SessionFilter, TimeRange};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
 use domain::json::Json;
 use domain::organization::Organization;
@@ -107,7 +107,7 @@ fn cases(organizations: &[OrganizationId]) -> Vec<Case> {
     };
     let text = |text: &str| Some(text.to_owned());
     let some = |text: &str| Some(vec![text.to_owned()]);
-    let late = Range { from: Some(START + Span::minutes(60)), until: None };
+    let late = TimeRange { from: Some(START + Span::minutes(60)), until: None };
     let one = |name, filter| case(name, false, filter);
     let account = |name, filter| case(name, true, filter);
     vec![
@@ -133,7 +133,7 @@ fn cases(organizations: &[OrganizationId]) -> Vec<Case> {
         account("account, updated_after", SessionFilter { updated: late, ..all() }),
         account("account, repo_names", SessionFilter { repos: some("acme/repo-3"), ..all() }),
         account("account, is_archived", SessionFilter { archived: Some(true), ..all() }),
-        account("account, status", SessionFilter { states: Some(vec![State::New]), ..all() }),
+        account("account, status", SessionFilter { states: Some(vec![AgentState::New]), ..all() }),
         one("search", SessionFilter { search: text("session 77"), ..all() }),
     ]
 }
@@ -221,7 +221,7 @@ pub fn new_session(agent: &Agent, number: u32, at: Micros) -> NewAgentSession {
         title: Some(format!("session {number}")),
         tags: vec![format!("tag-{}", other % 50), format!("team-{}", other % 7)],
         model: None,
-        capabilities: Json::of(&[(); 0]),
+        capabilities: Json::encode(&[(); 0]),
         origin: ["api", "slack", "webapp", "cli"][(other % 4) as usize].to_owned(),
         category: Some(domain::agent::CATEGORIES[(other % 12) as usize].to_owned()),
         subcategory: None,

@@ -2,8 +2,8 @@
 
 use crate::Outcome;
 use clap::Args;
-use domain::credential::{Credential, Secret, Wire};
-use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::credential::{Credential, KeySecret, Wire};
+use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
 use domain::organization::Organization;
 use domain::permission::Role;
@@ -69,10 +69,11 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
 
 /// A session that held one device for five minutes.
 fn ended_session(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceSession {
-    let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
+    let filter =
+        DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
     let [granted, over] = [2, 300].map(|seconds| at + Span::seconds(seconds));
     let ending = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
-    let offer = Offer {
+    let offer = DeviceProfile {
         platform: "android".into(),
         kind: "real".into(),
         name: "Pixel 9".into(),
@@ -82,13 +83,13 @@ fn ended_session(organization: OrganizationId, owner: PrincipalId, at: Micros) -
     let hold = Hold {
         id: HoldId::new(at, rand::random()),
         principal: owner,
-        wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        filters: DeviceFilters::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
         requested: at,
         held: Some(HeldDevice {
             device,
             fence: 1,
             handle: "4A1F09C2".into(),
-            offer,
+            profile: offer,
             model: "Pixel 9".into(),
         }),
         granted: Some(granted),
@@ -148,7 +149,7 @@ pub async fn create_key(
     let mut random = [0; 28];
     random[..14].copy_from_slice(&bytes[0]);
     random[14..].copy_from_slice(&bytes[1]);
-    let secret = Secret::new(Wire::MobileNext, random);
+    let secret = KeySecret::new(Wire::MobileNext, random);
     let credential = Credential {
         organization: Some(organization),
         name: "bench".to_owned(),

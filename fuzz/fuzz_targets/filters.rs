@@ -2,14 +2,14 @@
 //! or refused, and reading it again says the same.
 #![no_main]
 
-use domain::device::{Filter, Offer, Wanted};
+use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     server::fuzzing::filters(text);
-    let Ok(filters) = serde_json::from_str::<Vec<Filter>>(text) else { return };
-    let Ok(wanted) = Wanted::new(filters) else { return };
-    let offer = Offer {
+    let Ok(filters) = serde_json::from_str::<Vec<DeviceFilter>>(text) else { return };
+    let Ok(wanted) = DeviceFilters::new(filters) else { return };
+    let offer = DeviceProfile {
         platform: wanted.platform().to_owned(),
         kind: "real".to_owned(),
         name: "Pixel 9".to_owned(),
@@ -17,5 +17,5 @@ fuzz_target!(|text: &str| {
     };
     assert_eq!(wanted.matches(&offer), wanted.matches(&offer));
     let _ = wanted.describe();
-    assert_eq!(Wanted::new(wanted.filters().to_vec()).as_ref(), Ok(&wanted));
+    assert_eq!(DeviceFilters::new(wanted.as_slice().to_vec()).as_ref(), Ok(&wanted));
 });

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     if let Some(id) = SessionId::parse(text) {
         assert_eq!(SessionId::parse(&id.to_string()), Some(id));
-        assert_eq!(SessionId::new(id.created(), id.tail()), id, "a time and a tail are the whole of it");
+        assert_eq!(SessionId::new(id.creation_time(), id.tail()), id, "a time and a tail are the whole of it");
     }
     if let Some(id) = OrganizationId::parse(text) {
         assert_eq!(OrganizationId::parse(&id.to_string()), Some(id));

@@ -20,7 +20,7 @@ pub const WRONG: Span = Span::minutes(24 * 60);
 
 /// The result of comparing the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClockVerdict {
     /// The wall clock can be trusted. Also when it was set back.
     Sound,
     /// The wall clock jumped ahead of the steady clock by this much.
@@ -54,7 +54,7 @@ struct Doubt {
 impl ClockWatch {
     /// Starts at the start of a server. `known` is the last time that an earlier server trusted.
     pub fn new(wall: Micros, steady: Span, known: Option<Micros>) -> ClockWatch {
-        let gone = known.map_or(Span(0), |known| wall.since(known));
+        let gone = known.map_or(Span(0), |known| wall.duration_since(known));
         if gone <= LONG_STOP {
             return ClockWatch { believed: (wall, steady), doubt: None };
         }
@@ -64,17 +64,17 @@ impl ClockWatch {
     }
 
     /// Compares the clocks.
-    pub fn look(&mut self, wall: Micros, steady: Span, database: Option<Micros>) -> Verdict {
-        let ahead = database.map(|database| wall.since(database)).filter(|ahead| *ahead > AGREES);
+    pub fn compare(&mut self, wall: Micros, steady: Span, database: Option<Micros>) -> ClockVerdict {
+        let ahead = database.map(|database| wall.duration_since(database)).filter(|ahead| *ahead > AGREES);
         if let Some(ahead) = ahead {
-            return Verdict::AheadOfDatabase(ahead);
+            return ClockVerdict::AheadOfDatabase(ahead);
         }
         let expected = self.believed.0.0.saturating_add(steady.0.saturating_sub(self.believed.1.0));
         let off = wall.0.saturating_sub(expected);
         let allowed = if self.doubt.is_some_and(|doubt| doubt.started) { LONG_STOP } else { AGREES };
         if off.abs() <= allowed.0 {
             self.accept(wall, steady);
-            return Verdict::Sound;
+            return ClockVerdict::Sound;
         }
         let doubt = match self.doubt.filter(|doubt| off.abs_diff(doubt.off) <= AGREES.0.unsigned_abs()) {
             Some(doubt) => doubt,
@@ -88,12 +88,12 @@ impl ClockWatch {
         self.doubt = Some(doubt);
         if steady.0.saturating_sub(doubt.since.0) >= doubt.settles.0 {
             self.accept(wall, steady);
-            return Verdict::Sound;
+            return ClockVerdict::Sound;
         }
         match off {
-            ..0 => Verdict::Sound,
-            _ if doubt.started => Verdict::Started(Span(off)),
-            _ => Verdict::Jumped(Span(off)),
+            ..0 => ClockVerdict::Sound,
+            _ if doubt.started => ClockVerdict::Started(Span(off)),
+            _ => ClockVerdict::Jumped(Span(off)),
         }
     }
 
@@ -132,8 +132,8 @@ mod tests {
             ClockWatch::new(self.wall, self.steady, known)
         }
 
-        fn look(&self, watch: &mut ClockWatch) -> Verdict {
-            watch.look(self.wall, self.steady, None)
+        fn look(&self, watch: &mut ClockWatch) -> ClockVerdict {
+            watch.compare(self.wall, self.steady, None)
         }
     }
 
@@ -146,9 +146,9 @@ mod tests {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         for span in [Span(1), Span::seconds(10), DAY, Span(DAY.0 * 900)] {
-            assert_eq!(clocks.run(span).look(&mut watch), Verdict::Sound);
+            assert_eq!(clocks.run(span).look(&mut watch), ClockVerdict::Sound);
             // Slewed a little each time, as NTP does.
-            assert_eq!(clocks.jump(AGREES.0).look(&mut watch), Verdict::Sound);
+            assert_eq!(clocks.jump(AGREES.0).look(&mut watch), ClockVerdict::Sound);
         }
     }
 
@@ -158,10 +158,10 @@ mod tests {
         let mut watch = clocks.watch(None);
         clocks.run(DAY).look(&mut watch);
         let by = DAY.0 * 91;
-        assert_eq!(clocks.jump(by).look(&mut watch), Verdict::Jumped(Span(by)));
-        assert_eq!(clocks.run(Span::seconds(7)).look(&mut watch), Verdict::Jumped(Span(by)));
-        assert_eq!(clocks.jump(-by).look(&mut watch), Verdict::Sound);
-        assert_eq!(clocks.jump(AGREES.0 + 1).look(&mut watch), Verdict::Jumped(Span(AGREES.0 + 1)));
+        assert_eq!(clocks.jump(by).look(&mut watch), ClockVerdict::Jumped(Span(by)));
+        assert_eq!(clocks.run(Span::seconds(7)).look(&mut watch), ClockVerdict::Jumped(Span(by)));
+        assert_eq!(clocks.jump(-by).look(&mut watch), ClockVerdict::Sound);
+        assert_eq!(clocks.jump(AGREES.0 + 1).look(&mut watch), ClockVerdict::Jumped(Span(AGREES.0 + 1)));
     }
 
     #[test]
@@ -169,14 +169,14 @@ mod tests {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         clocks.jump(DAY.0).look(&mut watch);
-        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), Verdict::Jumped(DAY));
+        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), ClockVerdict::Jumped(DAY));
         // Another jump begins the day anew.
         clocks.jump(DAY.0).look(&mut watch);
-        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Jumped(Span(DAY.0 * 2)));
-        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), ClockVerdict::Jumped(Span(DAY.0 * 2)));
+        assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), ClockVerdict::Sound);
         clocks.jump(DAY.0).look(&mut watch);
         watch.accept(clocks.wall, clocks.steady);
-        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), ClockVerdict::Sound);
     }
 
     #[test]
@@ -184,45 +184,46 @@ mod tests {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         let hour = Span::minutes(60).0;
-        assert_eq!(clocks.jump(-hour).look(&mut watch), Verdict::Sound);
-        assert_eq!(clocks.run(Span(DAY.0 / 2)).look(&mut watch), Verdict::Sound);
-        assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.jump(-hour).look(&mut watch), ClockVerdict::Sound);
+        assert_eq!(clocks.run(Span(DAY.0 / 2)).look(&mut watch), ClockVerdict::Sound);
+        assert_eq!(clocks.jump(hour).look(&mut watch), ClockVerdict::Sound);
         // A clock that stays behind for long is trusted.
         clocks.jump(-hour).look(&mut watch);
         clocks.run(DAY).look(&mut watch);
-        assert_eq!(clocks.jump(hour).look(&mut watch), Verdict::Jumped(Span(hour)));
+        assert_eq!(clocks.jump(hour).look(&mut watch), ClockVerdict::Jumped(Span(hour)));
     }
 
     #[test]
     fn a_start_after_a_long_stop_waits_for_the_clock_to_be_set() {
         let mut clocks = clocks();
         let known = clocks.wall;
-        assert_eq!(clocks.look(&mut clocks.watch(Some(known))), Verdict::Sound);
+        assert_eq!(clocks.look(&mut clocks.watch(Some(known))), ClockVerdict::Sound);
         let mut watch = clocks.jump(LONG_STOP.0).watch(Some(known));
-        assert_eq!(clocks.look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.look(&mut watch), ClockVerdict::Sound);
         let by = Span(LONG_STOP.0 + DAY.0);
         let mut watch = clocks.jump(DAY.0).watch(Some(known));
-        assert_eq!(clocks.look(&mut watch), Verdict::Started(by));
-        assert_eq!(clocks.run(Span(SETTLES.0 - 1)).look(&mut watch), Verdict::Started(by));
-        assert_eq!(clocks.run(Span(1)).look(&mut watch), Verdict::Sound);
+        assert_eq!(clocks.look(&mut watch), ClockVerdict::Started(by));
+        assert_eq!(clocks.run(Span(SETTLES.0 - 1)).look(&mut watch), ClockVerdict::Started(by));
+        assert_eq!(clocks.run(Span(1)).look(&mut watch), ClockVerdict::Sound);
         // NTP sets it back to about where the last server was.
         let mut wrong = clocks.watch(Some(known));
-        assert!(matches!(clocks.look(&mut wrong), Verdict::Started(_)));
+        assert!(matches!(clocks.look(&mut wrong), ClockVerdict::Started(_)));
         clocks.wall = known;
-        assert_eq!(clocks.look(&mut wrong), Verdict::Sound);
-        assert!(matches!(clocks.jump(DAY.0).look(&mut wrong), Verdict::Jumped(_)));
+        assert_eq!(clocks.look(&mut wrong), ClockVerdict::Sound);
+        assert!(matches!(clocks.jump(DAY.0).look(&mut wrong), ClockVerdict::Jumped(_)));
         // The server before was ahead.
-        assert_eq!(clocks.look(&mut clocks.watch(Some(clocks.wall + DAY))), Verdict::Sound);
+        assert_eq!(clocks.look(&mut clocks.watch(Some(clocks.wall + DAY))), ClockVerdict::Sound);
     }
 
     #[test]
     fn the_databases_clock_has_a_say_when_it_is_behind() {
         let clocks = clocks();
         let mut watch = clocks.watch(None);
-        let mut look = |off: i64| watch.look(clocks.wall, clocks.steady, Some(Micros(clocks.wall.0 + off)));
-        assert_eq!(look(-AGREES.0), Verdict::Sound);
-        assert_eq!(look(-AGREES.0 - 1), Verdict::AheadOfDatabase(Span(AGREES.0 + 1)));
-        assert_eq!(look(DAY.0), Verdict::Sound);
-        assert_eq!(look(0), Verdict::Sound);
+        let mut look =
+            |off: i64| watch.compare(clocks.wall, clocks.steady, Some(Micros(clocks.wall.0 + off)));
+        assert_eq!(look(-AGREES.0), ClockVerdict::Sound);
+        assert_eq!(look(-AGREES.0 - 1), ClockVerdict::AheadOfDatabase(Span(AGREES.0 + 1)));
+        assert_eq!(look(DAY.0), ClockVerdict::Sound);
+        assert_eq!(look(0), ClockVerdict::Sound);
     }
 }

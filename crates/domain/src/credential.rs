@@ -57,18 +57,18 @@ const CHARACTERS: usize = 52;
 
 /// The secret of an API key. Its `Debug` output hides it, so that it cannot get into a log or an error by mistake.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct KeySecret(String);
 
-impl Secret {
+impl KeySecret {
     /// A new secret for a wire, from random bytes.
-    pub fn new(wire: Wire, random: [u8; RANDOM_BYTES]) -> Secret {
-        Secret(written(wire.prefix(), random))
+    pub fn new(wire: Wire, random: [u8; RANDOM_BYTES]) -> KeySecret {
+        KeySecret(encode_secret(wire.prefix(), random))
     }
 
     /// Parses a key that a client sent; `None` if its prefix, length, alphabet or checksum is wrong.
-    pub fn parse(text: &str) -> Option<Secret> {
+    pub fn parse(text: &str) -> Option<KeySecret> {
         let (_, _, prefix) = Wire::ALL.iter().find(|(.., prefix)| text.starts_with(prefix))?;
-        is_written(prefix, text).then(|| Secret(text.to_owned()))
+        is_encoded_secret(prefix, text).then(|| KeySecret(text.to_owned()))
     }
 
     /// The secret as text: to show it once to its owner, or to send it to a server.
@@ -87,7 +87,7 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for KeySecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")
     }
@@ -104,14 +104,14 @@ pub struct TurnToken {
 impl TurnToken {
     /// A new token for a turn of an organization, from random bytes.
     pub fn new(organization: OrganizationId, random: [u8; RANDOM_BYTES]) -> TurnToken {
-        TurnToken { organization, text: written(&TurnToken::prefix(organization), random) }
+        TurnToken { organization, text: encode_secret(&TurnToken::prefix(organization), random) }
     }
 
     /// Parses a token that a worker sent; `None` if it is malformed or its checksum is wrong.
     pub fn parse(text: &str) -> Option<TurnToken> {
         let (organization, _) = text.strip_prefix("turn_")?.split_once('_')?;
         let organization = OrganizationId(parse_uuid(organization)?);
-        is_written(&TurnToken::prefix(organization), text)
+        is_encoded_secret(&TurnToken::prefix(organization), text)
             .then(|| TurnToken { organization, text: text.to_owned() })
     }
 
@@ -193,7 +193,7 @@ pub struct Credential {
 impl Credential {
     /// A new key of a principal: not bound to an organization, without a name, without expiry and from every network.
     pub fn new(
-        secret: &Secret,
+        secret: &KeySecret,
         wire: Wire,
         principal: PrincipalId,
         created: Micros,
@@ -227,36 +227,36 @@ pub struct KeyLimits {
 
 impl KeyLimits {
     /// Keys created at or before this time are too old at `now`.
-    pub fn too_old(self, now: Micros) -> Micros {
-        before(now, self.age)
+    pub fn creation_cutoff(self, now: Micros) -> Micros {
+        cutoff(now, self.age)
     }
 
     /// Keys last used at or before this time are idle for too long at `now`.
-    pub fn too_idle(self, now: Micros) -> Micros {
-        before(now, self.idle)
+    pub fn last_use_cutoff(self, now: Micros) -> Micros {
+        cutoff(now, self.idle)
     }
 
     /// The effective expiry of a key with this time of creation and its own expiry.
-    pub fn until(self, created: Micros, expires: Option<Micros>) -> Option<Micros> {
+    pub fn expiry(self, created: Micros, expires: Option<Micros>) -> Option<Micros> {
         expires.into_iter().chain(self.age.map(|age| created + age)).min()
     }
 }
 
 /// The time `span` before `now`; without a limit, a time before all others.
-fn before(now: Micros, span: Option<Span>) -> Micros {
+fn cutoff(now: Micros, span: Option<Span>) -> Micros {
     span.map_or(Micros(-1), |span| Micros(now.0.saturating_sub(span.0)))
 }
 
 /// Writes a secret: the prefix, and base32 of the random bytes and their checksum.
-fn written(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
+fn encode_secret(prefix: &str, random: [u8; RANDOM_BYTES]) -> String {
     let mut bytes = [0; RANDOM_BYTES + CHECKSUM_BYTES];
     bytes[..RANDOM_BYTES].copy_from_slice(&random);
     bytes[RANDOM_BYTES..].copy_from_slice(&checksum(prefix, &random));
     format!("{prefix}{}", base32(&bytes))
 }
 
-/// Whether [`written`] writes this text for this prefix and some random bytes.
-fn is_written(prefix: &str, text: &str) -> bool {
+/// Whether [`encode_secret`] writes this text for this prefix and some random bytes.
+fn is_encoded_secret(prefix: &str, text: &str) -> bool {
     let bytes = text.strip_prefix(prefix).and_then(unbase32);
     bytes.is_some_and(|bytes| {
         let (random, sum) = bytes.split_at(RANDOM_BYTES);
@@ -313,19 +313,19 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_read_back_and_nothing_near_it(random: [u8; 28], at in 0usize..56, with in 0usize..32) {
-            let secret = Secret::new(Wire::MobileNext, random);
+            let secret = KeySecret::new(Wire::MobileNext, random);
             let text = secret.reveal();
             prop_assert_eq!(text.len(), 56);
-            prop_assert_eq!(Secret::parse(text), Some(secret.clone()));
+            prop_assert_eq!(KeySecret::parse(text), Some(secret.clone()));
             let mut typo = text.as_bytes().to_vec();
             typo[at] = ALPHABET[with];
             let typo = String::from_utf8(typo).unwrap();
-            prop_assert_eq!(Secret::parse(&typo).is_some(), typo == text);
+            prop_assert_eq!(KeySecret::parse(&typo).is_some(), typo == text);
             for cut in 0..text.len() {
-                prop_assert!(Secret::parse(&text[..cut]).is_none());
+                prop_assert!(KeySecret::parse(&text[..cut]).is_none());
             }
             for near in [format!("{text}a"), format!("{text}="), format!(" {text}"), text.to_uppercase()] {
-                prop_assert!(Secret::parse(&near).is_none());
+                prop_assert!(KeySecret::parse(&near).is_none());
             }
         }
 
@@ -337,7 +337,7 @@ mod tests {
             prop_assert_eq!(text.len(), 90);
             prop_assert_eq!(TurnToken::parse(text), Some(token.clone()));
             prop_assert_eq!(token.organization(), organization);
-            prop_assert!(Secret::parse(text).is_none());
+            prop_assert!(KeySecret::parse(text).is_none());
             let mut typo = text.as_bytes().to_vec();
             typo[at] = ALPHABET[with];
             let typo = String::from_utf8(typo).unwrap();
@@ -349,10 +349,10 @@ mod tests {
 
         #[test]
         fn no_input_causes_a_panic(text in ".{0,80}") {
-            let _ = Secret::parse(&text);
+            let _ = KeySecret::parse(&text);
             let _ = TurnToken::parse(&text);
             let _ = TurnToken::parse(&format!("turn_{text}"));
-            let _ = Secret::parse(&format!("mob_{text}"));
+            let _ = KeySecret::parse(&format!("mob_{text}"));
         }
     }
 
@@ -360,22 +360,22 @@ mod tests {
     fn limits_end_keys_to_the_microsecond() {
         let (made, day) = (Micros(1_000_000_000_000), Span::minutes(24 * 60));
         let off = KeyLimits::default();
-        assert!(made > off.too_old(Micros::MAX) && made > off.too_idle(Micros::MAX));
-        assert_eq!(off.until(made, None), None);
+        assert!(made > off.creation_cutoff(Micros::MAX) && made > off.last_use_cutoff(Micros::MAX));
+        assert_eq!(off.expiry(made, None), None);
         let limits = KeyLimits { age: Some(day), idle: Some(Span::minutes(60)) };
-        let good = |age: i64| made > limits.too_old(Micros(made.0 + age));
+        let good = |age: i64| made > limits.creation_cutoff(Micros(made.0 + age));
         assert!(good(day.0 - 1) && !good(day.0));
-        let used = |idle: i64| made > limits.too_idle(Micros(made.0 + idle));
+        let used = |idle: i64| made > limits.last_use_cutoff(Micros(made.0 + idle));
         assert!(used(Span::minutes(60).0 - 1) && !used(Span::minutes(60).0));
         for (expires, expected) in [(None, day.0), (Some(day.0 + 1), day.0), (Some(7), 7)] {
             let expires = expires.map(|after| Micros(made.0 + after));
-            assert_eq!(limits.until(made, expires), Some(Micros(made.0 + expected)));
+            assert_eq!(limits.expiry(made, expires), Some(Micros(made.0 + expected)));
         }
     }
 
     #[test]
     fn a_key_does_not_print() {
-        let secret = Secret::new(Wire::Tenure, [7; 28]);
+        let secret = KeySecret::new(Wire::Tenure, [7; 28]);
         assert_eq!(format!("{secret:?}"), "Secret(…)");
     }
 }

@@ -7,7 +7,7 @@ use crate::time::{Micros, Span};
 /// The initial interval between two polls, and the amount added to it after a poll that came too early.
 pub const INTERVAL: Span = Span::seconds(5);
 /// The longest interval. It does not grow further.
-pub const MOST_INTERVAL: Span = Span::minutes(1);
+pub const MAX_INTERVAL: Span = Span::minutes(1);
 /// How much earlier than the interval a poll may arrive: the time on the network varies.
 const LEEWAY: Span = Span::seconds(1);
 /// Letters that are hard to confuse and spell no words (RFC 8628, section 6.1).
@@ -16,7 +16,7 @@ const LENGTH: usize = 8;
 
 /// The state of a device login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum DeviceLoginState {
     /// Nobody has approved or denied it yet.
     Pending,
     /// A person approved it.
@@ -27,22 +27,27 @@ pub enum State {
     Used,
 }
 
-impl State {
+impl DeviceLoginState {
     /// Its name in the store.
     pub fn name(self) -> &'static str {
         match self {
-            State::Pending => "pending",
-            State::Approved => "approved",
-            State::Denied => "denied",
-            State::Used => "used",
+            DeviceLoginState::Pending => "pending",
+            DeviceLoginState::Approved => "approved",
+            DeviceLoginState::Denied => "denied",
+            DeviceLoginState::Used => "used",
         }
     }
 
     /// The state with this name.
-    pub fn parse(name: &str) -> Option<State> {
-        [State::Pending, State::Approved, State::Denied, State::Used]
-            .into_iter()
-            .find(|one| one.name() == name)
+    pub fn parse(name: &str) -> Option<DeviceLoginState> {
+        [
+            DeviceLoginState::Pending,
+            DeviceLoginState::Approved,
+            DeviceLoginState::Denied,
+            DeviceLoginState::Used,
+        ]
+        .into_iter()
+        .find(|one| one.name() == name)
     }
 }
 
@@ -62,12 +67,12 @@ pub struct DeviceLogin {
     /// Time of the last poll.
     pub polled: Option<Micros>,
     /// Its state.
-    pub state: State,
+    pub state: DeviceLoginState,
 }
 
 /// The reply to a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum PollReply {
     /// Nobody has approved or denied the login yet.
     Pending,
     /// The poll came too early. This is the new interval.
@@ -82,18 +87,18 @@ pub enum Answer {
 
 impl DeviceLogin {
     /// The reply to a poll at `now`.
-    pub fn answer(&self, now: Micros) -> Answer {
-        if now >= self.expires || self.state == State::Used {
-            return Answer::Expired;
+    pub fn poll_reply(&self, now: Micros) -> PollReply {
+        if now >= self.expires || self.state == DeviceLoginState::Used {
+            return PollReply::Expired;
         }
         let early = |last: Micros| now < last + self.interval - LEEWAY;
         match self.state {
-            State::Denied => Answer::Denied,
+            DeviceLoginState::Denied => PollReply::Denied,
             _ if self.polled.is_some_and(early) => {
-                Answer::SlowDown(Span(self.interval.0 + INTERVAL.0).min(MOST_INTERVAL))
+                PollReply::SlowDown(Span(self.interval.0 + INTERVAL.0).min(MAX_INTERVAL))
             }
-            State::Approved => Answer::Ready,
-            _ => Answer::Pending,
+            DeviceLoginState::Approved => PollReply::Ready,
+            _ => PollReply::Pending,
         }
     }
 }
@@ -110,7 +115,7 @@ pub fn user_code(random: [u8; 8]) -> String {
 }
 
 /// The code with a hyphen in the middle, for display.
-pub fn shown(code: &str) -> String {
+pub fn display_code(code: &str) -> String {
     match code.split_at_checked(LENGTH / 2) {
         Some((left, right)) => format!("{left}-{right}"),
         None => code.to_owned(),
@@ -118,7 +123,7 @@ pub fn shown(code: &str) -> String {
 }
 
 /// Parses a code that a person typed: ignores hyphens, blanks and case. Returns it in upper case, without hyphens.
-pub fn typed_code(text: &str) -> Option<String> {
+pub fn parse_code(text: &str) -> Option<String> {
     let bare = text.chars().filter(|c| !c.is_whitespace() && *c != '-').take(LENGTH + 1);
     let code = bare.collect::<String>().to_ascii_uppercase();
     (code.len() == LENGTH && code.bytes().all(|byte| LETTERS.contains(&byte))).then_some(code)
@@ -131,7 +136,7 @@ mod tests {
 
     const START: Micros = Micros(1_772_366_400_000_000);
 
-    fn login(state: State, polled: Option<i64>) -> DeviceLogin {
+    fn login(state: DeviceLoginState, polled: Option<i64>) -> DeviceLogin {
         DeviceLogin {
             client: "x".into(),
             origin: Origin::default(),
@@ -145,22 +150,22 @@ mod tests {
 
     #[test]
     fn what_a_program_is_told() {
-        let slower = Answer::SlowDown(Span::seconds(10));
+        let slower = PollReply::SlowDown(Span::seconds(10));
         for (state, polled, at, expected) in [
-            (State::Pending, None, 0, Answer::Pending),
-            (State::Pending, Some(10), 14, Answer::Pending),
-            (State::Pending, Some(10), 13, slower),
-            (State::Approved, Some(10), 13, slower),
-            (State::Approved, Some(10), 15, Answer::Ready),
-            (State::Denied, Some(10), 11, Answer::Denied),
-            (State::Used, None, 5, Answer::Expired),
-            (State::Approved, None, 599, Answer::Ready),
-            (State::Approved, None, 600, Answer::Expired),
-            (State::Pending, None, 600, Answer::Expired),
+            (DeviceLoginState::Pending, None, 0, PollReply::Pending),
+            (DeviceLoginState::Pending, Some(10), 14, PollReply::Pending),
+            (DeviceLoginState::Pending, Some(10), 13, slower),
+            (DeviceLoginState::Approved, Some(10), 13, slower),
+            (DeviceLoginState::Approved, Some(10), 15, PollReply::Ready),
+            (DeviceLoginState::Denied, Some(10), 11, PollReply::Denied),
+            (DeviceLoginState::Used, None, 5, PollReply::Expired),
+            (DeviceLoginState::Approved, None, 599, PollReply::Ready),
+            (DeviceLoginState::Approved, None, 600, PollReply::Expired),
+            (DeviceLoginState::Pending, None, 600, PollReply::Expired),
             // After the clock stepped back, the program waits.
-            (State::Pending, Some(100), 0, slower),
+            (DeviceLoginState::Pending, Some(100), 0, slower),
         ] {
-            let answer = login(state, polled).answer(START + Span::seconds(at));
+            let answer = login(state, polled).poll_reply(START + Span::seconds(at));
             assert_eq!(answer, expected, "{state:?} {polled:?} {at}");
         }
     }
@@ -168,17 +173,17 @@ mod tests {
     #[test]
     fn nothing_else_is_a_code() {
         for bad in ["", "WDJB-MJH", "WDJB-MJHTX", "WDJB-MJHA", "WDJB_MJHT", "ＷDJBMJHT", "WDJBMJH\u{131}"] {
-            assert_eq!(typed_code(bad), None, "{bad}");
+            assert_eq!(parse_code(bad), None, "{bad}");
         }
-        assert_eq!(typed_code(" wdjb - mjht ").as_deref(), Some("WDJBMJHT"));
+        assert_eq!(parse_code(" wdjb - mjht ").as_deref(), Some("WDJBMJHT"));
     }
 
     proptest! {
         #[test]
         fn a_code_is_read_back_as_people_type_it(random: [u8; 8]) {
             let code = user_code(random);
-            prop_assert_eq!(typed_code(&shown(&code)), Some(code.clone()));
-            prop_assert_eq!(typed_code(&code.to_lowercase()), Some(code));
+            prop_assert_eq!(parse_code(&display_code(&code)), Some(code.clone()));
+            prop_assert_eq!(parse_code(&code.to_lowercase()), Some(code));
         }
     }
 }

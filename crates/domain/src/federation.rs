@@ -6,13 +6,13 @@ use crate::principal::{Membership, PrincipalState};
 use crate::time::{Micros, Span};
 
 /// How long a sign-in at the issuer may take.
-pub const JOURNEY: Span = Span::minutes(10);
+pub const SIGN_IN_LIFETIME: Span = Span::minutes(10);
 /// Maximum length of a subject, in characters (OpenID Connect Core, section 2).
 pub const MAX_SUBJECT: usize = 255;
 
 /// The issuer's claims about a person, after the signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claimed {
+pub struct IdentityClaims {
     /// The issuer's permanent id of the person.
     pub subject: String,
     /// Their normalized address.
@@ -35,7 +35,7 @@ pub struct Claimed {
 
 /// The user of this server with the address in the claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
+pub struct AddressOwner {
     /// The user's state.
     pub state: PrincipalState,
     /// Whether another identity of the same issuer is linked to this user.
@@ -52,12 +52,12 @@ pub enum Admission {
     /// A new user is created with their address.
     Create,
     /// The sign-in is refused.
-    Refuse(Stranger),
+    Refuse(AdmissionRefusal),
 }
 
 /// Why a sign-in with an issuer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stranger {
+pub enum AdmissionRefusal {
     /// No user has this identity or address, and no user may be created for them.
     Unknown,
     /// The user is suspended, pending or deleted.
@@ -69,14 +69,14 @@ pub enum Stranger {
     Taken,
 }
 
-impl Stranger {
+impl AdmissionRefusal {
     /// Its name, in URLs and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
-            Stranger::Unknown => "unknown",
-            Stranger::Suspended => "suspended",
-            Stranger::Unverified => "unverified",
-            Stranger::Taken => "taken",
+            AdmissionRefusal::Unknown => "unknown",
+            AdmissionRefusal::Suspended => "suspended",
+            AdmissionRefusal::Unverified => "unverified",
+            AdmissionRefusal::Taken => "taken",
         }
     }
 }
@@ -86,26 +86,28 @@ impl Stranger {
 pub fn admit(
     known: Option<PrincipalState>,
     verified: bool,
-    owner: Option<Owner>,
+    owner: Option<AddressOwner>,
     may_create: bool,
 ) -> Admission {
     use PrincipalState::{Active, Deleted, Pending, Suspended};
     match (known, owner) {
         (Some(Active), _) => Admission::Enter,
-        (Some(Pending | Suspended | Deleted), _) => Admission::Refuse(Stranger::Suspended),
-        (None, Some(_)) if !verified => Admission::Refuse(Stranger::Unverified),
-        (None, Some(Owner { linked: true, .. })) => Admission::Refuse(Stranger::Taken),
-        (None, Some(Owner { state: Active | Pending, .. })) => Admission::Link,
-        (None, Some(Owner { state: Suspended | Deleted, .. })) => Admission::Refuse(Stranger::Suspended),
+        (Some(Pending | Suspended | Deleted), _) => Admission::Refuse(AdmissionRefusal::Suspended),
+        (None, Some(_)) if !verified => Admission::Refuse(AdmissionRefusal::Unverified),
+        (None, Some(AddressOwner { linked: true, .. })) => Admission::Refuse(AdmissionRefusal::Taken),
+        (None, Some(AddressOwner { state: Active | Pending, .. })) => Admission::Link,
+        (None, Some(AddressOwner { state: Suspended | Deleted, .. })) => {
+            Admission::Refuse(AdmissionRefusal::Suspended)
+        }
         (None, None) if may_create && verified => Admission::Create,
-        (None, None) if may_create => Admission::Refuse(Stranger::Unverified),
-        (None, None) => Admission::Refuse(Stranger::Unknown),
+        (None, None) if may_create => Admission::Refuse(AdmissionRefusal::Unverified),
+        (None, None) => Admission::Refuse(AdmissionRefusal::Unknown),
     }
 }
 
 /// A membership that a user has, with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldMembership {
     /// The organization and the role.
     pub membership: Membership,
     /// Whether groups gave it; otherwise an administrator did.
@@ -116,7 +118,7 @@ pub struct Held {
 
 /// A change of a user's memberships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum MembershipChange {
     /// A new membership.
     Add(Membership),
     /// A new role.
@@ -132,22 +134,23 @@ pub enum Change {
 
 /// The changes that give a user the memberships of their groups. Memberships that an administrator gave stay as they are,
 /// and so does an organization's last admin.
-pub fn changes(held: &[Held], wanted: &[Membership]) -> Vec<Change> {
+pub fn membership_changes(held: &[HeldMembership], wanted: &[Membership]) -> Vec<MembershipChange> {
     let wanted = highest(wanted);
     let role_in = |organization| wanted.iter().find(|one| one.organization == organization);
     let mut changes = Vec::new();
-    for Held { membership, by_groups, last_admin } in held.iter().copied() {
+    for HeldMembership { membership, by_groups, last_admin } in held.iter().copied() {
         match role_in(membership.organization) {
             _ if !by_groups || last_admin => {}
-            None => changes.push(Change::Remove(membership)),
+            None => changes.push(MembershipChange::Remove(membership)),
             Some(new) if new.role != membership.role => {
-                changes.push(Change::Set { membership: *new, was: membership.role });
+                changes.push(MembershipChange::Set { membership: *new, was: membership.role });
             }
             Some(_) => {}
         }
     }
     let is_held = |organization| held.iter().any(|one| one.membership.organization == organization);
-    changes.extend(wanted.iter().filter(|one| !is_held(one.organization)).copied().map(Change::Add));
+    changes
+        .extend(wanted.iter().filter(|one| !is_held(one.organization)).copied().map(MembershipChange::Add));
     changes
 }
 
@@ -176,11 +179,11 @@ fn rank(role: Role) -> u8 {
 }
 
 /// The organization of a change.
-pub fn place(change: &Change) -> OrganizationId {
+pub fn organization_of(change: &MembershipChange) -> OrganizationId {
     match change {
-        Change::Add(membership) | Change::Set { membership, .. } | Change::Remove(membership) => {
-            membership.organization
-        }
+        MembershipChange::Add(membership)
+        | MembershipChange::Set { membership, .. }
+        | MembershipChange::Remove(membership) => membership.organization,
     }
 }
 
@@ -194,22 +197,22 @@ mod tests {
     fn who_comes_in() {
         use Admission::{Create, Enter, Link, Refuse};
         use PrincipalState::{Active, Deleted, Pending, Suspended};
-        let owner = |state, linked| Some(Owner { state, linked });
+        let owner = |state, linked| Some(AddressOwner { state, linked });
         for (known, verified, owner, may_create, expected) in [
             (Some(Active), false, None, false, Enter),
             (Some(Active), true, owner(Suspended, false), true, Enter),
-            (Some(Suspended), true, owner(Active, false), true, Refuse(Stranger::Suspended)),
-            (Some(Deleted), true, None, true, Refuse(Stranger::Suspended)),
+            (Some(Suspended), true, owner(Active, false), true, Refuse(AdmissionRefusal::Suspended)),
+            (Some(Deleted), true, None, true, Refuse(AdmissionRefusal::Suspended)),
             (None, true, owner(Active, false), false, Link),
             (None, true, owner(Pending, false), false, Link),
-            (None, true, owner(Suspended, false), true, Refuse(Stranger::Suspended)),
-            (None, true, owner(Active, true), true, Refuse(Stranger::Taken)),
-            (None, false, owner(Active, false), true, Refuse(Stranger::Unverified)),
-            (None, false, owner(Active, true), true, Refuse(Stranger::Unverified)),
-            (None, true, None, false, Refuse(Stranger::Unknown)),
+            (None, true, owner(Suspended, false), true, Refuse(AdmissionRefusal::Suspended)),
+            (None, true, owner(Active, true), true, Refuse(AdmissionRefusal::Taken)),
+            (None, false, owner(Active, false), true, Refuse(AdmissionRefusal::Unverified)),
+            (None, false, owner(Active, true), true, Refuse(AdmissionRefusal::Unverified)),
+            (None, true, None, false, Refuse(AdmissionRefusal::Unknown)),
             (None, true, None, true, Create),
-            (None, false, None, true, Refuse(Stranger::Unverified)),
-            (None, false, None, false, Refuse(Stranger::Unknown)),
+            (None, false, None, true, Refuse(AdmissionRefusal::Unverified)),
+            (None, false, None, false, Refuse(AdmissionRefusal::Unknown)),
         ] {
             let outcome = admit(known, verified, owner, may_create);
             assert_eq!(outcome, expected, "{known:?} {verified} {owner:?} {may_create}");
@@ -225,13 +228,13 @@ mod tests {
             .prop_map(|(id, role)| Membership { organization: OrganizationId(Uuid::from_u128(id)), role })
     }
 
-    fn held() -> impl Strategy<Value = Vec<Held>> {
+    fn held() -> impl Strategy<Value = Vec<HeldMembership>> {
         proptest::collection::vec((membership(), any::<bool>(), any::<bool>()), 0..6).prop_map(|all| {
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<HeldMembership> = Vec::new();
             for (membership, by_groups, last_admin) in all {
                 let last_admin = last_admin && membership.role == Role::Admin;
                 if held.iter().all(|one| one.membership.organization != membership.organization) {
-                    held.push(Held { membership, by_groups, last_admin });
+                    held.push(HeldMembership { membership, by_groups, last_admin });
                 }
             }
             held
@@ -239,19 +242,19 @@ mod tests {
     }
 
     /// The memberships after changes.
-    fn after(held: &[Held], changes: &[Change]) -> Vec<Held> {
+    fn after(held: &[HeldMembership], changes: &[MembershipChange]) -> Vec<HeldMembership> {
         let mut held = held.to_vec();
         for change in changes {
-            let at = held.iter().position(|one| one.membership.organization == place(change));
+            let at = held.iter().position(|one| one.membership.organization == organization_of(change));
             match (change, at) {
-                (Change::Add(new), None) => {
-                    held.push(Held { membership: *new, by_groups: true, last_admin: false });
+                (MembershipChange::Add(new), None) => {
+                    held.push(HeldMembership { membership: *new, by_groups: true, last_admin: false });
                 }
-                (Change::Set { membership, was }, Some(at)) => {
+                (MembershipChange::Set { membership, was }, Some(at)) => {
                     assert_eq!(held[at].membership.role, *was);
                     held[at].membership = *membership;
                 }
-                (Change::Remove(was), Some(at)) => assert_eq!(held.remove(at).membership, *was),
+                (MembershipChange::Remove(was), Some(at)) => assert_eq!(held.remove(at).membership, *was),
                 _ => panic!("{change:?} of {held:?}"),
             }
         }
@@ -264,7 +267,7 @@ mod tests {
             held in held(),
             wanted in proptest::collection::vec(membership(), 0..6),
         ) {
-            let made = changes(&held, &wanted);
+            let made = membership_changes(&held, &wanted);
             let new = after(&held, &made);
             for one in held.iter().filter(|one| !one.by_groups || one.last_admin) {
                 prop_assert!(new.contains(one), "{one:?} is not theirs to change");
@@ -277,7 +280,7 @@ mod tests {
             for one in new.iter().filter(|one| one.by_groups && !one.last_admin) {
                 prop_assert!(wanted.contains(&one.membership), "{one:?} came from somewhere");
             }
-            prop_assert_eq!(changes(&new, &wanted), vec![], "the same claim changes nothing again");
+            prop_assert_eq!(membership_changes(&new, &wanted), vec![], "the same claim changes nothing again");
         }
     }
 }

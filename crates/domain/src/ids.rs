@@ -106,7 +106,7 @@ impl SessionId {
     }
 
     /// When the session was created.
-    pub fn created(self) -> Micros {
+    pub fn creation_time(self) -> Micros {
         self.created
     }
 
@@ -206,7 +206,7 @@ mod tests {
         #[test]
         fn the_id_says_when(micros in 0..Micros::MAX.0, tail: u64) {
             let id = SessionId::new(Micros(micros), tail);
-            prop_assert_eq!(id.created(), Micros(micros));
+            prop_assert_eq!(id.creation_time(), Micros(micros));
             prop_assert_eq!(SessionId::from_uuid(id.uuid()), Some(id));
             prop_assert_eq!(id.uuid().get_version_num(), 7);
         }

@@ -15,7 +15,7 @@ pub struct Json(Arc<RawValue>);
 impl Json {
     /// Serializes a value. A value that JSON cannot express, such as a map whose keys are not text, becomes `null`; no
     /// type of this workspace is one.
-    pub fn of(value: &impl Serialize) -> Json {
+    pub fn encode(value: &impl Serialize) -> Json {
         serde_json::value::to_raw_value(value).map_or_else(|_| Json::default(), |raw| Json(raw.into()))
     }
 
@@ -58,7 +58,7 @@ impl Default for Json {
 
 impl From<Value> for Json {
     fn from(value: Value) -> Json {
-        Json::of(&value)
+        Json::encode(&value)
     }
 }
 
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Json {
 
 /// Limits on the JSON in one text. A limit on bytes is not enough: `[{},{},…]` takes a hundred times its size as a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct JsonBounds {
     /// Maximum number of values: objects, lists, texts, numbers, `true`, `false`, `null`, and names of fields.
     pub values: usize,
     /// Maximum number of levels of objects and lists.
@@ -104,22 +104,22 @@ pub struct Bounds {
 }
 
 /// Limits on one request or one frame of a user.
-pub const SENT: Bounds = Bounds { values: 20_000, depth: 64 };
+pub const REQUEST_BOUNDS: JsonBounds = JsonBounds { values: 20_000, depth: 64 };
 /// Limits on one report of a worker: it has up to a thousand items, each with data.
-pub const REPORTED: Bounds = Bounds { values: 100_000, depth: 64 };
+pub const REPORT_BOUNDS: JsonBounds = JsonBounds { values: 100_000, depth: 64 };
 /// Limits on one frame of a host: the tree of a screen is deep and has many nodes.
-pub const ANSWERED: Bounds = Bounds { values: 200_000, depth: 127 };
+pub const HOST_REPLY_BOUNDS: JsonBounds = JsonBounds { values: 200_000, depth: 127 };
 
 /// A text exceeds its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excess {
+pub struct JsonExcess {
     /// The field of the outermost object in which the limit was exceeded; `None` outside of an object.
     pub field: Option<String>,
     /// The limit, in words.
     pub expected: String,
 }
 
-impl fmt::Display for Excess {
+impl fmt::Display for JsonExcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.field {
             Some(field) => write!(f, "{field}: expected {}", self.expected),
@@ -128,14 +128,14 @@ impl fmt::Display for Excess {
     }
 }
 
-impl Bounds {
+impl JsonBounds {
     /// Checks a text in one pass, before it is parsed. A text that is not JSON is measured as if it were: the parser
     /// refuses it later.
     ///
     /// # Errors
-    /// [`Excess`] for too many values or levels.
-    pub fn check(self, text: &[u8]) -> Result<(), Excess> {
-        let mut scan = Scan::default();
+    /// [`JsonExcess`] for too many values or levels.
+    pub fn check(self, text: &[u8]) -> Result<(), JsonExcess> {
+        let mut scan = JsonScan::default();
         let mut at = 0;
         while let Some(byte) = text.get(at) {
             match byte {
@@ -165,19 +165,19 @@ impl Bounds {
         Ok(())
     }
 
-    fn excess(self, text: &[u8], scan: &Scan) -> Excess {
+    fn excess(self, text: &[u8], scan: &JsonScan) -> JsonExcess {
         let field = scan.field.and_then(|(from, to)| text.get(from..to));
         let field = field.map(|name| String::from_utf8_lossy(name).chars().take(64).collect());
         let expected = match scan.depth > self.depth {
             true => format!("at most {} levels of objects and lists", self.depth),
             false => format!("at most {} values and names of fields in all", self.values),
         };
-        Excess { field, expected }
+        JsonExcess { field, expected }
     }
 }
 
 #[derive(Default)]
-struct Scan {
+struct JsonScan {
     values: usize,
     depth: usize,
     /// Where the last text is.
@@ -211,7 +211,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    const SMALL: Bounds = Bounds { values: 8, depth: 3 };
+    const SMALL: JsonBounds = JsonBounds { values: 8, depth: 3 };
 
     #[test]
     fn values_and_levels_are_bounded_and_the_field_is_named() {
@@ -286,12 +286,12 @@ mod tests {
         #[test]
         fn what_fits_is_taken_and_one_value_more_is_not(value in any_json()) {
             let text = value.to_string();
-            let exact = Bounds { values: size(&value), depth: depth(&value) };
+            let exact = JsonBounds { values: size(&value), depth: depth(&value) };
             prop_assert_eq!(exact.check(text.as_bytes()), Ok(()));
-            let fewer = Bounds { values: size(&value) - 1, depth: 100 };
+            let fewer = JsonBounds { values: size(&value) - 1, depth: 100 };
             prop_assert!(fewer.check(text.as_bytes()).is_err());
             if depth(&value) > 0 {
-                let flat = Bounds { values: usize::MAX, depth: depth(&value) - 1 };
+                let flat = JsonBounds { values: usize::MAX, depth: depth(&value) - 1 };
                 prop_assert!(flat.check(text.as_bytes()).is_err());
             }
         }

@@ -53,7 +53,7 @@ impl Method {
 pub struct Origin {
     /// The client's address: the peer's, or the one that a trusted proxy states.
     pub remote_ip: Option<IpAddr>,
-    /// The client's user agent; see [`agent_text`].
+    /// The client's user agent; see [`normalize_user_agent`].
     pub agent: String,
     /// The kind of client: `pc`, `smartphone`, `crawler`, …
     pub agent_type: String,
@@ -95,7 +95,7 @@ impl Login {
     }
 
     /// Why it has expired at `now`, if it has. It ends exactly at its end time, not after it.
-    pub fn over(&self, now: Micros) -> Option<EndReason> {
+    pub fn expiry_reason(&self, now: Micros) -> Option<EndReason> {
         if now >= self.expires {
             Some(EndReason::Expired)
         } else if now >= self.idle_until() {
@@ -106,8 +106,8 @@ impl Login {
     }
 
     /// Whether it has neither ended nor expired.
-    pub fn alive(&self, now: Micros) -> bool {
-        self.ended.is_none() && self.over(now).is_none()
+    pub fn is_open(&self, now: Micros) -> bool {
+        self.ended.is_none() && self.expiry_reason(now).is_none()
     }
 }
 
@@ -129,12 +129,12 @@ pub struct LoginQuery {
 
 impl LoginQuery {
     /// Whether a session matches.
-    pub fn fits(&self, login: &Login) -> bool {
+    pub fn matches(&self, login: &Login) -> bool {
         let method = |name: &str| login.methods.iter().any(|method| method.name() == name);
         self.owner.is_none_or(|owner| login.owner.0 == owner)
             && self.remote_ip.is_none_or(|ip| login.origin.remote_ip == Some(ip))
             && self.agent_type.as_deref().is_none_or(|kind| login.origin.agent_type == kind)
-            && self.opened_before_us.is_none_or(|before| login.id.created().0 < before)
+            && self.opened_before_us.is_none_or(|before| login.id.creation_time().0 < before)
             && self.method.as_deref().is_none_or(method)
     }
 }
@@ -147,7 +147,7 @@ pub fn renewal(seen: Micros, now: Micros) -> Option<Micros> {
 
 /// The sessions to end, least recently used first, so that one more can be opened under a limit. If the new one were
 /// refused instead, a thief of a password could lock its owner out.
-pub fn displaced(open: &[Login], limit: u32) -> Vec<SessionId> {
+pub fn sessions_to_displace(open: &[Login], limit: u32) -> Vec<SessionId> {
     let mut oldest = open.iter().collect::<Vec<_>>();
     oldest.sort_by_key(|login| (login.seen, login.id));
     let room = (limit.max(1) - 1) as usize;
@@ -156,9 +156,9 @@ pub fn displaced(open: &[Login], limit: u32) -> Vec<SessionId> {
 
 /// The relation of a caller to a person whose profile or password they want to see or change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum PersonRelation {
     /// The caller is the person.
-    Itself,
+    Same,
     /// The caller created the person as a sub user.
     Maker,
     /// The caller is an administrator of the account.
@@ -167,7 +167,7 @@ pub enum Standing {
 
 /// The access to a person that a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum PersonAccess {
     /// See the profile.
     See,
     /// Change the profile or the password.
@@ -176,7 +176,7 @@ pub enum Reach {
 
 /// What decides the access of a sub user's creator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ties {
+pub struct SubUserTies {
     /// Who created the sub user; `None` for a person who is not a sub user.
     pub maker: Option<PrincipalId>,
     /// Whether the sub user has not confirmed their address yet.
@@ -190,27 +190,27 @@ pub struct Ties {
 /// The relation of `caller` to `person`, or `None` if the caller has no such access. The creator of a sub user can
 /// change them until they confirm their address, and can see them while the creator manages the members of all of
 /// their organizations and they have no role in the account.
-pub fn standing(
+pub fn relation_to_person(
     caller: PrincipalId,
     administrator: bool,
     person: PrincipalId,
-    reach: Reach,
-    ties: Ties,
-) -> Option<Standing> {
-    let bound = ties.managed && !ties.account_role && (reach == Reach::See || ties.pending);
+    reach: PersonAccess,
+    ties: SubUserTies,
+) -> Option<PersonRelation> {
+    let bound = ties.managed && !ties.account_role && (reach == PersonAccess::See || ties.pending);
     if caller == person {
-        Some(Standing::Itself)
+        Some(PersonRelation::Same)
     } else if ties.maker == Some(caller) && bound {
-        Some(Standing::Maker)
+        Some(PersonRelation::Maker)
     } else {
-        administrator.then_some(Standing::Administrator)
+        administrator.then_some(PersonRelation::Administrator)
     }
 }
 
 /// A user agent as it is stored: without control characters, cut at a character to at most [`MAX_AGENT`] bytes.
-pub fn agent_text(bytes: &[u8]) -> String {
+pub fn normalize_user_agent(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for character in String::from_utf8_lossy(bytes).chars().filter(|character| !hidden(*character)) {
+    for character in String::from_utf8_lossy(bytes).chars().filter(|character| !is_invisible(*character)) {
         if text.len() + character.len_utf8() > MAX_AGENT {
             break;
         }
@@ -220,7 +220,7 @@ pub fn agent_text(bytes: &[u8]) -> String {
 }
 
 /// Characters that are not visible but change how the line around them is displayed.
-fn hidden(character: char) -> bool {
+fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
@@ -275,14 +275,14 @@ mod tests {
             (&used, Span(Span::minutes(180).0 - 1), None),
             (&used, Span::minutes(180), Some(EndReason::Expired)),
         ] {
-            assert_eq!(login.over(START + at), expected, "{at:?}");
-            assert_eq!(login.alive(START + at), expected.is_none());
+            assert_eq!(login.expiry_reason(START + at), expected, "{at:?}");
+            assert_eq!(login.is_open(START + at), expected.is_none());
         }
         // After the clock stepped back, no session ends and no ended session opens.
-        assert!(fresh.alive(START - Span::minutes(5)));
+        assert!(fresh.is_open(START - Span::minutes(5)));
         let ending = Ending { reason: EndReason::SignedOut, actor: None, evidence: String::new() };
         let ended = Login { ended: Some((START, ending)), ..fresh };
-        assert!(!ended.alive(START));
+        assert!(!ended.is_open(START));
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         found.origin.remote_ip = Some("192.0.2.1".parse().unwrap());
         found.origin.agent_type = "pc".to_owned();
         let any = LoginQuery::default();
-        assert!(any.fits(&found));
+        assert!(any.matches(&found));
         let cases = [
             (LoginQuery { owner: Some(Uuid::from_u128(1)), ..any.clone() }, true),
             (LoginQuery { owner: Some(Uuid::from_u128(2)), ..any.clone() }, false),
@@ -306,7 +306,7 @@ mod tests {
             (LoginQuery { owner: Some(Uuid::from_u128(1)), method: Some("otp".into()), ..any }, false),
         ];
         for (query, fits) in cases {
-            assert_eq!(query.fits(&found), fits, "{query:?}");
+            assert_eq!(query.matches(&found), fits, "{query:?}");
         }
     }
 
@@ -322,7 +322,7 @@ mod tests {
         #[test]
         fn the_least_recently_used_give_way(seen in proptest::collection::vec(0i64..50, 0..20), limit in 0u32..10) {
             let open = seen.iter().zip(0..).map(|(seen, tail)| login(START + Span(*seen), tail)).collect::<Vec<_>>();
-            let gone = displaced(&open, limit);
+            let gone = sessions_to_displace(&open, limit);
             let stay = open.iter().filter(|login| !gone.contains(&login.id)).collect::<Vec<_>>();
             prop_assert!(stay.len() < limit.max(1) as usize, "there is room for one");
             prop_assert!(gone.is_empty() || stay.len() + 1 == limit.max(1) as usize, "and for no more than one");
@@ -333,8 +333,8 @@ mod tests {
 
         #[test]
         fn any_user_agent_is_one_short_line(bytes: Vec<u8>) {
-            let text = agent_text(&bytes);
-            prop_assert!(text.len() <= MAX_AGENT && !text.chars().any(hidden));
+            let text = normalize_user_agent(&bytes);
+            prop_assert!(text.len() <= MAX_AGENT && !text.chars().any(is_invisible));
         }
 
         #[test]
@@ -372,16 +372,16 @@ mod tests {
 
     #[test]
     fn who_stands_where() {
-        use Reach::{Change, See};
-        use Standing::{Administrator, Itself, Maker};
+        use PersonAccess::{Change, See};
+        use PersonRelation::{Administrator, Maker, Same};
         let [me, maker, other] = [1, 2, 3].map(|n| PrincipalId(Uuid::from_u128(n)));
-        let new = Ties { maker: Some(maker), pending: true, managed: true, account_role: false };
-        let verified = Ties { pending: false, ..new };
-        let elsewhere = Ties { managed: false, ..new };
-        let of_account = Ties { account_role: true, ..new };
+        let new = SubUserTies { maker: Some(maker), pending: true, managed: true, account_role: false };
+        let verified = SubUserTies { pending: false, ..new };
+        let elsewhere = SubUserTies { managed: false, ..new };
+        let of_account = SubUserTies { account_role: true, ..new };
         for (caller, administrator, ties, sees, changes) in [
-            (me, true, new, Some(Itself), Some(Itself)),
-            (me, false, elsewhere, Some(Itself), Some(Itself)),
+            (me, true, new, Some(Same), Some(Same)),
+            (me, false, elsewhere, Some(Same), Some(Same)),
             (maker, false, new, Some(Maker), Some(Maker)),
             (maker, false, verified, Some(Maker), None),
             (maker, true, verified, Some(Maker), Some(Administrator)),
@@ -391,18 +391,22 @@ mod tests {
             (other, false, new, None, None),
             (other, true, new, Some(Administrator), Some(Administrator)),
         ] {
-            let found = [See, Change].map(|reach| standing(caller, administrator, me, reach, ties));
+            let found = [See, Change].map(|reach| relation_to_person(caller, administrator, me, reach, ties));
             assert_eq!(found, [sees, changes], "{caller} {administrator} {ties:?}");
         }
-        let nobodys = Ties { maker: None, ..new };
-        assert_eq!(standing(me, false, maker, See, nobodys), None, "a sub user does not reach its maker");
+        let nobodys = SubUserTies { maker: None, ..new };
+        assert_eq!(
+            relation_to_person(me, false, maker, See, nobodys),
+            None,
+            "a sub user does not reach its maker"
+        );
     }
 
     #[test]
     fn user_agents_are_cut_between_characters() {
-        assert_eq!(agent_text(b"curl/8\r\n\x1b[31mred\0"), "curl/8[31mred");
+        assert_eq!(normalize_user_agent(b"curl/8\r\n\x1b[31mred\0"), "curl/8[31mred");
         let long = "ä".repeat(MAX_AGENT);
-        assert_eq!(agent_text(long.as_bytes()).len(), MAX_AGENT);
-        assert_eq!(agent_text(&[b"a".as_slice(), long.as_bytes()].concat()).len(), MAX_AGENT - 1);
+        assert_eq!(normalize_user_agent(long.as_bytes()).len(), MAX_AGENT);
+        assert_eq!(normalize_user_agent(&[b"a".as_slice(), long.as_bytes()].concat()).len(), MAX_AGENT - 1);
     }
 }

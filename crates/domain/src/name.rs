@@ -11,7 +11,7 @@ const PERSONAL: &str = "personal";
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for `field`.
-pub fn one_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
+pub fn check_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
     if name.chars().count() <= most && !name.chars().any(char::is_control) {
         return Ok(());
     }
@@ -22,8 +22,8 @@ pub fn one_line(field: &str, name: &str, most: usize) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for `name`.
-pub fn needed(name: &str) -> Result<(), Refusal> {
-    if one_line("name", name, MAX_NAME_CHARS).is_ok() && !name.trim().is_empty() {
+pub fn check_name(name: &str) -> Result<(), Refusal> {
+    if check_line("name", name, MAX_NAME_CHARS).is_ok() && !name.trim().is_empty() {
         return Ok(());
     }
     let expected =
@@ -34,9 +34,9 @@ pub fn needed(name: &str) -> Result<(), Refusal> {
 /// Checks the name of an organization.
 ///
 /// # Errors
-/// As [`needed`], and for the name Personal.
-pub fn of_organization(name: &str) -> Result<(), Refusal> {
-    needed(name)?;
+/// As [`check_name`], and for the name Personal.
+pub fn check_organization_name(name: &str) -> Result<(), Refusal> {
+    check_name(name)?;
     if name.trim().to_lowercase() == PERSONAL {
         return Err(Refusal::invalid("name", "another name than Personal, which nobody can be told from"));
     }
@@ -63,9 +63,9 @@ mod tests {
             (&long, true, true, true),
             (&format!("{long}x"), false, false, false),
         ] {
-            assert_eq!(one_line("name", name, MAX_NAME_CHARS).is_ok(), optional, "{name:?}");
-            assert_eq!(needed(name).is_ok(), wanted, "{name:?}");
-            assert_eq!(of_organization(name).is_ok(), organization, "{name:?}");
+            assert_eq!(check_line("name", name, MAX_NAME_CHARS).is_ok(), optional, "{name:?}");
+            assert_eq!(check_name(name).is_ok(), wanted, "{name:?}");
+            assert_eq!(check_organization_name(name).is_ok(), organization, "{name:?}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl Networks {
     }
 
     /// Whether a request from an address can use the key. A request without a known address cannot, unless the list is empty.
-    pub fn admit(&self, address: Option<IpAddr>) -> bool {
+    pub fn allows(&self, address: Option<IpAddr>) -> bool {
         self.0.is_empty()
             || address.is_some_and(|address| self.0.iter().any(|network| network.contains(address)))
     }
@@ -105,7 +105,7 @@ mod tests {
         for (address, anywhere, there) in
             [(at("192.0.2.9"), true, true), (at("203.0.113.1"), true, false), (None, true, false)]
         {
-            assert_eq!((Networks::default().admit(address), office.admit(address)), (anywhere, there));
+            assert_eq!((Networks::default().allows(address), office.allows(address)), (anywhere, there));
         }
     }
 }

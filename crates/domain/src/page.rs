@@ -24,7 +24,7 @@ pub struct Page<T> {
 /// The range of a list of sessions that is requested. The list is ordered newest first, and by id for sessions of two
 /// organizations that were created at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Select {
+pub enum ListRange {
     /// A range by position.
     Offset {
         /// Number of sessions to skip.
@@ -43,7 +43,7 @@ pub enum Select {
 
 /// A range of a list, with the length of the whole list at that moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed<T> {
+pub struct ListSlice<T> {
     /// The items, in the order of the list.
     pub items: Vec<T>,
     /// Number of items in the whole list.

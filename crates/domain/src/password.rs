@@ -26,7 +26,7 @@ impl PasswordRule {
     }
 
     /// Whether a password sent at sign-in can be right. It can be shorter than the minimum, which may have been raised since.
-    pub fn possible(self, password: &str) -> bool {
+    pub fn is_possible(self, password: &str) -> bool {
         password.chars().take(self.max as usize + 1).count() <= self.max as usize
     }
 }
@@ -42,8 +42,8 @@ pub struct Attempts {
 
 impl Attempts {
     /// The remaining lockout, if `limit` attempts were made and the window has not ended.
-    pub fn locked(self, limit: u32, now: Micros) -> Option<Span> {
-        (self.count >= i64::from(limit) && now < self.until).then(|| self.until.since(now))
+    pub fn lockout(self, limit: u32, now: Micros) -> Option<Span> {
+        (self.count >= i64::from(limit) && now < self.until).then(|| self.until.duration_since(now))
     }
 }
 
@@ -53,28 +53,28 @@ pub struct AttemptLimits(pub u32);
 
 impl AttemptLimits {
     /// Limit of one user from one network, or in one known browser.
-    pub fn of_user(self) -> u32 {
+    pub fn user_limit(self) -> u32 {
         self.0
     }
 
     /// Limit of one user from a shared network, one with many failures: low, so that nobody can try one password on all
     /// users, but not zero, so that one visitor of an office cannot lock out everybody else there.
-    pub fn of_user_in_a_crowd(self) -> u32 {
+    pub fn user_limit_on_shared_network(self) -> u32 {
         self.0.min(3)
     }
 
     /// Limit of one user from all networks, known browsers aside, in four windows.
-    pub fn of_user_everywhere(self) -> u32 {
+    pub fn user_limit_everywhere(self) -> u32 {
         self.0.saturating_mul(3)
     }
 
     /// Limit of all users from one network. Beyond it, the network counts as shared.
-    pub fn of_network(self) -> u32 {
+    pub fn network_limit(self) -> u32 {
         self.0.saturating_mul(10)
     }
 
     /// Limit of all users from one network, beyond which only known browsers can sign in.
-    pub fn of_crowd(self) -> u32 {
+    pub fn shared_network_limit(self) -> u32 {
         self.0.saturating_mul(100)
     }
 }
@@ -101,26 +101,29 @@ mod tests {
         }
         let error = rule.check("new-password", "secret").unwrap_err().to_string();
         assert!(error.contains("new-password") && !error.contains("secret"), "{error}");
-        assert!(rule.possible("short") && !rule.possible(&"x".repeat(73)));
+        assert!(rule.is_possible("short") && !rule.is_possible(&"x".repeat(73)));
     }
 
     #[test]
     fn too_many_attempts_wait_until_the_window_is_over() {
         let (start, window) = (Micros(1_000_000), Span::minutes(15));
         let attempts = |count| Attempts { count, until: start + window };
-        assert_eq!(attempts(9).locked(10, start), None);
-        assert_eq!(attempts(10).locked(10, start), Some(window));
-        assert_eq!(attempts(10).locked(10, start + window), None);
+        assert_eq!(attempts(9).lockout(10, start), None);
+        assert_eq!(attempts(10).lockout(10, start), Some(window));
+        assert_eq!(attempts(10).lockout(10, start + window), None);
     }
 
     #[test]
     fn limits_grow_with_how_many_they_are_of() {
         for most in [1, 2, 3, 10, u32::MAX] {
             let limits = AttemptLimits(most);
-            assert!(limits.of_user_in_a_crowd() <= limits.of_user() && limits.of_user_in_a_crowd() > 0);
-            assert!(limits.of_user() <= limits.of_user_everywhere());
-            assert!(limits.of_user_everywhere() <= limits.of_network());
-            assert!(limits.of_network() <= limits.of_crowd());
+            assert!(
+                limits.user_limit_on_shared_network() <= limits.user_limit()
+                    && limits.user_limit_on_shared_network() > 0
+            );
+            assert!(limits.user_limit() <= limits.user_limit_everywhere());
+            assert!(limits.user_limit_everywhere() <= limits.network_limit());
+            assert!(limits.network_limit() <= limits.shared_network_limit());
         }
     }
 }

@@ -59,7 +59,7 @@ pub struct PermissionSet(u16);
 
 impl PermissionSet {
     /// The set of these permissions.
-    pub const fn of(permissions: &[Permission]) -> PermissionSet {
+    pub const fn new(permissions: &[Permission]) -> PermissionSet {
         let mut bits = 0;
         let mut i = 0;
         while i < permissions.len() {
@@ -87,7 +87,7 @@ impl PermissionSet {
     /// Whether it only allows a worker or a host to connect. Principals with this set cannot read lists, and have no keys
     /// and no profile.
     pub const fn only_connects(self) -> bool {
-        let connecting = PermissionSet::of(&[ConnectHosts, ConnectWorkers]);
+        let connecting = PermissionSet::new(&[ConnectHosts, ConnectWorkers]);
         self.0 != 0 && self.0 & !connecting.0 == 0
     }
 }
@@ -161,7 +161,7 @@ impl Role {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for `field`, which lists the possible names.
-    pub fn read(name: &str, kind: PrincipalKind, field: &str) -> Result<Role, Refusal> {
+    pub fn parse_for(name: &str, kind: PrincipalKind, field: &str) -> Result<Role, Refusal> {
         let role = Role::parse(name).filter(|role| role.fits(kind));
         role.ok_or_else(|| Refusal::invalid(field, format!("one of {}", Role::names_for(kind).join(", "))))
     }
@@ -174,9 +174,9 @@ impl Role {
     /// Its permissions in its organization.
     pub const fn permissions(self) -> PermissionSet {
         match self {
-            Role::Readonly => PermissionSet::of(&[ViewSessions]),
-            Role::Readwrite => PermissionSet::of(&[ViewSessions, UseSessions, ManageOwnKeys]),
-            Role::Admin => PermissionSet::of(&[
+            Role::Readonly => PermissionSet::new(&[ViewSessions]),
+            Role::Readwrite => PermissionSet::new(&[ViewSessions, UseSessions, ManageOwnKeys]),
+            Role::Admin => PermissionSet::new(&[
                 ViewSessions,
                 UseSessions,
                 ManageSessions,
@@ -189,9 +189,9 @@ impl Role {
                 ViewAudit,
                 ViewUsage,
             ]),
-            Role::Auditor => PermissionSet::of(&[ViewAudit, ViewUsage]),
-            Role::Worker => PermissionSet::of(&[ConnectWorkers]),
-            Role::Host => PermissionSet::of(&[ConnectHosts]),
+            Role::Auditor => PermissionSet::new(&[ViewAudit, ViewUsage]),
+            Role::Worker => PermissionSet::new(&[ConnectWorkers]),
+            Role::Host => PermissionSet::new(&[ConnectHosts]),
         }
     }
 }
@@ -246,8 +246,8 @@ impl AccountRole {
     /// Its permissions in every organization and in the account.
     pub const fn permissions(self) -> PermissionSet {
         match self {
-            AccountRole::Viewer => PermissionSet::of(&[ViewSessions, ViewUsage]),
-            AccountRole::Admin => PermissionSet::of(&Permission::ALL),
+            AccountRole::Viewer => PermissionSet::new(&[ViewSessions, ViewUsage]),
+            AccountRole::Admin => PermissionSet::new(&Permission::ALL),
             AccountRole::Auditor => Role::Auditor.permissions(),
             AccountRole::Worker => Role::Worker.permissions(),
             AccountRole::Host => Role::Host.permissions(),
@@ -305,7 +305,7 @@ mod tests {
             assert_eq!((Role::parse(name), role.name()), (Some(role), name));
             assert_eq!(role.fits(PrincipalKind::User), !connects, "{name}");
             assert!(role.fits(PrincipalKind::ServiceUser), "{name}");
-            assert_eq!(Role::read(name, PrincipalKind::User, "role").is_err(), connects, "{name}");
+            assert_eq!(Role::parse_for(name, PrincipalKind::User, "role").is_err(), connects, "{name}");
         }
         for (role, name) in AccountRole::NAMES {
             assert_eq!((AccountRole::parse(name), role.name()), (Some(role), name));

@@ -185,7 +185,7 @@ impl Scopes {
     }
 
     /// Whether all of these scopes are in `other`.
-    pub fn within(self, other: Scopes) -> bool {
+    pub fn is_subset_of(self, other: Scopes) -> bool {
         self.0 & !other.0 == 0
     }
 
@@ -196,7 +196,7 @@ impl Scopes {
 
     /// The scopes of a principal with these permissions: those for the own profile and keys, and those whose permissions
     /// it has. Workers and hosts get no scope: they have no profile and no keys to manage.
-    pub fn of(permissions: PermissionSet) -> Scopes {
+    pub fn from_permissions(permissions: PermissionSet) -> Scopes {
         if permissions.only_connects() {
             return Scopes::default();
         }
@@ -214,14 +214,14 @@ impl Scopes {
 
     /// The permissions that these scopes include.
     pub fn permissions(self) -> PermissionSet {
-        let sets = SCOPES.iter().filter(|(name, _)| self.has(name)).map(|(_, set)| PermissionSet::of(set));
+        let sets = SCOPES.iter().filter(|(name, _)| self.has(name)).map(|(_, set)| PermissionSet::new(set));
         sets.fold(PermissionSet::default(), PermissionSet::union)
     }
 }
 
 /// Normalizes an e-mail address to lower case; `None` if it is malformed. It only has to be one line with an `@` between
 /// two parts: whether it exists is known once a mail arrives.
-pub fn normal_email(text: &str) -> Option<String> {
+pub fn normalize_email(text: &str) -> Option<String> {
     let text = text.trim();
     let (local, host) = text.rsplit_once('@')?;
     let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
@@ -236,16 +236,16 @@ mod tests {
     #[test]
     fn every_permission_can_be_let_through_or_held_back() {
         let all = Scopes::parse(Scopes::all_names()).unwrap();
-        assert_eq!(all.permissions(), PermissionSet::of(&Permission::ALL));
+        assert_eq!(all.permissions(), PermissionSet::new(&Permission::ALL));
         assert_eq!(Scopes::default().permissions(), PermissionSet::default());
         let media = Scopes::parse(["read:media"]).unwrap();
-        assert_eq!(media.permissions(), PermissionSet::of(&[Permission::ViewSessions]));
+        assert_eq!(media.permissions(), PermissionSet::new(&[Permission::ViewSessions]));
         assert_eq!(Scopes::parse(["read:media", "read:everything"]), None);
     }
 
     #[test]
     fn what_a_role_may() {
-        let names = |set: PermissionSet| Scopes::of(set).names().collect::<Vec<_>>().join(" ");
+        let names = |set: PermissionSet| Scopes::from_permissions(set).names().collect::<Vec<_>>().join(" ");
         assert_eq!(names(PermissionSet::default()), "read:profile read:user write:user");
         assert_eq!(names(Role::Worker.permissions()), "");
         assert_eq!(names(Role::Host.permissions()), "");
@@ -266,7 +266,7 @@ mod tests {
         fn narrower_scopes_never_let_more_through(a in 0u16..1 << 14, b in 0u16..1 << 14) {
             let (a, b) = (Scopes(a), Scopes(b));
             let both = a.intersection(b);
-            prop_assert!(both.within(a) && both.within(b));
+            prop_assert!(both.is_subset_of(a) && both.is_subset_of(b));
             for permission in Permission::ALL {
                 prop_assert!(!both.permissions().has(permission)
                     || (a.permissions().has(permission) && b.permissions().has(permission)));

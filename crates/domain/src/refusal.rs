@@ -145,10 +145,10 @@ pub enum Refusal {
         max: u32,
     },
     /// No known device matches, so waiting would be useless.
-    #[error("no device matches {wanted}; {}", known_sentence(.known))]
+    #[error("no device matches {filters}; {}", describe_known_devices(.known))]
     NoMatch {
         /// A description of the filters.
-        wanted: String,
+        filters: String,
         /// Descriptions of the known models; at most a dozen.
         known: Vec<String>,
     },
@@ -162,10 +162,10 @@ pub enum Refusal {
         seconds: u64,
     },
     /// The file would exceed the organization's storage quota.
-    #[error("the organization's storage is full: {wanted} bytes asked for, {left} of {quota} left")]
+    #[error("the organization's storage is full: {requested} bytes asked for, {left} of {quota} left")]
     QuotaExceeded {
         /// The requested size, in bytes.
-        wanted: u64,
+        requested: u64,
         /// What is left, in bytes.
         left: u64,
         /// The quota, in bytes.
@@ -200,7 +200,7 @@ impl Refusal {
     }
 }
 
-fn known_sentence(known: &[String]) -> String {
+fn describe_known_devices(known: &[String]) -> String {
     if known.is_empty() {
         "no device has ever been connected here".to_owned()
     } else {

@@ -36,7 +36,7 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// Why a schema, or validating with it, is too much work: the end of a sentence that begins with "expected".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooMuch(pub String);
+pub struct SchemaExcess(pub String);
 
 /// A schema whose references can be followed.
 pub struct Schema<'s> {
@@ -49,18 +49,23 @@ impl<'s> Schema<'s> {
     /// Reads a schema.
     ///
     /// # Errors
-    /// [`TooMuch`] for an `$id` below the top level, for too many patterns, and for too deep nesting.
-    pub fn new(root: &'s Value) -> Result<Schema<'s>, TooMuch> {
+    /// [`SchemaExcess`] for an `$id` below the top level, for too many patterns, and for too deep nesting.
+    pub fn new(root: &'s Value) -> Result<Schema<'s>, SchemaExcess> {
         let mut schema = Schema { root, named: HashMap::new() };
         let mut patterns = 0;
-        schema.look(root, 0, &mut patterns)?;
+        schema.index_part(root, 0, &mut patterns)?;
         if patterns > MAX_PATTERNS {
-            return Err(TooMuch(format!("at most {MAX_PATTERNS} patternProperties")));
+            return Err(SchemaExcess(format!("at most {MAX_PATTERNS} patternProperties")));
         }
         Ok(schema)
     }
 
-    fn look(&mut self, part: &'s Value, depth: usize, patterns: &mut usize) -> Result<(), TooMuch> {
+    fn index_part(
+        &mut self,
+        part: &'s Value,
+        depth: usize,
+        patterns: &mut usize,
+    ) -> Result<(), SchemaExcess> {
         if depth > MAX_DEPTH {
             return Err(too_deep());
         }
@@ -73,7 +78,7 @@ impl<'s> Schema<'s> {
                         }
                         // It would change the meaning of the references below it.
                         ("$id", Value::String(id)) if !id.starts_with('#') => {
-                            return Err(TooMuch("no $id but at the top of the schema".to_owned()));
+                            return Err(SchemaExcess("no $id but at the top of the schema".to_owned()));
                         }
                         ("$anchor" | "$dynamicAnchor" | "$id", Value::String(anchor)) => {
                             self.named.insert(anchor.trim_start_matches('#'), part);
@@ -81,11 +86,13 @@ impl<'s> Schema<'s> {
                         ("patternProperties", Value::Object(fields)) => *patterns += fields.len(),
                         _ => {}
                     }
-                    self.look(value, depth + 1, patterns)?;
+                    self.index_part(value, depth + 1, patterns)?;
                 }
                 Ok(())
             }
-            Value::Array(items) => items.iter().try_for_each(|item| self.look(item, depth + 1, patterns)),
+            Value::Array(items) => {
+                items.iter().try_for_each(|item| self.index_part(item, depth + 1, patterns))
+            }
             _ => Ok(()),
         }
     }
@@ -94,9 +101,9 @@ impl<'s> Schema<'s> {
     /// counts once: how often it is followed depends on the value.
     ///
     /// # Errors
-    /// [`TooMuch`] for more than [`MAX_PARTS`] parts or [`MAX_DEPTH`] levels, for a reference to something outside of
+    /// [`SchemaExcess`] for more than [`MAX_PARTS`] parts or [`MAX_DEPTH`] levels, for a reference to something outside of
     /// the schema, and for a reference that leads back to itself for the same value.
-    pub fn parts(&self) -> Result<u64, TooMuch> {
+    pub fn parts(&self) -> Result<u64, SchemaExcess> {
         let mut counted = HashMap::new();
         let parts = self.count(self.root, 0, &mut counted)?;
         self.ends_everywhere(self.root, &mut HashMap::new())?;
@@ -108,7 +115,7 @@ impl<'s> Schema<'s> {
         part: &'s Value,
         depth: usize,
         counted: &mut HashMap<usize, Option<u64>>,
-    ) -> Result<u64, TooMuch> {
+    ) -> Result<u64, SchemaExcess> {
         let key = std::ptr::from_ref(part) as usize;
         match counted.get(&key) {
             Some(Some(parts)) => return Ok(*parts),
@@ -135,14 +142,14 @@ impl<'s> Schema<'s> {
             _ => {}
         }
         if parts > MAX_PARTS {
-            return Err(TooMuch(format!("at most {MAX_PARTS} parts with all references followed")));
+            return Err(SchemaExcess(format!("at most {MAX_PARTS} parts with all references followed")));
         }
         counted.insert(key, Some(parts));
         Ok(parts)
     }
 
     /// Checks that no part leads back to itself for the same value.
-    fn ends_everywhere(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), TooMuch> {
+    fn ends_everywhere(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), SchemaExcess> {
         self.ends(part, seen)?;
         match part {
             Value::Object(fields) => fields.values().try_for_each(|value| self.ends_everywhere(value, seen)),
@@ -152,14 +159,14 @@ impl<'s> Schema<'s> {
     }
 
     /// `seen` maps a part to whether it is finished (`true`) or still being visited (`false`).
-    fn ends(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), TooMuch> {
+    fn ends(&self, part: &'s Value, seen: &mut HashMap<usize, bool>) -> Result<(), SchemaExcess> {
         let Value::Object(fields) = part else { return Ok(()) };
         let key = std::ptr::from_ref(part) as usize;
         match seen.insert(key, false) {
             Some(true) => {}
-            Some(false) => return Err(TooMuch("no reference that leads back to itself".to_owned())),
+            Some(false) => return Err(SchemaExcess("no reference that leads back to itself".to_owned())),
             None => {
-                for same in self.of_same_value(fields) {
+                for same in self.same_value_parts(fields) {
                     self.ends(same?, seen)?;
                 }
             }
@@ -169,12 +176,15 @@ impl<'s> Schema<'s> {
     }
 
     /// The parts that the references of an object lead to.
-    fn targets(&self, fields: &'s Map<String, Value>) -> impl Iterator<Item = Result<&'s Value, TooMuch>> {
+    fn targets(
+        &self,
+        fields: &'s Map<String, Value>,
+    ) -> impl Iterator<Item = Result<&'s Value, SchemaExcess>> {
         let references = REFERENCES.iter().filter_map(|name| fields.get(*name)?.as_str());
         references.map(|reference| self.target(reference)).collect::<Vec<_>>().into_iter()
     }
 
-    fn target(&self, reference: &str) -> Result<&'s Value, TooMuch> {
+    fn target(&self, reference: &str) -> Result<&'s Value, SchemaExcess> {
         let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let start = match document {
             "" => Some(self.root),
@@ -189,15 +199,15 @@ impl<'s> Schema<'s> {
         };
         found.ok_or_else(|| {
             let shown = reference.chars().take(100).collect::<String>();
-            TooMuch(format!("a schema that holds all that it refers to: {shown} is not in it"))
+            SchemaExcess(format!("a schema that holds all that it refers to: {shown} is not in it"))
         })
     }
 
     /// The parts of an object that apply to the same value as the object.
-    fn of_same_value(
+    fn same_value_parts(
         &self,
         fields: &'s Map<String, Value>,
-    ) -> impl Iterator<Item = Result<&'s Value, TooMuch>> {
+    ) -> impl Iterator<Item = Result<&'s Value, SchemaExcess>> {
         let single = SAME_VALUE.iter().filter_map(|name| fields.get(*name));
         let lists = LISTS_OF_SAME_VALUE.iter().filter_map(|name| fields.get(*name)?.as_array()).flatten();
         let inner = FIELDS_OF_SAME_VALUE.iter().filter_map(|name| fields.get(*name)?.as_object());
@@ -208,16 +218,16 @@ impl<'s> Schema<'s> {
     /// The maximum number of steps to validate a value.
     ///
     /// # Errors
-    /// [`TooMuch`] for more than [`MAX_STEPS`] steps.
-    pub fn steps(&self, value: &Value) -> Result<u64, TooMuch> {
+    /// [`SchemaExcess`] for more than [`MAX_STEPS`] steps.
+    pub fn steps(&self, value: &Value) -> Result<u64, SchemaExcess> {
         let mut judging = Judging { schema: self, parts: self.parts()?, steps: 0 };
         judging.judge(self.root, value, 0)?;
         Ok(judging.steps)
     }
 }
 
-fn too_deep() -> TooMuch {
-    TooMuch(format!("at most {MAX_DEPTH} levels with all references followed"))
+fn too_deep() -> SchemaExcess {
+    SchemaExcess(format!("at most {MAX_DEPTH} levels with all references followed"))
 }
 
 /// Counts the steps to validate a value, as if the validator never stopped early.
@@ -228,22 +238,22 @@ struct Judging<'a, 's> {
 }
 
 impl<'s> Judging<'_, 's> {
-    fn spend(&mut self, steps: usize) -> Result<(), TooMuch> {
+    fn spend(&mut self, steps: usize) -> Result<(), SchemaExcess> {
         self.steps = self.steps.saturating_add(steps as u64);
         match self.steps > MAX_STEPS {
-            true => Err(TooMuch(format!("a value that is judged in at most {MAX_STEPS} steps"))),
+            true => Err(SchemaExcess(format!("a value that is judged in at most {MAX_STEPS} steps"))),
             false => Ok(()),
         }
     }
 
-    fn judge(&mut self, part: &'s Value, value: &Value, nesting: usize) -> Result<(), TooMuch> {
+    fn judge(&mut self, part: &'s Value, value: &Value, nesting: usize) -> Result<(), SchemaExcess> {
         self.spend(1)?;
         let Value::Object(fields) = part else { return Ok(()) };
         if nesting > MAX_NESTING {
-            return Err(TooMuch(format!("a value that is judged in at most {MAX_NESTING} levels")));
+            return Err(SchemaExcess(format!("a value that is judged in at most {MAX_NESTING} levels")));
         }
         self.spend(fields.get("enum").and_then(Value::as_array).map_or(0, Vec::len))?;
-        for same in self.schema.of_same_value(fields) {
+        for same in self.schema.same_value_parts(fields) {
             self.judge(same?, value, nesting + 1)?;
         }
         match value {
@@ -259,7 +269,7 @@ impl<'s> Judging<'_, 's> {
         part: &'s Map<String, Value>,
         fields: &Map<String, Value>,
         nesting: usize,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), SchemaExcess> {
         let object = |name: &str| part.get(name).and_then(Value::as_object);
         let (named, patterns) = (object("properties"), object("patternProperties"));
         let patterns = patterns.into_iter().flat_map(Map::values).collect::<Vec<_>>();
@@ -287,7 +297,7 @@ impl<'s> Judging<'_, 's> {
         part: &'s Map<String, Value>,
         items: &[Value],
         nesting: usize,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), SchemaExcess> {
         let list = |name: &str| part.get(name).and_then(Value::as_array);
         let by_place = [list("prefixItems"), list("items")];
         for (at, item) in items.iter().enumerate() {
@@ -303,7 +313,7 @@ impl<'s> Judging<'_, 's> {
     }
 
     /// To find out what was evaluated, the validator goes through the schema again.
-    fn spend_unevaluated(&mut self, part: &Map<String, Value>, keyword: &str) -> Result<(), TooMuch> {
+    fn spend_unevaluated(&mut self, part: &Map<String, Value>, keyword: &str) -> Result<(), SchemaExcess> {
         let again = if part.contains_key(keyword) { self.parts } else { 0 };
         self.spend(usize::try_from(again).unwrap_or(usize::MAX))
     }

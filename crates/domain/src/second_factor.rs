@@ -10,7 +10,7 @@ pub const RECOVERY_CODES: usize = 10;
 /// Random bytes of a recovery code: a multiple of five, so that base32 needs no padding.
 pub const RECOVERY_BYTES: usize = 10;
 /// How long a login challenge, the second half of a sign-in, stays valid.
-pub const CHALLENGE: Span = Span::minutes(5);
+pub const CHALLENGE_LIFETIME: Span = Span::minutes(5);
 
 /// Digits of a code of an app.
 const DIGITS: usize = 6;
@@ -19,16 +19,16 @@ const RECOVERY_CHARACTERS: usize = RECOVERY_BYTES * 8 / 5;
 
 /// A code that a user typed.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Code {
+pub enum SecondFactorCode {
     /// A code of the app: six digits.
     Time(String),
     /// A recovery code, in lower case and without hyphens.
     Recovery(String),
 }
 
-impl Code {
+impl SecondFactorCode {
     /// Parses a typed code, ignoring blanks, hyphens and case; `None` if it is malformed.
-    pub fn read(typed: &str) -> Option<Code> {
+    pub fn parse(typed: &str) -> Option<SecondFactorCode> {
         // Nobody types more than that.
         let few = typed.len() <= 64;
         let plain = typed.chars().filter(|c| few && !c.is_whitespace() && *c != '-').collect::<String>();
@@ -37,8 +37,8 @@ impl Code {
         let letters = plain.len() == RECOVERY_CHARACTERS
             && plain.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
         match (digits, letters) {
-            (true, _) => Some(Code::Time(plain)),
-            (_, true) => Some(Code::Recovery(plain)),
+            (true, _) => Some(SecondFactorCode::Time(plain)),
+            (_, true) => Some(SecondFactorCode::Recovery(plain)),
             _ => None,
         }
     }
@@ -53,7 +53,7 @@ pub fn recovery_code(random: [u8; RECOVERY_BYTES]) -> String {
 
 /// Whether an authentication at `authenticated` is recent enough at `now`. Callers with an API key have no such time, and
 /// always pass.
-pub fn fresh(authenticated: Option<Micros>, within: Span, now: Micros) -> bool {
+pub fn is_fresh(authenticated: Option<Micros>, within: Span, now: Micros) -> bool {
     authenticated.is_none_or(|at| now < at + within)
 }
 
@@ -64,9 +64,9 @@ mod tests {
 
     #[test]
     fn codes_are_read_as_people_type_them() {
-        let read = |text: &str| match Code::read(text) {
-            Some(Code::Time(code)) => format!("time {code}"),
-            Some(Code::Recovery(code)) => format!("recovery {code}"),
+        let read = |text: &str| match SecondFactorCode::parse(text) {
+            Some(SecondFactorCode::Time(code)) => format!("time {code}"),
+            Some(SecondFactorCode::Recovery(code)) => format!("recovery {code}"),
             None => "none".to_owned(),
         };
         for (typed, expected) in [
@@ -92,7 +92,7 @@ mod tests {
             let shown = recovery_code(random);
             prop_assert_eq!(shown.len(), 19);
             let plain = shown.replace('-', "");
-            prop_assert!(Code::read(&shown) == Some(Code::Recovery(plain)));
+            prop_assert!(SecondFactorCode::parse(&shown) == Some(SecondFactorCode::Recovery(plain)));
             prop_assert_eq!(random == other, shown == recovery_code(other));
         }
     }
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn freshness_ends_to_the_microsecond() {
         let (at, within) = (Micros(1_000), Span::seconds(600));
-        assert!(fresh(None, within, at), "a key");
-        assert!(fresh(Some(at), within, Micros(at.0 + within.0 - 1)));
-        assert!(!fresh(Some(at), within, at + within));
-        assert!(fresh(Some(at), within, Micros(0)), "a clock that steps back asks nobody");
-        assert!(!fresh(Some(at), Span(0), at), "at once is too late when nothing is fresh enough");
+        assert!(is_fresh(None, within, at), "a key");
+        assert!(is_fresh(Some(at), within, Micros(at.0 + within.0 - 1)));
+        assert!(!is_fresh(Some(at), within, at + within));
+        assert!(is_fresh(Some(at), within, Micros(0)), "a clock that steps back asks nobody");
+        assert!(!is_fresh(Some(at), Span(0), at), "at once is too late when nothing is fresh enough");
     }
 }

@@ -5,7 +5,7 @@ use crate::time::Micros;
 
 /// The kind of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum SessionKind {
     /// A device session: it holds devices.
     Device,
     /// An agent session.
@@ -14,19 +14,21 @@ pub enum Kind {
     Login,
 }
 
-impl Kind {
+impl SessionKind {
     /// Its name, also in the store's keys.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Device => "device",
-            Kind::Agent => "agent",
-            Kind::Login => "login",
+            SessionKind::Device => "device",
+            SessionKind::Agent => "agent",
+            SessionKind::Login => "login",
         }
     }
 
     /// The kind with this name.
-    pub fn parse(name: &str) -> Option<Kind> {
-        [Kind::Device, Kind::Agent, Kind::Login].into_iter().find(|kind| kind.name() == name)
+    pub fn parse(name: &str) -> Option<SessionKind> {
+        [SessionKind::Device, SessionKind::Agent, SessionKind::Login]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -113,14 +115,14 @@ pub struct SessionKey {
     /// Its organization.
     pub organization: OrganizationId,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: SessionKind,
     /// Its id, which contains the time of creation.
     pub id: SessionId,
 }
 
 /// An entry of an organization's change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedLine {
+pub struct FeedEntry {
     /// The sequence: without gaps, in the order of commits.
     pub sequence: i64,
     /// The session that changed.
@@ -128,14 +130,14 @@ pub struct FeedLine {
     /// The session's revision after the change.
     pub revision: i64,
     /// The kind of the change.
-    pub what: What,
+    pub change: FeedChange,
     /// When it changed.
     pub at: Micros,
 }
 
 /// The kind of a change in the change feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum FeedChange {
     /// A session was created.
     Created,
     /// A device was requested.
@@ -152,23 +154,23 @@ pub enum What {
     Deleted,
 }
 
-impl What {
+impl FeedChange {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            What::Created => "created",
-            What::Requested => "requested",
-            What::Granted => "granted",
-            What::Released => "released",
-            What::Ended => "ended",
-            What::Changed => "changed",
-            What::Deleted => "deleted",
+            FeedChange::Created => "created",
+            FeedChange::Requested => "requested",
+            FeedChange::Granted => "granted",
+            FeedChange::Released => "released",
+            FeedChange::Ended => "ended",
+            FeedChange::Changed => "changed",
+            FeedChange::Deleted => "deleted",
         }
     }
 
     /// The kind with this name.
-    pub fn parse(name: &str) -> Option<What> {
-        use What::*;
+    pub fn parse(name: &str) -> Option<FeedChange> {
+        use FeedChange::*;
         [Created, Requested, Granted, Released, Ended, Changed, Deleted]
             .into_iter()
             .find(|what| what.name() == name)

@@ -13,7 +13,7 @@ impl Micros {
     pub const MAX: Micros = Micros(((1 << 48) - 1) * 1_000 + 999);
 
     /// The span from `earlier` to this time; zero when `earlier` is later, because clocks differ.
-    pub fn since(self, earlier: Micros) -> Span {
+    pub fn duration_since(self, earlier: Micros) -> Span {
         Span((self.0 - earlier.0).max(0))
     }
 }

@@ -1,13 +1,13 @@
 //! The messages between servers and workers: JSON over HTTP below [`WORK_PATH`]. `Authorization: Bearer …` has the worker's
-//! key for a claim, and [`Assignment::token`] for requests about the claimed turn. A body has at most 1 MiB unless the
+//! key for a claim, and [`TurnAssignment::token`] for requests about the claimed turn. A body has at most 1 MiB unless the
 //! server's settings say otherwise.
 //!
 //! | request | credential | response |
 //! |---|---|---|
-//! | `POST /tenure/v1/work/claim` [`Claim`] | key | 200 [`Assignment`], or 204 when there was no turn in time |
-//! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | token | 200 [`Beat`] |
-//! | `POST /tenure/v1/work/{session}/report` [`Report`] | token | 200 [`Beat`] |
-//! | `POST /tenure/v1/work/{session}/done` [`Done`] | token | 204 |
+//! | `POST /tenure/v1/work/claim` [`TurnClaim`] | key | 200 [`TurnAssignment`], or 204 when there was no turn in time |
+//! | `POST /tenure/v1/work/{session}/heartbeat` [`Heartbeat`] | token | 200 [`LeaseRenewal`] |
+//! | `POST /tenure/v1/work/{session}/report` [`TurnReport`] | token | 200 [`LeaseRenewal`] |
+//! | `POST /tenure/v1/work/{session}/done` [`TurnCompletion`] | token | 204 |
 //!
 //! **Credentials.** The header `X-Organization-Id` of a claim chooses one organization; without it, a key of the account
 //! claims turns of all organizations. A token is valid for one claim of one turn and gives access to nothing else. It ends
@@ -15,7 +15,7 @@
 //! key's owner loses the permission to connect workers. Requests then get 401, except that a repeated `done` still gets 204
 //! until the session's next turn ends.
 //!
-//! **Leases.** A claim lasts for [`Assignment::lease_seconds`]. Each heartbeat and report extends it by the same time.
+//! **Leases.** A claim lasts for [`TurnAssignment::lease_seconds`]. Each heartbeat and report extends it by the same time.
 //! Every claim has a fencing number larger than the one before. A request with an older number gets 409, and the worker
 //! drops the turn: it has ended, or another worker has it.
 //!
@@ -42,20 +42,20 @@ use uuid::Uuid;
 pub const WORK_PATH: &str = "/tenure/v1/work";
 
 /// Maximum time that a claim can wait, in seconds.
-pub const MOST_WAIT_SECONDS: u64 = 30;
+pub const MAX_WAIT_SECONDS: u64 = 30;
 
 /// Maximum number of items of a report.
-pub const MOST_ITEMS: usize = 1000;
+pub const MAX_REPORT_ITEMS: usize = 1000;
 
 /// A request for a turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct TurnClaim {
     /// The worker's name, for people.
     pub worker: String,
     /// Only turns of agents with these names; `None` for all agents. The agents need not exist yet.
     #[serde(default)]
     pub agents: Option<Vec<String>>,
-    /// How long to wait when there is no turn, in seconds; at most [`MOST_WAIT_SECONDS`].
+    /// How long to wait when there is no turn, in seconds; at most [`MAX_WAIT_SECONDS`].
     #[serde(default)]
     pub wait_seconds: u64,
 }
@@ -63,16 +63,16 @@ pub struct Claim {
 /// The token of a turn. Its `Debug` output hides it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct TurnToken(pub String);
+pub struct TurnTokenText(pub String);
 
-impl TurnToken {
+impl TurnTokenText {
     /// Whether there is no token. A worker removes it before it passes the assignment to its command.
     pub fn is_absent(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl fmt::Debug for TurnToken {
+impl fmt::Debug for TurnTokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TurnToken(…)")
     }
@@ -80,7 +80,7 @@ impl fmt::Debug for TurnToken {
 
 /// A claimed turn: one message to answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Assignment {
+pub struct TurnAssignment {
     /// The session's organization. Every further request about the turn repeats it.
     pub organization: Uuid,
     /// The session.
@@ -99,8 +99,8 @@ pub struct Assignment {
     /// Attempt number: 1 for the first worker to claim this turn.
     pub attempt: u32,
     /// The credential for requests about this turn.
-    #[serde(default, skip_serializing_if = "TurnToken::is_absent")]
-    pub token: TurnToken,
+    #[serde(default, skip_serializing_if = "TurnTokenText::is_absent")]
+    pub token: TurnTokenText,
     /// How long the claim lasts without a heartbeat or report, in seconds; at least 1.
     pub lease_seconds: u64,
     /// The message to answer.
@@ -119,10 +119,10 @@ pub struct Assignment {
     pub capabilities: Value,
 }
 
-impl Assignment {
+impl TurnAssignment {
     /// The reference to this turn for further requests.
-    pub fn claimed(&self) -> Claimed {
-        Claimed { organization: self.organization, turn: self.turn, fence: self.fence }
+    pub fn turn_ref(&self) -> TurnRef {
+        TurnRef { organization: self.organization, turn: self.turn, fence: self.fence }
     }
 }
 
@@ -162,12 +162,12 @@ pub struct IncomingMessage {
     pub parts: Vec<Value>,
     /// The attached files.
     #[serde(default)]
-    pub attachments: Vec<Attachment>,
+    pub attachments: Vec<AttachmentBrief>,
 }
 
 /// A file attached to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
+pub struct AttachmentBrief {
     /// The name its sender gave it.
     pub name: String,
     /// Its URL.
@@ -182,7 +182,7 @@ pub struct Attachment {
 
 /// A reference to a claimed turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claimed {
+pub struct TurnRef {
     /// The session's organization.
     pub organization: Uuid,
     /// The turn's id.
@@ -196,34 +196,34 @@ pub struct Claimed {
 pub struct Heartbeat {
     /// The turn.
     #[serde(flatten)]
-    pub claimed: Claimed,
+    pub turn_ref: TurnRef,
 }
 
 /// The response to a heartbeat or a report: the claim was extended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beat {
+pub struct LeaseRenewal {
     /// How long the claim lasts from now, in seconds.
     pub lease_seconds: u64,
-    /// Whether the turn is to be cancelled. The worker then stops and reports [`Outcome::Cancelled`].
+    /// Whether the turn is to be cancelled. The worker then stops and reports [`TurnOutcome::Cancelled`].
     pub cancelled: bool,
 }
 
 /// A report of items of a turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct TurnReport {
     /// The turn.
     #[serde(flatten)]
-    pub claimed: Claimed,
+    pub turn_ref: TurnRef,
     /// The number of the first item in this attempt of the turn, from 0.
     pub first: u64,
-    /// The items, in order; at most [`MOST_ITEMS`].
-    pub items: Vec<Item>,
+    /// The items, in order; at most [`MAX_REPORT_ITEMS`].
+    pub items: Vec<ReportedItem>,
 }
 
 /// An item of a turn. Texts must not contain NUL characters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Item {
+pub enum ReportedItem {
     /// A piece of the answer. The answer consists of all pieces since the start of the turn or since the last `message`.
     Output {
         /// The text to append.
@@ -251,9 +251,9 @@ pub enum Item {
         parts: Vec<Value>,
     },
     /// Usage since the last item of this kind.
-    Usage(Usage),
+    Usage(ReportedUsage),
     /// A pull request that was opened or changed, identified by its URL.
-    PullRequest(PullRequest),
+    PullRequest(ReportedPullRequest),
     /// The session's structured output. It replaces an earlier one.
     StructuredOutput {
         /// The value. It must fit the session's `output_schema`.
@@ -269,7 +269,7 @@ pub enum Item {
 /// Usage, which is added to the usage of the session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Usage {
+pub struct ReportedUsage {
     /// Tokens read by the model.
     pub input_tokens: u64,
     /// Tokens written by the model.
@@ -284,7 +284,7 @@ pub struct Usage {
 
 /// A pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullRequest {
+pub struct ReportedPullRequest {
     /// Its URL.
     pub url: String,
     /// Its state by the name of its host: `open`, `merged`, `closed`.
@@ -294,18 +294,18 @@ pub struct PullRequest {
 
 /// The end of a turn. All of its items have been reported before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
+pub struct TurnCompletion {
     /// The turn.
     #[serde(flatten)]
-    pub claimed: Claimed,
+    pub turn_ref: TurnRef,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TurnOutcome,
 }
 
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum TurnOutcome {
     /// Answered, and the task is done.
     Finished,
     /// Answered.
@@ -329,8 +329,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn claimed() -> Claimed {
-        Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(2), fence: 3 }
+    fn claimed() -> TurnRef {
+        TurnRef { organization: Uuid::from_u128(1), turn: Uuid::from_u128(2), fence: 3 }
     }
 
     /// Workers can be programs of others, so the JSON on the wire must not change by accident.
@@ -341,19 +341,20 @@ mod tests {
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             all
         };
-        let usage = Usage { input_tokens: 1, output_tokens: 2, acus: 0.5, ..Usage::default() };
-        let pull_request = PullRequest { url: "u".into(), state: Some("open".into()) };
+        let usage =
+            ReportedUsage { input_tokens: 1, output_tokens: 2, acus: 0.5, ..ReportedUsage::default() };
+        let pull_request = ReportedPullRequest { url: "u".into(), state: Some("open".into()) };
         let items = vec![
-            Item::Output { text: "a".into() },
-            Item::Log { line: "b".into() },
-            Item::Event { event: "tool.started".into(), data: json!({"c": 1}) },
-            Item::Message { text: "d".into(), parts: Vec::new() },
-            Item::Usage(usage),
-            Item::PullRequest(pull_request),
-            Item::StructuredOutput { value: json!([1]) },
-            Item::Title { title: "e".into() },
+            ReportedItem::Output { text: "a".into() },
+            ReportedItem::Log { line: "b".into() },
+            ReportedItem::Event { event: "tool.started".into(), data: json!({"c": 1}) },
+            ReportedItem::Message { text: "d".into(), parts: Vec::new() },
+            ReportedItem::Usage(usage),
+            ReportedItem::PullRequest(pull_request),
+            ReportedItem::StructuredOutput { value: json!([1]) },
+            ReportedItem::Title { title: "e".into() },
         ];
-        let report = Report { claimed: claimed(), first: 4, items };
+        let report = TurnReport { turn_ref: claimed(), first: 4, items };
         let written = turn(json!({"first": 4, "items": [
             {"type": "output", "text": "a"},
             {"type": "log", "line": "b"},
@@ -366,23 +367,23 @@ mod tests {
             {"type": "title", "title": "e"},
         ]}));
         assert_eq!(serde_json::to_value(&report).unwrap(), written);
-        assert_eq!(serde_json::from_value::<Report>(written).unwrap(), report);
+        assert_eq!(serde_json::from_value::<TurnReport>(written).unwrap(), report);
 
-        let failed = Outcome::Failed { message: "no".into(), exit_code: Some(3) };
+        let failed = TurnOutcome::Failed { message: "no".into(), exit_code: Some(3) };
         let outcomes = [
-            (Outcome::WaitingForUser, json!({"type": "waiting_for_user"})),
+            (TurnOutcome::WaitingForUser, json!({"type": "waiting_for_user"})),
             (failed, json!({"type": "failed", "message": "no", "exit_code": 3})),
         ];
         for (outcome, written) in outcomes {
-            let done = Done { claimed: claimed(), outcome };
+            let done = TurnCompletion { turn_ref: claimed(), outcome };
             assert_eq!(serde_json::to_value(&done).unwrap(), turn(json!({"outcome": written})));
         }
     }
 
     #[test]
     fn a_token_is_neither_printed_nor_written_when_it_was_taken_out() {
-        assert!(!format!("{:?}", TurnToken("turn_secret".to_owned())).contains("secret"));
-        assert!(TurnToken::default().is_absent() && !TurnToken("turn_secret".to_owned()).is_absent());
+        assert!(!format!("{:?}", TurnTokenText("turn_secret".to_owned())).contains("secret"));
+        assert!(TurnTokenText::default().is_absent() && !TurnTokenText("turn_secret".to_owned()).is_absent());
     }
 
     #[test]
@@ -398,10 +399,10 @@ mod tests {
             "organization": Uuid::nil(), "session": Uuid::nil(), "agent": {"name": "a"}, "turn": Uuid::nil(),
             "number": 1, "fence": 1, "attempt": 1, "lease_seconds": 30, "message": message, "of a later version": true,
         });
-        let assignment: Assignment = serde_json::from_value(little).unwrap();
+        let assignment: TurnAssignment = serde_json::from_value(little).unwrap();
         assert_eq!((assignment.title.as_str(), assignment.message.attachments.len()), ("", 0));
         assert_eq!((assignment.secrets.0.len(), assignment.output_schema), (0, None));
-        let claim: Claim = serde_json::from_value(json!({"worker": "w"})).unwrap();
+        let claim: TurnClaim = serde_json::from_value(json!({"worker": "w"})).unwrap();
         assert_eq!((claim.agents, claim.wait_seconds), (None, 0));
     }
 }

@@ -8,14 +8,14 @@ use crate::rows::{any_rows, batch, parse_word, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::OrganizationId;
-use domain::session::{FeedLine, Kind, SessionKey, What};
+use domain::session::{FeedChange, FeedEntry, SessionKey, SessionKind};
 use domain::time::Micros;
 
 /// A page of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPage {
     /// In the order of their sequence.
-    pub entries: Vec<FeedLine>,
+    pub entries: Vec<FeedEntry>,
     /// The newest sequence. A reader without entries continues from here.
     pub latest: i64,
 }
@@ -77,16 +77,16 @@ impl Store {
     }
 }
 
-fn read_entry(organization: OrganizationId, row: &Row) -> Result<FeedLine> {
-    Ok(FeedLine {
+fn read_entry(organization: OrganizationId, row: &Row) -> Result<FeedEntry> {
+    Ok(FeedEntry {
         sequence: row.int(0)?,
         session: SessionKey {
             organization,
-            kind: parse_word(&row.text(1)?, Kind::parse)?,
+            kind: parse_word(&row.text(1)?, SessionKind::parse)?,
             id: read_session_id(row, 2)?,
         },
         revision: row.int(4)?,
-        what: parse_word(&row.text(5)?, What::parse)?,
+        change: parse_word(&row.text(5)?, FeedChange::parse)?,
         at: Micros(row.int(6)?),
     })
 }

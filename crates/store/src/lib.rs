@@ -56,7 +56,7 @@ pub use maintenance::restore;
 use domain::Refusal;
 use domain::credential::KeyLimits;
 use domain::ids::OrganizationId;
-use domain::session::Kind;
+use domain::session::SessionKind;
 use domain::time::Micros;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -91,7 +91,7 @@ pub struct Store {
     database: Database,
     /// The newest creation time for each organization and kind. While the clock stands still or goes back, new
     /// sessions use the microseconds after it, instead of trying taken times one by one.
-    newest: Arc<Mutex<HashMap<(OrganizationId, Kind), Micros>>>,
+    newest: Arc<Mutex<HashMap<(OrganizationId, SessionKind), Micros>>>,
     /// The maximum age and idle time of keys.
     key_limits: KeyLimits,
 }

@@ -7,7 +7,7 @@ use domain::ids::{
     AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, InvitationId, MessageId, NodeId,
     OrganizationId, PrincipalId, SigningKeyId, TurnId,
 };
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::principal::Scopes;
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
@@ -136,9 +136,9 @@ pub(crate) fn contains_pattern(text: &str) -> String {
 }
 
 /// A page at an offset. `total` is the result of a second statement, which counts.
-pub(crate) fn list_page<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<Listed<T>> {
+pub(crate) fn list_page<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<ListSlice<T>> {
     let total = total.first().map_or(Ok(0), |row| row.int(0))?;
     let total = u64::try_from(total).unwrap_or(0);
     let more = offset.saturating_add(items.len() as u64) < total;
-    Ok(Listed { items, total, more })
+    Ok(ListSlice { items, total, more })
 }

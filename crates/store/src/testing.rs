@@ -9,7 +9,7 @@ use crate::database::{Database, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any_rows, batch};
 use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
-use domain::page::Select;
+use domain::page::ListRange;
 use sha2::{Digest, Sha256};
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Deref;
@@ -30,7 +30,7 @@ pub async fn part_of_list(
     limit: u32,
     part: Part,
 ) -> Result<i64> {
-    let select = Select::Before { position: None, limit };
+    let select = ListRange::Before { position: None, limit };
     let rows = match reach {
         Reached::Organization(granted) => {
             let [rows, total] = store.list_queries(ListReach::Organization, filter, select);

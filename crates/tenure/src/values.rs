@@ -11,7 +11,7 @@ use domain::ids::OrganizationId;
 use domain::network::Network;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
-use domain::principal::normal_email;
+use domain::principal::normalize_email;
 use domain::time::Micros;
 use server::operations::access::service_users::ServiceUserRole;
 
@@ -49,7 +49,7 @@ impl fmt::Display for OrgRef {
 /// # Errors
 /// What a name must be.
 pub fn parse_name(text: &str) -> Result<String, String> {
-    check_name(text, domain::name::needed)
+    check_name(text, domain::name::check_name)
 }
 
 /// Parses the name of a new organization.
@@ -57,7 +57,7 @@ pub fn parse_name(text: &str) -> Result<String, String> {
 /// # Errors
 /// What the name must be.
 pub fn parse_organization_name(text: &str) -> Result<String, String> {
-    check_name(text, domain::name::of_organization)
+    check_name(text, domain::name::check_organization_name)
 }
 
 /// Parses a range of IP addresses.
@@ -82,7 +82,7 @@ fn check_name(text: &str, rule: fn(&str) -> Result<(), Refusal>) -> Result<Strin
 /// # Errors
 /// What is expected.
 pub fn parse_email(text: &str) -> Result<String, String> {
-    normal_email(text).ok_or_else(|| "expected an e-mail address such as ana@example.com".to_owned())
+    normalize_email(text).ok_or_else(|| "expected an e-mail address such as ana@example.com".to_owned())
 }
 
 /// Parses a length of time: `90d`, `12h`.

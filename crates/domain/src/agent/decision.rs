@@ -1,8 +1,8 @@
 //! The builder of a decision: the changes so far, and the session after them.
 
 use super::{
-    Acus, AgentSession, Attachment, Change, Event, EventContext, EventKind, Message, Moment, NewMessage,
-    PullRequest, Source, State, Turn, TurnState, Work,
+    Acus, AgentChange, AgentSession, AgentState, Attachment, Event, EventContext, EventKind, Message,
+    MessageSource, Moment, NewMessage, PullRequest, Turn, TurnState, WorkDemand,
 };
 use crate::ids::{EventId, MessageId, TurnId};
 use crate::json::Json;
@@ -24,30 +24,30 @@ pub(super) struct Decision<'a> {
     pub moment: &'a Moment,
     /// What the organization has left in this cycle, after the changes so far; `None` without a limit.
     pub cycle_left: Option<Acus>,
-    changes: Vec<Change>,
+    changes: Vec<AgentChange>,
 }
 
 impl<'a> Decision<'a> {
-    pub fn on(session: &AgentSession, moment: &'a Moment) -> Decision<'a> {
+    pub fn new(session: &AgentSession, moment: &'a Moment) -> Decision<'a> {
         Decision { session: session.clone(), moment, cycle_left: moment.cycle_left, changes: Vec::new() }
     }
 
-    pub fn changes(self) -> Vec<Change> {
+    pub fn changes(self) -> Vec<AgentChange> {
         self.changes
     }
 
-    pub fn push(&mut self, change: Change) {
-        if let (Change::Spent(usage), Some(left)) = (&change, &mut self.cycle_left) {
+    pub fn push(&mut self, change: AgentChange) {
+        if let (AgentChange::Usage(usage), Some(left)) = (&change, &mut self.cycle_left) {
             left.0 = left.0.saturating_sub(usage.acus.0);
         }
-        self.session.take(&change, self.moment.now);
+        self.session.apply(&change, self.moment.now);
         self.changes.push(change);
     }
 
     /// Adds an event.
-    pub fn event(&mut self, kind: EventKind, data: impl Into<Json>, context: EventContext) {
+    pub fn add_event(&mut self, kind: EventKind, data: impl Into<Json>, context: EventContext) {
         let sequence = self.session.events + 1;
-        self.push(Change::Happened(Event {
+        self.push(AgentChange::Event(Event {
             id: EventId::new(self.moment.now, self.moment.random, sequence),
             session: self.session.id,
             sequence,
@@ -58,18 +58,18 @@ impl<'a> Decision<'a> {
         }));
     }
 
-    pub fn state(&mut self, state: State) {
+    pub fn set_state(&mut self, state: AgentState) {
         if self.session.state != state {
-            self.push(Change::State(state));
+            self.push(AgentChange::State(state));
         }
     }
 
     /// Adds a message of a user, which then waits for an answer.
-    pub fn posted(&mut self, new: NewMessage) {
+    pub fn add_user_message(&mut self, new: NewMessage) {
         let message = Message {
             id: new.id,
             sequence: self.session.messages() + 1,
-            source: Source::User,
+            source: MessageSource::User,
             author: Some(new.author),
             text: new.text,
             parts: new.parts,
@@ -79,18 +79,24 @@ impl<'a> Decision<'a> {
         };
         let waiting = self.session.waiting.iter().copied().chain([(message.sequence, message.id)]).collect();
         let context = EventContext { turn: None, input: Some(message.id) };
-        self.event(EventKind::InputMessage, Json::of(&Saying { message: &message }), context);
-        self.push(Change::Said(message));
-        self.push(Change::Waiting(waiting));
+        self.add_event(EventKind::InputMessage, Json::encode(&Saying { message: &message }), context);
+        self.push(AgentChange::Message(message));
+        self.push(AgentChange::Waiting(waiting));
     }
 
     /// Adds a message of the agent, as an answer of `turn`. It contains the text streamed so far.
-    pub fn answered(&mut self, turn: &mut Turn, text: String, parts: Json, attachments: Vec<Attachment>) {
+    pub fn add_agent_message(
+        &mut self,
+        turn: &mut Turn,
+        text: String,
+        parts: Json,
+        attachments: Vec<Attachment>,
+    ) {
         let sequence = self.session.messages() + 1;
         let message = Message {
             id: self.message_id(sequence),
             sequence,
-            source: Source::Agent,
+            source: MessageSource::Agent,
             author: None,
             text,
             parts,
@@ -100,8 +106,12 @@ impl<'a> Decision<'a> {
         };
         (turn.streamed, turn.streamed_from) = (0, 0);
         turn.said += 1;
-        self.event(EventKind::OutputCompleted, Json::of(&Saying { message: &message }), turn.context());
-        self.push(Change::Said(message));
+        self.add_event(
+            EventKind::OutputCompleted,
+            Json::encode(&Saying { message: &message }),
+            turn.context(),
+        );
+        self.push(AgentChange::Message(message));
     }
 
     /// The id of a message that a rule creates. The sequence makes the ids of one decision differ.
@@ -117,15 +127,15 @@ impl<'a> Decision<'a> {
     pub fn close(&mut self, mut turn: Turn, state: TurnState, kind: EventKind, mut data: Value) {
         turn.state = state;
         data["turn"] = json!(turn.id);
-        self.event(kind, data, turn.context());
-        self.push(Change::Turn(Box::new(turn)));
+        self.add_event(kind, data, turn.context());
+        self.push(AgentChange::Turn(Box::new(turn)));
     }
 
     /// Adds [`EventKind::SessionIdled`] when no work is left for workers.
     pub fn settle(&mut self, context: EventContext) {
-        if self.session.work() == Work::None {
+        if self.session.work_demand() == WorkDemand::None {
             let usage = self.session.usage;
-            self.event(EventKind::SessionIdled, json!({ "turn": context.turn, "usage": usage }), context);
+            self.add_event(EventKind::SessionIdled, json!({ "turn": context.turn, "usage": usage }), context);
         }
     }
 }
@@ -150,51 +160,51 @@ impl Turn {
 impl AgentSession {
     /// The session after a batch of changes at `now`. A batch increments the revision by one.
     #[must_use]
-    pub fn after(mut self, changes: &[Change], now: Micros) -> AgentSession {
+    pub fn with_changes(mut self, changes: &[AgentChange], now: Micros) -> AgentSession {
         for change in changes {
-            self.take(change, now);
+            self.apply(change, now);
         }
         self.revision += 1;
         self.updated = self.updated.max(now);
         self
     }
 
-    fn take(&mut self, change: &Change, now: Micros) {
+    fn apply(&mut self, change: &AgentChange, now: Micros) {
         match change {
-            Change::Said(message) => self.said(message),
-            Change::Happened(event) => self.events = event.sequence,
-            Change::State(state) => self.state = *state,
-            Change::Waiting(waiting) => {
+            AgentChange::Message(message) => self.count_message(message),
+            AgentChange::Event(event) => self.events = event.sequence,
+            AgentChange::State(state) => self.state = *state,
+            AgentChange::Waiting(waiting) => {
                 self.waiting.clone_from(waiting);
                 self.finished = if waiting.is_empty() { self.finished } else { None };
             }
-            Change::Turn(turn) => self.turned(turn, now),
-            Change::Spent(usage) => self.usage = self.usage.plus(*usage),
-            Change::Title(title) => self.given.title.clone_from(title),
-            Change::Tags(tags) => self.given.tags.clone_from(tags),
-            Change::Archived(at) => self.archived = *at,
-            Change::Child(child) => self.children.push(*child),
-            Change::PullRequest(request) => self.pull_request(request),
-            Change::StructuredOutput(value) => self.structured_output = Some(value.clone()),
-            Change::Ended(ending) => self.ended = Some((now, ending.clone())),
+            AgentChange::Turn(turn) => self.set_turn(turn, now),
+            AgentChange::Usage(usage) => self.usage = self.usage.plus(*usage),
+            AgentChange::Title(title) => self.given.title.clone_from(title),
+            AgentChange::Tags(tags) => self.given.tags.clone_from(tags),
+            AgentChange::Archived(at) => self.archived = *at,
+            AgentChange::Child(child) => self.children.push(*child),
+            AgentChange::PullRequest(request) => self.pull_request(request),
+            AgentChange::StructuredOutput(value) => self.structured_output = Some(value.clone()),
+            AgentChange::Ended(ending) => self.ended = Some((now, ending.clone())),
         }
     }
 
-    fn said(&mut self, message: &Message) {
+    fn count_message(&mut self, message: &Message) {
         let beginning = || Some(super::preview(&message.text));
         match message.source {
-            Source::User => {
+            MessageSource::User => {
                 self.user_messages += 1;
                 self.preview = self.preview.take().or_else(beginning);
             }
-            Source::Agent => {
+            MessageSource::Agent => {
                 self.agent_messages += 1;
                 self.output_preview = beginning();
             }
         }
     }
 
-    fn turned(&mut self, turn: &Turn, now: Micros) {
+    fn set_turn(&mut self, turn: &Turn, now: Micros) {
         self.started = self.started.or(Some(turn.started));
         let over = !turn.is_open() && turn.state != TurnState::Returned;
         self.finished = (over && self.waiting.is_empty()).then_some(now);

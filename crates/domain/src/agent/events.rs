@@ -83,7 +83,7 @@ impl EventKind {
     }
 
     /// Whether workers report it. All other kinds follow from commands.
-    pub fn is_workers(self) -> bool {
+    pub fn is_worker_event(self) -> bool {
         use EventKind::*;
         matches!(
             self,
@@ -102,7 +102,7 @@ impl EventKind {
 
     /// Whether a turn has very many events of this kind. They get no entry of the change feed of their own.
     pub fn is_streamed(self) -> bool {
-        self.is_workers()
+        self.is_worker_event()
             || matches!(self, EventKind::OutputStarted | EventKind::OutputDelta | EventKind::WorkerLog)
     }
 }
@@ -174,7 +174,7 @@ pub struct EventQuery {
 
 impl EventQuery {
     /// The first `limit` events after a sequence.
-    pub fn after(after: i64, limit: u32) -> EventQuery {
+    pub fn new(after: i64, limit: u32) -> EventQuery {
         let (before, kinds, exclude, turn) = (None, None, Vec::new(), None);
         EventQuery { after, before, kinds, exclude, turn, limit, bytes: MAX_EVENT_BYTES, newest_first: false }
     }
@@ -206,7 +206,7 @@ mod tests {
         for word in
             ["input.message", "turn.started", "turn.completed", "session.idled", "output.message.completed"]
         {
-            assert_eq!(EventKind::parse(word).map(EventKind::is_workers), Some(false), "{word}");
+            assert_eq!(EventKind::parse(word).map(EventKind::is_worker_event), Some(false), "{word}");
         }
     }
 }

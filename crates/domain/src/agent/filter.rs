@@ -1,27 +1,27 @@
 //! Filters of session lists, for both wires.
 
-use super::{AgentSession, State};
+use super::{AgentSession, AgentState};
 use crate::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
 use crate::time::Micros;
 
 /// A half-open range of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Range {
+pub struct TimeRange {
     /// Inclusive start.
     pub from: Option<Micros>,
     /// Exclusive end.
     pub until: Option<Micros>,
 }
 
-impl Range {
+impl TimeRange {
     /// Whether a time lies in the range.
-    pub fn holds(self, time: Micros) -> bool {
+    pub fn contains(self, time: Micros) -> bool {
         self.from.is_none_or(|from| time >= from) && self.until.is_none_or(|until| time < until)
     }
 
     /// Whether it contains every time.
-    pub fn is_all(self) -> bool {
-        self == Range::default()
+    pub fn is_unbounded(self) -> bool {
+        self == TimeRange::default()
     }
 }
 
@@ -46,9 +46,9 @@ pub struct SessionFilter {
     /// Owned by one of these principals.
     pub owners: Option<Vec<PrincipalId>>,
     /// Created in this range.
-    pub created: Range,
+    pub created: TimeRange,
     /// Last changed in this range.
-    pub updated: Range,
+    pub updated: TimeRange,
     /// With this playbook.
     pub playbook: Option<String>,
     /// Started by this schedule.
@@ -64,7 +64,7 @@ pub struct SessionFilter {
     /// Archived, or not archived.
     pub archived: Option<bool>,
     /// In one of these states.
-    pub states: Option<Vec<State>>,
+    pub states: Option<Vec<AgentState>>,
 }
 
 fn any_of<T: PartialEq>(wanted: &Option<Vec<T>>, value: &T) -> bool {
@@ -93,8 +93,8 @@ impl SessionFilter {
             && some_of(&self.tags, &given.tags)
             && any_of(&self.origins, &given.origin)
             && any_of(&self.owners, &given.owner)
-            && self.created.holds(session.id.created())
-            && self.updated.holds(session.updated)
+            && self.created.contains(session.id.creation_time())
+            && self.updated.contains(session.updated)
             && exactly(&self.playbook, &given.playbook)
             && exactly(&self.schedule, &given.schedule)
             && self.automations.as_ref().is_none_or(automation)

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400_000_000;
 
 /// The usage limits of an organization, and its usage in the current cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct UsageLimits {
     /// Limit of one session; `None` for no limit.
     pub max_session_acus: Option<Acus>,
     /// Limit of one cycle; `None` for no limit.
@@ -17,7 +17,7 @@ pub struct Limits {
     pub cycle_used: Acus,
 }
 
-impl Limits {
+impl UsageLimits {
     /// What is left of the cycle's limit; `None` without a limit.
     pub fn cycle_left(&self) -> Option<Acus> {
         self.max_cycle_acus.map(|max| Acus(max.0.saturating_sub(self.cycle_used.0)))

@@ -13,12 +13,12 @@ mod turns;
 mod worker;
 
 pub use events::{Event, EventContext, EventKind, EventQuery, MAX_EVENT_BYTES};
-pub use filter::{Range, SessionFilter};
-pub use limits::{Limits, cycle_days, day};
-pub use rules::{Change, Command, Moment, decide, may_act_on};
-pub use state::{Doing, Group, State, SuspendReason};
-pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, NewMessage, Source};
-pub use worker::{Answer, Item, MAX_ATTEMPTS, Report, Turn, TurnGrant, TurnState};
+pub use filter::{SessionFilter, TimeRange};
+pub use limits::{UsageLimits, cycle_days, day};
+pub use rules::{AgentChange, AgentCommand, Moment, decide, may_act_on};
+pub use state::{ActivityGroup, AgentState, RunPhase, SuspendReason};
+pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, MessageSource, NewMessage};
+pub use worker::{MAX_ATTEMPTS, Turn, TurnCredential, TurnEnding, TurnItem, TurnItems, TurnState};
 
 use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
 use crate::json::Json;
@@ -141,7 +141,7 @@ impl Usage {
     }
 
     /// Whether no number is negative.
-    pub fn grows(self) -> bool {
+    pub fn is_non_negative(self) -> bool {
         let numbers = [
             self.input_tokens,
             self.output_tokens,
@@ -217,7 +217,7 @@ pub struct AgentSession {
     /// The fields that it was created with; the title and the tags are the current ones.
     pub given: NewSession,
     /// Its state.
-    pub state: State,
+    pub state: AgentState,
     /// The beginning of its first message.
     pub preview: Option<String>,
     /// The beginning of its last answer.
@@ -256,7 +256,7 @@ pub struct AgentSession {
 
 /// Whether a session needs a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub enum WorkDemand {
     /// No.
     None,
     /// A turn waits for a worker.
@@ -275,7 +275,7 @@ impl AgentSession {
             organization,
             id,
             given,
-            state: State::New,
+            state: AgentState::New,
             preview: None,
             output_preview: None,
             children: Vec::new(),
@@ -285,7 +285,7 @@ impl AgentSession {
             archived: None,
             started: None,
             finished: None,
-            updated: id.created(),
+            updated: id.creation_time(),
             user_messages: 0,
             agent_messages: 0,
             waiting: Vec::new(),
@@ -307,14 +307,14 @@ impl AgentSession {
     }
 
     /// Whether it needs a worker.
-    pub fn work(&self) -> Work {
+    pub fn work_demand(&self) -> WorkDemand {
         if let Some(turn) = self.open_turn() {
-            return Work::Taken { fence: turn.fence };
+            return WorkDemand::Taken { fence: turn.fence };
         }
         let returned = self.turn.as_ref().is_some_and(|turn| turn.state == TurnState::Returned);
         let asked = returned || !self.waiting.is_empty();
-        let can = self.state.runs() && self.archived.is_none();
-        if asked && can { Work::Waiting } else { Work::None }
+        let can = self.state.can_run_turn() && self.archived.is_none();
+        if asked && can { WorkDemand::Waiting } else { WorkDemand::None }
     }
 
     /// The text that a search looks in, in lower case.
@@ -329,7 +329,7 @@ impl AgentSession {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for more than [`MAX_TAGS`] tags, and for a tag that is empty or too long.
-pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
+pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
     // Checked before the tags are compared: a request can contain hundreds of thousands.
     if tags.len() > MAX_TAGS {
         return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags")));
@@ -350,7 +350,7 @@ pub fn tags(tags: Vec<String>) -> Result<Vec<String>, Refusal> {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for more than [`MAX_TITLE_CHARS`] characters, and for a NUL character.
-pub fn title(title: Option<String>) -> Result<Option<String>, Refusal> {
+pub fn check_title(title: Option<String>) -> Result<Option<String>, Refusal> {
     let fits = |title: &String| title.chars().count() <= MAX_TITLE_CHARS && !title.contains('\0');
     match title {
         Some(title) if !fits(&title) => {
@@ -364,7 +364,7 @@ pub fn title(title: Option<String>) -> Result<Option<String>, Refusal> {
 ///
 /// # Errors
 /// [`Refusal::Invalid`] for a name that is blank, has control characters or is longer than 128 characters.
-pub fn agent_name(name: &str) -> Result<(), Refusal> {
+pub fn check_agent_name(name: &str) -> Result<(), Refusal> {
     let plain = !name.trim().is_empty() && name.chars().count() <= 128 && !name.chars().any(char::is_control);
     if plain { Ok(()) } else { Err(Refusal::invalid("name", "1 to 128 characters on one line")) }
 }

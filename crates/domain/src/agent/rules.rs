@@ -2,14 +2,15 @@
 
 use super::decision::Decision;
 use super::{
-    Acus, AgentSession, Answer, Doing, Event, EventContext, EventKind, MAX_CHILDREN, MAX_WAITING, Message,
-    NewMessage, PullRequest, Report, State, SuspendReason, Turn, TurnGrant, TurnState, Usage, turns,
+    Acus, AgentSession, AgentState, Event, EventContext, EventKind, MAX_CHILDREN, MAX_WAITING, Message,
+    NewMessage, PullRequest, RunPhase, SuspendReason, Turn, TurnCredential, TurnEnding, TurnItems, TurnState,
+    Usage, turns,
 };
 use crate::device::Actor;
 use crate::ids::{MessageId, SessionId, TurnId};
 use crate::json::Json;
 use crate::refusal::{Refusal, Thing};
-use crate::session::{EndReason, Ending, What};
+use crate::session::{EndReason, Ending, FeedChange};
 use crate::time::Micros;
 use serde_json::json;
 
@@ -28,7 +29,7 @@ pub struct Moment {
 
 /// A command to an agent session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum AgentCommand {
     /// Record that it was created: the first command of every session.
     Start,
     /// Add a message of a user.
@@ -37,7 +38,7 @@ pub enum Command {
     Cancel,
     /// Archive and suspend it.
     Archive,
-    /// Undo [`Command::Archive`]. It stays suspended until the next message.
+    /// Undo [`AgentCommand::Archive`]. It stays suspended until the next message.
     Unarchive,
     /// End it for good.
     End {
@@ -61,7 +62,7 @@ pub enum Command {
         /// The id of the turn, if it is new.
         turn: TurnId,
         /// The credential for requests about the turn.
-        grant: TurnGrant,
+        grant: TurnCredential,
     },
     /// Add items that a worker reports.
     Report {
@@ -70,7 +71,7 @@ pub enum Command {
         /// The fencing number of the claim.
         fence: i64,
         /// The items.
-        report: Report,
+        report: TurnItems,
     },
     /// End a turn as its worker reports.
     Finish {
@@ -79,7 +80,7 @@ pub enum Command {
         /// The fencing number of the claim.
         fence: i64,
         /// How the turn ended.
-        answer: Answer,
+        answer: TurnEnding,
         /// The text streamed since the last whole message. It becomes a message.
         streamed: String,
     },
@@ -92,20 +93,20 @@ pub enum Command {
 
 /// A change of an agent session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum AgentChange {
     /// A new message: a row of the messages.
-    Said(Message),
+    Message(Message),
     /// A new event: a row of the events.
-    Happened(Event),
+    Event(Event),
     /// The new state.
-    State(State),
+    State(AgentState),
     /// The messages that no turn has taken, from now on.
     Waiting(Vec<(i64, MessageId)>),
     /// The newest turn, or its new fields.
     Turn(Box<Turn>),
     /// Additional usage, added to the organization's row of the day. The store applies it only if the organization is
     /// still on the same side of its limit as when this was decided.
-    Spent(Usage),
+    Usage(Usage),
     /// The new title.
     Title(Option<String>),
     /// The new tags.
@@ -122,31 +123,31 @@ pub enum Change {
     Ended(Ending),
 }
 
-impl Change {
+impl AgentChange {
     /// The kind of this change in the change feed.
-    pub fn what(&self) -> What {
+    pub fn feed_change(&self) -> FeedChange {
         match self {
-            Change::Ended(_) => What::Ended,
-            _ => What::Changed,
+            AgentChange::Ended(_) => FeedChange::Ended,
+            _ => FeedChange::Changed,
         }
     }
 
     /// The kind of a batch in the change feed. `None` for a batch of streamed output only, which gets no entry: the end
     /// of its turn does.
-    pub fn feed_line(changes: &[Change]) -> Option<What> {
-        let streams = |change: &Change| match change {
-            Change::Happened(event) => event.kind.is_streamed(),
-            Change::Turn(turn) => turn.state == TurnState::Working,
+    pub fn feed_change_of_batch(changes: &[AgentChange]) -> Option<FeedChange> {
+        let streams = |change: &AgentChange| match change {
+            AgentChange::Event(event) => event.kind.is_streamed(),
+            AgentChange::Turn(turn) => turn.state == TurnState::Working,
             _ => false,
         };
-        let loud = || changes.iter().filter(|change| !streams(change)).map(Change::what);
-        loud().find(|what| *what == What::Ended).or_else(|| loud().next())
+        let loud = || changes.iter().filter(|change| !streams(change)).map(AgentChange::feed_change);
+        loud().find(|what| *what == FeedChange::Ended).or_else(|| loud().next())
     }
 }
 
 /// Decides which changes a command causes. A repeated command causes none, so that clients can retry.
 ///
-/// The commands of workers ([`Command::Claim`], [`Command::Report`], [`Command::Finish`]) name their
+/// The commands of workers ([`AgentCommand::Claim`], [`AgentCommand::Report`], [`AgentCommand::Finish`]) name their
 /// turn and its fencing number. Whether the worker may work for the organization is checked before.
 ///
 /// # Errors
@@ -155,17 +156,17 @@ impl Change {
 pub fn decide(
     session: &AgentSession,
     actor: Actor,
-    command: Command,
+    command: AgentCommand,
     moment: &Moment,
-) -> Result<Vec<Change>, Refusal> {
-    let mut decision = Decision::on(session, moment);
+) -> Result<Vec<AgentChange>, Refusal> {
+    let mut decision = Decision::new(session, moment);
     match command {
-        Command::Claim { worker, turn, grant } => turns::claim(&mut decision, worker, turn, grant),
-        Command::Report { turn, fence, report } => turns::report(&mut decision, turn, fence, report)?,
-        Command::Finish { turn, fence, answer, streamed } => {
+        AgentCommand::Claim { worker, turn, grant } => turns::claim(&mut decision, worker, turn, grant),
+        AgentCommand::Report { turn, fence, report } => turns::report(&mut decision, turn, fence, report)?,
+        AgentCommand::Finish { turn, fence, answer, streamed } => {
             turns::finish(&mut decision, turn, fence, answer, streamed)?;
         }
-        Command::LoseLease { fence } => turns::lose(&mut decision, fence),
+        AgentCommand::LoseLease { fence } => turns::lose(&mut decision, fence),
         command => {
             may_act_on(session, actor)?;
             ask(&mut decision, actor, command)?;
@@ -185,25 +186,27 @@ pub fn may_act_on(session: &AgentSession, actor: Actor) -> Result<(), Refusal> {
     }
 }
 
-fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<(), Refusal> {
+fn ask(decision: &mut Decision<'_>, actor: Actor, command: AgentCommand) -> Result<(), Refusal> {
     match command {
-        Command::Start => start(decision),
-        Command::Post(message) => post(decision, message)?,
-        Command::Cancel => cancel(decision, "user_request"),
-        Command::Archive => archive(decision),
-        Command::Unarchive if decision.session.archived.is_some() => decision.push(Change::Archived(None)),
-        Command::End { reason, evidence } => {
+        AgentCommand::Start => start(decision),
+        AgentCommand::Post(message) => post(decision, message)?,
+        AgentCommand::Cancel => cancel(decision, "user_request"),
+        AgentCommand::Archive => archive(decision),
+        AgentCommand::Unarchive if decision.session.archived.is_some() => {
+            decision.push(AgentChange::Archived(None))
+        }
+        AgentCommand::End { reason, evidence } => {
             end(decision, Ending { reason, actor: actor.principal(), evidence });
         }
-        Command::SetTitle(title) => retitle(decision, super::title(title)?)?,
-        Command::SetTags(tags) => retag(decision, super::tags(tags)?)?,
-        Command::AddTags(tags) => {
+        AgentCommand::SetTitle(title) => retitle(decision, super::check_title(title)?)?,
+        AgentCommand::SetTags(tags) => retag(decision, super::check_tags(tags)?)?,
+        AgentCommand::AddTags(tags) => {
             let held = &decision.session.given.tags;
-            let new = super::tags(tags)?.into_iter().filter(|tag| !held.contains(tag));
+            let new = super::check_tags(tags)?.into_iter().filter(|tag| !held.contains(tag));
             let all = held.iter().cloned().chain(new).collect();
-            retag(decision, super::tags(all)?)?;
+            retag(decision, super::check_tags(all)?)?;
         }
-        Command::AddChild(child) => adopt(decision, child)?,
+        AgentCommand::AddChild(child) => adopt(decision, child)?,
         // The rest are commands of workers, and an `Unarchive` of a session that is not archived.
         _ => {}
     }
@@ -213,12 +216,12 @@ fn ask(decision: &mut Decision<'_>, actor: Actor, command: Command) -> Result<()
 fn start(decision: &mut Decision<'_>) {
     let given = &decision.session.given;
     let data = json!({ "agent": given.agent, "model": given.model });
-    decision.event(EventKind::SessionStarted, data, EventContext::default());
+    decision.add_event(EventKind::SessionStarted, data, EventContext::default());
 }
 
 /// Checks that the session has not ended and is not archived.
 fn goes_on(session: &AgentSession) -> Result<(), Refusal> {
-    if session.state == State::Exit {
+    if session.state == AgentState::Exit {
         return Err(Refusal::SessionEnded);
     }
     is_here(session)
@@ -235,26 +238,26 @@ fn post(decision: &mut Decision<'_>, message: NewMessage) -> Result<(), Refusal>
     if decision.session.waiting.len() >= MAX_WAITING {
         return Err(Refusal::Backlog { max: MAX_WAITING as u32 });
     }
-    decision.posted(message);
-    decision.state(woken(&decision.session, decision.cycle_left));
+    decision.add_user_message(message);
+    decision.set_state(state_after_message(&decision.session, decision.cycle_left));
     Ok(())
 }
 
 /// The state after a new message. It is set in the same decision: a client that polls right after it sent the message
 /// would otherwise see that the agent waits for an answer, and stop polling.
-fn woken(session: &AgentSession, cycle_left: Option<Acus>) -> State {
-    if let Some(reason) = spent(session, cycle_left) {
-        return State::Suspended(reason);
+fn state_after_message(session: &AgentSession, cycle_left: Option<Acus>) -> AgentState {
+    if let Some(reason) = suspend_reason(session, cycle_left) {
+        return AgentState::Suspended(reason);
     }
     match session.state {
-        state @ (State::New | State::Claimed | State::Exit) => state,
-        State::Running(_) => State::Running(Doing::Working),
-        State::Suspended(_) | State::Resuming | State::Error => State::Resuming,
+        state @ (AgentState::New | AgentState::Claimed | AgentState::Exit) => state,
+        AgentState::Running(_) => AgentState::Running(RunPhase::Working),
+        AgentState::Suspended(_) | AgentState::Resuming | AgentState::Error => AgentState::Resuming,
     }
 }
 
 /// Why the session has to be suspended, if it or its organization has reached a limit.
-pub(super) fn spent(session: &AgentSession, cycle_left: Option<Acus>) -> Option<SuspendReason> {
+pub(super) fn suspend_reason(session: &AgentSession, cycle_left: Option<Acus>) -> Option<SuspendReason> {
     if session.given.max_acus.is_some_and(|max| session.usage.acus >= max) {
         return Some(SuspendReason::UsageLimitExceeded);
     }
@@ -267,13 +270,17 @@ fn cancel(decision: &mut Decision<'_>, reason: &str) {
         if decision.session.waiting.is_empty() {
             return;
         }
-        decision.push(Change::Waiting(Vec::new()));
+        decision.push(AgentChange::Waiting(Vec::new()));
         let data = json!({ "turn": null, "reason": reason });
-        decision.event(EventKind::TurnCancelled, data, EventContext::default());
+        decision.add_event(EventKind::TurnCancelled, data, EventContext::default());
     }
-    if decision.session.state.runs() {
+    if decision.session.state.can_run_turn() {
         let more = !decision.session.waiting.is_empty();
-        decision.state(State::Running(if more { Doing::Working } else { Doing::WaitingForUser }));
+        decision.set_state(AgentState::Running(if more {
+            RunPhase::Working
+        } else {
+            RunPhase::WaitingForUser
+        }));
     }
     decision.settle(stopped.unwrap_or_default());
 }
@@ -284,9 +291,9 @@ fn archive(decision: &mut Decision<'_>) {
         return;
     }
     let stopped = stop(decision, "archived");
-    decision.push(Change::Archived(Some(decision.moment.now)));
-    if decision.session.state.runs() && decision.session.state != State::Error {
-        decision.state(State::Suspended(SuspendReason::UserRequest));
+    decision.push(AgentChange::Archived(Some(decision.moment.now)));
+    if decision.session.state.can_run_turn() && decision.session.state != AgentState::Error {
+        decision.set_state(AgentState::Suspended(SuspendReason::UserRequest));
     }
     if let Some(context) = stopped {
         decision.settle(context);
@@ -294,15 +301,15 @@ fn archive(decision: &mut Decision<'_>) {
 }
 
 fn end(decision: &mut Decision<'_>, ending: Ending) {
-    if decision.session.state == State::Exit {
+    if decision.session.state == AgentState::Exit {
         return;
     }
     let stopped = stop(decision, "terminated");
     if !decision.session.waiting.is_empty() {
-        decision.push(Change::Waiting(Vec::new()));
+        decision.push(AgentChange::Waiting(Vec::new()));
     }
-    decision.state(State::Exit);
-    decision.push(Change::Ended(ending));
+    decision.set_state(AgentState::Exit);
+    decision.push(AgentChange::Ended(ending));
     if let Some(context) = stopped {
         decision.settle(context);
     }
@@ -320,7 +327,7 @@ fn stop(decision: &mut Decision<'_>, reason: &str) -> Option<EventContext> {
 fn retitle(decision: &mut Decision<'_>, title: Option<String>) -> Result<(), Refusal> {
     if decision.session.given.title != title {
         is_here(&decision.session)?;
-        decision.push(Change::Title(title));
+        decision.push(AgentChange::Title(title));
     }
     Ok(())
 }
@@ -328,7 +335,7 @@ fn retitle(decision: &mut Decision<'_>, title: Option<String>) -> Result<(), Ref
 fn retag(decision: &mut Decision<'_>, tags: Vec<String>) -> Result<(), Refusal> {
     if decision.session.given.tags != tags {
         is_here(&decision.session)?;
-        decision.push(Change::Tags(tags));
+        decision.push(AgentChange::Tags(tags));
     }
     Ok(())
 }
@@ -338,6 +345,6 @@ fn adopt(decision: &mut Decision<'_>, child: SessionId) -> Result<(), Refusal> {
     if decision.session.children.len() >= MAX_CHILDREN {
         return Err(Refusal::invalid("parent", format!("a session with fewer than {MAX_CHILDREN} children")));
     }
-    decision.push(Change::Child(child));
+    decision.push(AgentChange::Child(child));
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 /// The state of an agent session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum AgentState {
     /// No worker has claimed a turn yet.
     New,
     /// A worker has claimed the first turn and has not reported yet.
     Claimed,
     /// It is running.
-    Running(Doing),
+    Running(RunPhase),
     /// It is suspended until the next message.
     Suspended(SuspendReason),
     /// A message resumed it, and no worker has claimed the turn yet.
@@ -21,7 +21,7 @@ pub enum State {
 
 /// What a running session does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Doing {
+pub enum RunPhase {
     /// It works or waits for a worker.
     Working,
     /// It has answered.
@@ -51,7 +51,7 @@ pub enum SuspendReason {
 
 /// A group of states: the three statuses of Everruns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Group {
+pub enum ActivityGroup {
     /// No worker has worked on it yet.
     Started,
     /// A worker works on it, or will soon.
@@ -60,50 +60,52 @@ pub enum Group {
     Idle,
 }
 
-impl State {
+impl AgentState {
     /// All states.
-    pub const ALL: [State; 15] = [
-        State::New,
-        State::Claimed,
-        State::Running(Doing::Working),
-        State::Running(Doing::WaitingForUser),
-        State::Running(Doing::WaitingForApproval),
-        State::Running(Doing::Finished),
-        State::Suspended(SuspendReason::Inactivity),
-        State::Suspended(SuspendReason::UserRequest),
-        State::Suspended(SuspendReason::UsageLimitExceeded),
-        State::Suspended(SuspendReason::OrgUsageLimitExceeded),
-        State::Suspended(SuspendReason::WorkerLost),
-        State::Suspended(SuspendReason::Error),
-        State::Resuming,
-        State::Exit,
-        State::Error,
+    pub const ALL: [AgentState; 15] = [
+        AgentState::New,
+        AgentState::Claimed,
+        AgentState::Running(RunPhase::Working),
+        AgentState::Running(RunPhase::WaitingForUser),
+        AgentState::Running(RunPhase::WaitingForApproval),
+        AgentState::Running(RunPhase::Finished),
+        AgentState::Suspended(SuspendReason::Inactivity),
+        AgentState::Suspended(SuspendReason::UserRequest),
+        AgentState::Suspended(SuspendReason::UsageLimitExceeded),
+        AgentState::Suspended(SuspendReason::OrgUsageLimitExceeded),
+        AgentState::Suspended(SuspendReason::WorkerLost),
+        AgentState::Suspended(SuspendReason::Error),
+        AgentState::Resuming,
+        AgentState::Exit,
+        AgentState::Error,
     ];
 
     /// Its full name: `running.working`, `exit`. Also its name in the store.
     pub fn name(self) -> &'static str {
         match self {
-            State::New => "new",
-            State::Claimed => "claimed",
-            State::Running(Doing::Working) => "running.working",
-            State::Running(Doing::WaitingForUser) => "running.waiting_for_user",
-            State::Running(Doing::WaitingForApproval) => "running.waiting_for_approval",
-            State::Running(Doing::Finished) => "running.finished",
-            State::Suspended(SuspendReason::Inactivity) => "suspended.inactivity",
-            State::Suspended(SuspendReason::UserRequest) => "suspended.user_request",
-            State::Suspended(SuspendReason::UsageLimitExceeded) => "suspended.usage_limit_exceeded",
-            State::Suspended(SuspendReason::OrgUsageLimitExceeded) => "suspended.org_usage_limit_exceeded",
-            State::Suspended(SuspendReason::WorkerLost) => "suspended.worker_lost",
-            State::Suspended(SuspendReason::Error) => "suspended.error",
-            State::Resuming => "resuming",
-            State::Exit => "exit",
-            State::Error => "error",
+            AgentState::New => "new",
+            AgentState::Claimed => "claimed",
+            AgentState::Running(RunPhase::Working) => "running.working",
+            AgentState::Running(RunPhase::WaitingForUser) => "running.waiting_for_user",
+            AgentState::Running(RunPhase::WaitingForApproval) => "running.waiting_for_approval",
+            AgentState::Running(RunPhase::Finished) => "running.finished",
+            AgentState::Suspended(SuspendReason::Inactivity) => "suspended.inactivity",
+            AgentState::Suspended(SuspendReason::UserRequest) => "suspended.user_request",
+            AgentState::Suspended(SuspendReason::UsageLimitExceeded) => "suspended.usage_limit_exceeded",
+            AgentState::Suspended(SuspendReason::OrgUsageLimitExceeded) => {
+                "suspended.org_usage_limit_exceeded"
+            }
+            AgentState::Suspended(SuspendReason::WorkerLost) => "suspended.worker_lost",
+            AgentState::Suspended(SuspendReason::Error) => "suspended.error",
+            AgentState::Resuming => "resuming",
+            AgentState::Exit => "exit",
+            AgentState::Error => "error",
         }
     }
 
     /// The state with this full name.
-    pub fn parse(name: &str) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.name() == name)
+    pub fn parse(name: &str) -> Option<AgentState> {
+        AgentState::ALL.into_iter().find(|state| state.name() == name)
     }
 
     /// Devin's `status`: the full name up to the dot.
@@ -117,51 +119,55 @@ impl State {
     }
 
     /// Its group, for Everruns.
-    pub fn group(self) -> Group {
+    pub fn group(self) -> ActivityGroup {
         match self {
-            State::New | State::Claimed => Group::Started,
-            State::Running(Doing::Working) | State::Resuming => Group::Active,
-            State::Running(_) | State::Suspended(_) | State::Exit | State::Error => Group::Idle,
+            AgentState::New | AgentState::Claimed => ActivityGroup::Started,
+            AgentState::Running(RunPhase::Working) | AgentState::Resuming => ActivityGroup::Active,
+            AgentState::Running(_) | AgentState::Suspended(_) | AgentState::Exit | AgentState::Error => {
+                ActivityGroup::Idle
+            }
         }
     }
 
     /// Whether a turn can start. A suspended session has to be resumed first.
-    pub fn runs(self) -> bool {
-        !matches!(self, State::Suspended(_) | State::Exit)
+    pub fn can_run_turn(self) -> bool {
+        !matches!(self, AgentState::Suspended(_) | AgentState::Exit)
     }
 }
 
-impl serde::Serialize for State {
+impl serde::Serialize for AgentState {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
 }
 
-impl<'de> serde::Deserialize<'de> for State {
+impl<'de> serde::Deserialize<'de> for AgentState {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        State::parse(&name).ok_or_else(|| serde::de::Error::custom("not the state of a session"))
+        AgentState::parse(&name).ok_or_else(|| serde::de::Error::custom("not the state of a session"))
     }
 }
 
-impl Group {
+impl ActivityGroup {
     /// Its name on Everruns' wire.
     pub fn name(self) -> &'static str {
         match self {
-            Group::Started => "started",
-            Group::Active => "active",
-            Group::Idle => "idle",
+            ActivityGroup::Started => "started",
+            ActivityGroup::Active => "active",
+            ActivityGroup::Idle => "idle",
         }
     }
 
     /// The group with this name.
-    pub fn parse(name: &str) -> Option<Group> {
-        [Group::Started, Group::Active, Group::Idle].into_iter().find(|group| group.name() == name)
+    pub fn parse(name: &str) -> Option<ActivityGroup> {
+        [ActivityGroup::Started, ActivityGroup::Active, ActivityGroup::Idle]
+            .into_iter()
+            .find(|group| group.name() == name)
     }
 
     /// The states in it.
-    pub fn states(self) -> impl Iterator<Item = State> {
-        State::ALL.into_iter().filter(move |state| state.group() == self)
+    pub fn states(self) -> impl Iterator<Item = AgentState> {
+        AgentState::ALL.into_iter().filter(move |state| state.group() == self)
     }
 }
 
@@ -171,18 +177,18 @@ mod tests {
 
     #[test]
     fn every_state_has_a_word_of_its_own_and_both_wires_know_it() {
-        for state in State::ALL {
-            assert_eq!(State::parse(state.name()), Some(state));
+        for state in AgentState::ALL {
+            assert_eq!(AgentState::parse(state.name()), Some(state));
             let devin = ["new", "claimed", "running", "exit", "error", "suspended", "resuming"];
             assert!(devin.contains(&state.status()), "{state:?}");
             assert_eq!(state.detail().is_some(), ["running", "suspended"].contains(&state.status()));
         }
-        assert_eq!(State::parse("running"), None);
+        assert_eq!(AgentState::parse("running"), None);
     }
 
     #[test]
     fn everruns_sees_three_groups() {
-        use Group::*;
+        use ActivityGroup::*;
         for (word, group) in [
             ("new", Started),
             ("claimed", Started),
@@ -195,8 +201,8 @@ mod tests {
             ("exit", Idle),
             ("error", Idle),
         ] {
-            assert_eq!(State::parse(word).map(State::group), Some(group), "{word}");
-            assert_eq!(Group::parse(group.name()), Some(group));
+            assert_eq!(AgentState::parse(word).map(AgentState::group), Some(group), "{word}");
+            assert_eq!(ActivityGroup::parse(group.name()), Some(group));
         }
         let all = [Started, Active, Idle].map(|group| group.states().count());
         assert_eq!(all, [2, 2, 11]);

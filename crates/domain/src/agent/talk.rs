@@ -14,25 +14,25 @@ pub const MAX_ATTACHMENTS: usize = 100;
 /// Who wrote a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum MessageSource {
     /// A user or a service user.
     User,
     /// The agent.
     Agent,
 }
 
-impl Source {
+impl MessageSource {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Source::User => "user",
-            Source::Agent => "agent",
+            MessageSource::User => "user",
+            MessageSource::Agent => "agent",
         }
     }
 
     /// The source with this name.
-    pub fn parse(name: &str) -> Option<Source> {
-        [Source::User, Source::Agent].into_iter().find(|source| source.name() == name)
+    pub fn parse(name: &str) -> Option<MessageSource> {
+        [MessageSource::User, MessageSource::Agent].into_iter().find(|source| source.name() == name)
     }
 }
 
@@ -74,7 +74,7 @@ pub struct Message {
     /// Its position in the session: 1, 2, … without gaps, counted over both sources.
     pub sequence: i64,
     /// Who wrote it.
-    pub source: Source,
+    pub source: MessageSource,
     /// Its author; `None` for messages of the agent.
     pub author: Option<PrincipalId>,
     /// The text.

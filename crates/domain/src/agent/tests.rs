@@ -52,8 +52,8 @@ pub(super) fn at(now: i64) -> Moment {
     Moment { now: Micros(now), random: [7; 10], lease: Micros(now), cycle_left: None }
 }
 
-pub(super) fn post(n: u128) -> Command {
-    Command::Post(NewMessage {
+pub(super) fn post(n: u128) -> AgentCommand {
+    AgentCommand::Post(NewMessage {
         id: MessageId(Uuid::from_u128(1_000 + n)),
         text: format!("message {n}"),
         parts: Json::default(),
@@ -66,51 +66,51 @@ pub(super) fn turn(n: u128) -> TurnId {
     TurnId(Uuid::from_u128(2_000 + n))
 }
 
-pub(super) fn claim(n: u128) -> Command {
-    Command::Claim { worker: "w".to_owned(), turn: turn(n), grant: grant(n) }
+pub(super) fn claim(n: u128) -> AgentCommand {
+    AgentCommand::Claim { worker: "w".to_owned(), turn: turn(n), grant: grant(n) }
 }
 
 /// The credential of a turn claimed with [`claim`].
-pub(super) fn grant(n: u128) -> TurnGrant {
+pub(super) fn grant(n: u128) -> TurnCredential {
     let hash = |half: u128| SecretHash([half.to_be_bytes(), n.to_be_bytes()].concat().try_into().unwrap());
-    TurnGrant { token: hash(1), key: hash(2) }
+    TurnCredential { token: hash(1), key: hash(2) }
 }
 
-pub(super) fn report(n: u128, fence: i64, first: i64, items: Vec<Item>) -> Command {
-    Command::Report { turn: turn(n), fence, report: Report { first, items } }
+pub(super) fn report(n: u128, fence: i64, first: i64, items: Vec<TurnItem>) -> AgentCommand {
+    AgentCommand::Report { turn: turn(n), fence, report: TurnItems { first, items } }
 }
 
-pub(super) fn finish(n: u128, fence: i64, answer: Answer) -> Command {
-    Command::Finish { turn: turn(n), fence, answer, streamed: "done".to_owned() }
+pub(super) fn finish(n: u128, fence: i64, answer: TurnEnding) -> AgentCommand {
+    AgentCommand::Finish { turn: turn(n), fence, answer, streamed: "done".to_owned() }
 }
 
-pub(super) fn end() -> Command {
-    Command::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() }
+pub(super) fn end() -> AgentCommand {
+    AgentCommand::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() }
 }
 
-pub(super) fn failed() -> Answer {
-    Answer::Failed { message: "exit 1".to_owned(), exit_code: Some(1) }
+pub(super) fn failed() -> TurnEnding {
+    TurnEnding::Failed { message: "exit 1".to_owned(), exit_code: Some(1) }
 }
 
-pub(super) fn usage(acus: i64) -> Item {
-    Item::Usage(Usage { acus: Acus::whole(acus), ..Usage::default() })
+pub(super) fn usage(acus: i64) -> TurnItem {
+    TurnItem::Usage(Usage { acus: Acus::whole(acus), ..Usage::default() })
 }
 
 /// Runs commands, a microsecond apart; each must be allowed.
-pub(super) fn run(session: AgentSession, commands: impl IntoIterator<Item = Command>) -> AgentSession {
+pub(super) fn run(session: AgentSession, commands: impl IntoIterator<Item = AgentCommand>) -> AgentSession {
     commands.into_iter().fold(session, |session, command| {
         let now = session.updated.0 + 1;
         let said = format!("{command:?}");
         let changes = decide(&session, Actor::Tenure, command, &at(now));
         let changes = changes.unwrap_or_else(|refusal| panic!("{said}: {refusal}"));
-        if changes.is_empty() { session } else { session.after(&changes, Micros(now)) }
+        if changes.is_empty() { session } else { session.with_changes(&changes, Micros(now)) }
     })
 }
 
 /// The kinds of the events of a decision.
-pub(super) fn kinds(changes: &[Change]) -> Vec<&'static str> {
-    let kind = |change: &Change| match change {
-        Change::Happened(event) => Some(event.kind.name()),
+pub(super) fn kinds(changes: &[AgentChange]) -> Vec<&'static str> {
+    let kind = |change: &AgentChange| match change {
+        AgentChange::Event(event) => Some(event.kind.name()),
         _ => None,
     };
     changes.iter().filter_map(kind).collect()

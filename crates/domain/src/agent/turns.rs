@@ -1,11 +1,11 @@
 //! The rules for the commands of workers: claim, report, finish, and a lost lease.
 
 use super::decision::Decision;
-use super::rules::spent;
+use super::rules::suspend_reason;
 use super::worker::MAX_ATTEMPTS;
 use super::{
-    Answer, Change, Doing, EventKind, Item, Report, State, SuspendReason, Turn, TurnGrant, TurnState, Usage,
-    Work,
+    AgentChange, AgentState, EventKind, RunPhase, SuspendReason, Turn, TurnCredential, TurnEnding, TurnItem,
+    TurnItems, TurnState, Usage, WorkDemand,
 };
 use crate::ids::TurnId;
 use crate::json::Json;
@@ -17,12 +17,12 @@ const MAX_LOG_CHARS: usize = 8_192;
 
 /// Claims a turn whose worker was lost, or else a new turn for the next message. At a usage limit, the session is
 /// suspended instead.
-pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, grant: TurnGrant) {
-    if decision.session.work() != Work::Waiting {
+pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, grant: TurnCredential) {
+    if decision.session.work_demand() != WorkDemand::Waiting {
         return;
     }
-    if let Some(reason) = spent(&decision.session, decision.cycle_left) {
-        decision.state(State::Suspended(reason));
+    if let Some(reason) = suspend_reason(&decision.session, decision.cycle_left) {
+        decision.set_state(AgentState::Suspended(reason));
         return;
     }
     let last = decision.session.turn.clone();
@@ -31,13 +31,13 @@ pub(super) fn claim(decision: &mut Decision<'_>, worker: String, id: TurnId, gra
         last => next(decision, last, worker, id),
     };
     turn.grant = Some(grant);
-    let first = turn.number == 1 && matches!(decision.session.state, State::New | State::Claimed);
-    decision.state(if first { State::Claimed } else { State::Running(Doing::Working) });
+    let first = turn.number == 1 && matches!(decision.session.state, AgentState::New | AgentState::Claimed);
+    decision.set_state(if first { AgentState::Claimed } else { AgentState::Running(RunPhase::Working) });
     let data = json!({ "turn": turn.id, "message": turn.input, "attempt": turn.attempt });
     let context = turn.context();
-    decision.push(Change::Turn(Box::new(turn)));
-    decision.event(EventKind::TurnStarted, data.clone(), context);
-    decision.event(EventKind::SessionActivated, data, context);
+    decision.push(AgentChange::Turn(Box::new(turn)));
+    decision.add_event(EventKind::TurnStarted, data.clone(), context);
+    decision.add_event(EventKind::SessionActivated, data, context);
 }
 
 fn again(decision: &Decision<'_>, lost: Turn, worker: String) -> Turn {
@@ -59,7 +59,7 @@ fn again(decision: &Decision<'_>, lost: Turn, worker: String) -> Turn {
 fn next(decision: &mut Decision<'_>, last: Option<Turn>, worker: String, id: TurnId) -> Turn {
     let (message, input) = decision.session.waiting[0];
     let rest = decision.session.waiting[1..].to_vec();
-    decision.push(Change::Waiting(rest));
+    decision.push(AgentChange::Waiting(rest));
     let done = |turn: &&Turn| matches!(turn.state, TurnState::Answered | TurnState::Failed);
     let previous = last.as_ref().filter(done);
     Turn {
@@ -98,14 +98,14 @@ pub(super) fn report(
     decision: &mut Decision<'_>,
     id: TurnId,
     fence: i64,
-    report: Report,
+    report: TurnItems,
 ) -> Result<(), Refusal> {
     let mut turn = own(decision, id, fence)?;
     if report.first < 0 || report.first > turn.reported {
         return Err(Refusal::invalid("first", format!("at most {}", turn.reported)));
     }
     let known = usize::try_from(turn.reported - report.first).unwrap_or(usize::MAX);
-    let fresh: Vec<Item> = report.items.into_iter().skip(known).collect();
+    let fresh: Vec<TurnItem> = report.items.into_iter().skip(known).collect();
     if fresh.is_empty() && turn.state == TurnState::Working {
         return Ok(());
     }
@@ -113,13 +113,13 @@ pub(super) fn report(
     turn.reported += fresh.len() as i64;
     if !turn.stopping {
         turn.lease = decision.moment.lease;
-        decision.state(State::Running(Doing::Working));
+        decision.set_state(AgentState::Running(RunPhase::Working));
     }
     for item in fresh {
         take(decision, &mut turn, item)?;
     }
     halt(decision, &mut turn);
-    decision.push(Change::Turn(Box::new(turn)));
+    decision.push(AgentChange::Turn(Box::new(turn)));
     Ok(())
 }
 
@@ -129,50 +129,58 @@ fn halt(decision: &mut Decision<'_>, turn: &mut Turn) {
     if turn.stopping {
         return;
     }
-    if let Some(reason) = spent(&decision.session, decision.cycle_left) {
+    if let Some(reason) = suspend_reason(&decision.session, decision.cycle_left) {
         turn.stopping = true;
-        decision.state(State::Suspended(reason));
+        decision.set_state(AgentState::Suspended(reason));
     }
 }
 
-fn take(decision: &mut Decision<'_>, turn: &mut Turn, item: Item) -> Result<(), Refusal> {
+fn take(decision: &mut Decision<'_>, turn: &mut Turn, item: TurnItem) -> Result<(), Refusal> {
     match item {
-        Item::Output(delta) => output(decision, turn, delta),
-        Item::Log(line) => {
+        TurnItem::Output(delta) => output(decision, turn, delta),
+        TurnItem::Log(line) => {
             let line: String = line.chars().take(MAX_LOG_CHARS).collect();
-            decision.event(EventKind::WorkerLog, json!({ "turn": turn.id, "line": line }), turn.context());
+            decision.add_event(
+                EventKind::WorkerLog,
+                json!({ "turn": turn.id, "line": line }),
+                turn.context(),
+            );
         }
-        Item::Event { kind, data } if kind.is_workers() => decision.event(kind, data, turn.context()),
-        Item::Event { kind, .. } => {
+        TurnItem::Event { kind, data } if kind.is_worker_event() => {
+            decision.add_event(kind, data, turn.context())
+        }
+        TurnItem::Event { kind, .. } => {
             let expected = format!("an event that workers tell of, not {}", kind.name());
             return Err(Refusal::invalid("event", expected));
         }
-        Item::Message { text, parts, attachments } => decision.answered(turn, text, parts, attachments),
-        Item::Usage(usage) => spend(decision, turn, usage)?,
-        Item::PullRequest(request) => decision.push(Change::PullRequest(request)),
-        Item::StructuredOutput(value) => decision.push(Change::StructuredOutput(value)),
-        Item::Title(title) => decision.push(Change::Title(super::title(Some(title))?)),
+        TurnItem::Message { text, parts, attachments } => {
+            decision.add_agent_message(turn, text, parts, attachments)
+        }
+        TurnItem::Usage(usage) => spend(decision, turn, usage)?,
+        TurnItem::PullRequest(request) => decision.push(AgentChange::PullRequest(request)),
+        TurnItem::StructuredOutput(value) => decision.push(AgentChange::StructuredOutput(value)),
+        TurnItem::Title(title) => decision.push(AgentChange::Title(super::check_title(Some(title))?)),
     }
     Ok(())
 }
 
 fn output(decision: &mut Decision<'_>, turn: &mut Turn, delta: String) {
     if turn.streamed == 0 {
-        decision.event(EventKind::OutputStarted, json!({ "turn": turn.id }), turn.context());
+        decision.add_event(EventKind::OutputStarted, json!({ "turn": turn.id }), turn.context());
         turn.streamed_from = decision.session.events + 1;
     }
     let offset = turn.streamed;
     turn.streamed += delta.len() as i64;
     let data = json!({ "turn": turn.id, "delta": delta, "offset": offset });
-    decision.event(EventKind::OutputDelta, data, turn.context());
+    decision.add_event(EventKind::OutputDelta, data, turn.context());
 }
 
 fn spend(decision: &mut Decision<'_>, turn: &mut Turn, usage: Usage) -> Result<(), Refusal> {
-    if !usage.grows() {
+    if !usage.is_non_negative() {
         return Err(Refusal::invalid("usage", "numbers that are not below zero"));
     }
     turn.usage = turn.usage.plus(usage);
-    decision.push(Change::Spent(usage));
+    decision.push(AgentChange::Usage(usage));
     Ok(())
 }
 
@@ -181,7 +189,7 @@ pub(super) fn finish(
     decision: &mut Decision<'_>,
     id: TurnId,
     fence: i64,
-    answer: Answer,
+    answer: TurnEnding,
     streamed: String,
 ) -> Result<(), Refusal> {
     if was_done(decision, id, fence, &answer) {
@@ -190,21 +198,21 @@ pub(super) fn finish(
     let mut turn = own(decision, id, fence)?;
     let context = turn.context();
     if !streamed.is_empty() {
-        decision.answered(&mut turn, streamed, Json::default(), Vec::new());
+        decision.add_agent_message(&mut turn, streamed, Json::default(), Vec::new());
     }
     let after = match answer {
-        Answer::Finished => answered(decision, turn, Doing::Finished),
-        Answer::WaitingForUser => answered(decision, turn, Doing::WaitingForUser),
-        Answer::WaitingForApproval => answered(decision, turn, Doing::WaitingForApproval),
-        Answer::Failed { message, exit_code } => {
+        TurnEnding::Finished => answered(decision, turn, RunPhase::Finished),
+        TurnEnding::WaitingForUser => answered(decision, turn, RunPhase::WaitingForUser),
+        TurnEnding::WaitingForApproval => answered(decision, turn, RunPhase::WaitingForApproval),
+        TurnEnding::Failed { message, exit_code } => {
             let data = json!({ "error": message, "exit_code": exit_code });
             decision.close(turn, TurnState::Failed, EventKind::TurnFailed, data);
-            State::Error
+            AgentState::Error
         }
-        Answer::Cancelled => {
+        TurnEnding::Cancelled => {
             let data = json!({ "reason": "worker" });
             decision.close(turn, TurnState::Cancelled, EventKind::TurnCancelled, data);
-            State::Running(Doing::WaitingForUser)
+            AgentState::Running(RunPhase::WaitingForUser)
         }
     };
     rest(decision, after);
@@ -213,30 +221,30 @@ pub(super) fn finish(
 }
 
 /// Whether this worker ended the turn before, or confirms a cancellation.
-fn was_done(decision: &Decision<'_>, id: TurnId, fence: i64, answer: &Answer) -> bool {
+fn was_done(decision: &Decision<'_>, id: TurnId, fence: i64, answer: &TurnEnding) -> bool {
     let Some(turn) = &decision.session.turn else { return false };
     let ended = match turn.state {
         TurnState::Answered | TurnState::Failed => true,
-        TurnState::Cancelled => *answer == Answer::Cancelled,
+        TurnState::Cancelled => *answer == TurnEnding::Cancelled,
         _ => false,
     };
     (ended && turn.is(id, fence)) || turn.previous == Some((id, fence))
 }
 
-fn answered(decision: &mut Decision<'_>, turn: Turn, doing: Doing) -> State {
-    let took = decision.moment.now.since(turn.started);
+fn answered(decision: &mut Decision<'_>, turn: Turn, doing: RunPhase) -> AgentState {
+    let took = decision.moment.now.duration_since(turn.started);
     let data = json!({ "duration_ms": took.0 / 1_000, "usage": turn.usage });
     decision.close(turn, TurnState::Answered, EventKind::TurnCompleted, data);
-    State::Running(doing)
+    AgentState::Running(doing)
 }
 
 /// Sets the session's state after a turn: a suspended session stays suspended, and one with waiting messages goes on.
-fn rest(decision: &mut Decision<'_>, after: State) {
-    if !decision.session.state.runs() {
+fn rest(decision: &mut Decision<'_>, after: AgentState) {
+    if !decision.session.state.can_run_turn() {
         return;
     }
     let more = !decision.session.waiting.is_empty();
-    decision.state(if more { State::Running(Doing::Working) } else { after });
+    decision.set_state(if more { AgentState::Running(RunPhase::Working) } else { after });
 }
 
 /// Takes the turn away from a worker whose lease ran out. Another worker can claim it once, unless the agent has
@@ -254,11 +262,11 @@ pub(super) fn lose(decision: &mut Decision<'_>, fence: i64) {
     if turn.attempt < MAX_ATTEMPTS && turn.said == 0 {
         turn.state = TurnState::Returned;
         let data = json!({ "turn": turn.id, "attempt": turn.attempt });
-        decision.event(EventKind::TurnReturned, data, turn.context());
-        return decision.push(Change::Turn(Box::new(turn)));
+        decision.add_event(EventKind::TurnReturned, data, turn.context());
+        return decision.push(AgentChange::Turn(Box::new(turn)));
     }
     let data = json!({ "error": "its worker was lost", "exit_code": null });
     decision.close(turn, TurnState::Lost, EventKind::TurnFailed, data);
-    decision.state(State::Suspended(SuspendReason::WorkerLost));
+    decision.set_state(AgentState::Suspended(SuspendReason::WorkerLost));
     decision.settle(context);
 }

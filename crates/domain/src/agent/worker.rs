@@ -52,15 +52,15 @@ pub struct Turn {
     pub previous: Option<(TurnId, i64)>,
     /// The credential for requests about this turn; `None` for turns of older versions of Tenure.
     #[serde(default)]
-    pub grant: Option<TurnGrant>,
+    pub grant: Option<TurnCredential>,
     /// The credential of `previous`.
     #[serde(default)]
-    pub previous_grant: Option<TurnGrant>,
+    pub previous_grant: Option<TurnCredential>,
 }
 
 /// The credential of one turn for its worker. Each claim creates a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TurnGrant {
+pub struct TurnCredential {
     /// The hash of the turn's token.
     pub token: SecretHash,
     /// The hash of the API key that claimed the turn. The token is valid only while that key is.
@@ -70,7 +70,7 @@ pub struct TurnGrant {
 impl Turn {
     /// The claim of a token, of this turn or the one before: the turn's id, its fencing number, and the hash of the key
     /// that claimed it.
-    pub fn opened_by(&self, token: SecretHash) -> Option<(TurnId, i64, SecretHash)> {
+    pub fn find_claim(&self, token: SecretHash) -> Option<(TurnId, i64, SecretHash)> {
         let this = self.grant.map(|grant| (self.id, self.fence, grant));
         let before = self.previous.zip(self.previous_grant).map(|((id, fence), grant)| (id, fence, grant));
         let found = [this, before].into_iter().flatten().find(|(.., grant)| grant.token == token);
@@ -100,21 +100,21 @@ pub enum TurnState {
 
 /// A batch of items that a worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct TurnItems {
     /// The number of the first item in this attempt, from 0.
     pub first: i64,
     /// The items, in order.
-    pub items: Vec<Item>,
+    pub items: Vec<TurnItem>,
 }
 
 /// An item that a worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
+pub enum TurnItem {
     /// A piece of the answer.
     Output(String),
     /// A line of the log, for the worker's operator.
     Log(String),
-    /// An event of a kind for which [`EventKind::is_workers`] holds.
+    /// An event of a kind for which [`EventKind::is_worker_event`] holds.
     Event {
         /// Its kind.
         kind: EventKind,
@@ -142,7 +142,7 @@ pub enum Item {
 
 /// How a turn ended, as its worker reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum TurnEnding {
     /// Answered, and the task is done.
     Finished,
     /// Answered.

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 /// The properties of a device that filters compare.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Offer {
+pub struct DeviceProfile {
     /// `android` or `ios`.
     pub platform: String,
     /// `real`, `emulator` or `simulator`.
@@ -20,7 +20,7 @@ pub struct Offer {
     pub version: String,
 }
 
-impl Offer {
+impl DeviceProfile {
     /// A description for people: "Pixel 9 (android 16, real)".
     pub fn describe(&self) -> String {
         format!("{} ({} {}, {})", self.name, self.platform, self.version, self.kind)
@@ -30,7 +30,7 @@ impl Offer {
 /// One filter, as on the wire and in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(expecting = "an object with attribute, operator and value")]
-pub struct Filter {
+pub struct DeviceFilter {
     /// `platform`, `type`, `name` or `version`.
     pub attribute: String,
     /// `EQUALS`, `STARTS_WITH`, `CONTAINS`, `GREATER_THAN` and so on.
@@ -41,9 +41,9 @@ pub struct Filter {
 
 /// Checked filters: each operator fits its attribute, and exactly one filter is for the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DeviceFilters {
     platform: String,
-    filters: Vec<Filter>,
+    filters: Vec<DeviceFilter>,
 }
 
 /// More than any client sends, and few enough to compare with every device.
@@ -62,12 +62,12 @@ fn operators(attribute: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-impl Wanted {
+impl DeviceFilters {
     /// Checks filters.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] with the wrong filter and the expected value.
-    pub fn new(filters: Vec<Filter>) -> Result<Wanted, Refusal> {
+    pub fn new(filters: Vec<DeviceFilter>) -> Result<DeviceFilters, Refusal> {
         if filters.len() > MAX_FILTERS {
             return Err(Refusal::invalid("filters", format!("at most {MAX_FILTERS} filters")));
         }
@@ -77,7 +77,7 @@ impl Wanted {
         }
         let mut platforms = filters.iter().filter(|filter| filter.attribute == "platform");
         match (platforms.next(), platforms.next()) {
-            (Some(platform), None) => Ok(Wanted { platform: platform.value.clone(), filters }),
+            (Some(platform), None) => Ok(DeviceFilters { platform: platform.value.clone(), filters }),
             _ => {
                 Err(Refusal::invalid("filters", "exactly one platform filter: EQUALS \"android\" or \"ios\""))
             }
@@ -90,12 +90,12 @@ impl Wanted {
     }
 
     /// The filters as they were sent.
-    pub fn filters(&self) -> &[Filter] {
+    pub fn as_slice(&self) -> &[DeviceFilter] {
         &self.filters
     }
 
     /// Whether a device matches all filters.
-    pub fn matches(&self, offer: &Offer) -> bool {
+    pub fn matches(&self, offer: &DeviceProfile) -> bool {
         self.filters.iter().all(|filter| match filter.attribute.as_str() {
             "platform" => offer.platform == filter.value,
             "type" => offer.kind == filter.value,
@@ -122,7 +122,7 @@ impl Wanted {
     }
 }
 
-fn check(filter: &Filter) -> Result<(), (&'static str, String)> {
+fn check(filter: &DeviceFilter) -> Result<(), (&'static str, String)> {
     let Some(known) = operators(&filter.attribute) else {
         return Err(("attribute", "platform, type, name or version".to_owned()));
     };
@@ -147,7 +147,7 @@ fn check(filter: &Filter) -> Result<(), (&'static str, String)> {
 }
 
 /// Ignores case: people type "iphone", and no two devices differ only by case.
-fn name_matches(filter: &Filter, name: &str) -> bool {
+fn name_matches(filter: &DeviceFilter, name: &str) -> bool {
     let (name, value) = (name.to_lowercase(), filter.value.to_lowercase());
     match filter.operator.as_str() {
         "STARTS_WITH" => name.starts_with(&value),
@@ -156,7 +156,7 @@ fn name_matches(filter: &Filter, name: &str) -> bool {
     }
 }
 
-fn version_matches(filter: &Filter, version: &str) -> bool {
+fn version_matches(filter: &DeviceFilter, version: &str) -> bool {
     let (Some(wanted), Some(found)) = (version_parts(&filter.value), version_parts(version)) else {
         return false;
     };
@@ -189,12 +189,12 @@ fn compare_versions(a: &[u64], b: &[u64]) -> Ordering {
 mod tests {
     use super::*;
 
-    fn filter(attribute: &str, operator: &str, value: &str) -> Filter {
-        Filter { attribute: attribute.into(), operator: operator.into(), value: value.into() }
+    fn filter(attribute: &str, operator: &str, value: &str) -> DeviceFilter {
+        DeviceFilter { attribute: attribute.into(), operator: operator.into(), value: value.into() }
     }
 
-    fn iphone(version: &str) -> Offer {
-        Offer {
+    fn iphone(version: &str) -> DeviceProfile {
+        DeviceProfile {
             platform: "ios".into(),
             kind: "real".into(),
             name: "iPhone 15 Pro".into(),
@@ -226,9 +226,11 @@ mod tests {
             ("version", "EQUALS",                 "18",        "18-beta",true),
         ];
         for (attribute, operator, value, version, expected) in table {
-            let wanted =
-                Wanted::new(vec![filter("platform", "EQUALS", "ios"), filter(attribute, operator, value)])
-                    .unwrap();
+            let wanted = DeviceFilters::new(vec![
+                filter("platform", "EQUALS", "ios"),
+                filter(attribute, operator, value),
+            ])
+            .unwrap();
             assert_eq!(
                 wanted.matches(&iphone(version)),
                 expected,
@@ -254,7 +256,7 @@ mod tests {
             (vec![ios(); 21],                                     "filters"),
         ];
         for (filters, expected) in table {
-            let Err(Refusal::Invalid { field, .. }) = Wanted::new(filters.clone()) else {
+            let Err(Refusal::Invalid { field, .. }) = DeviceFilters::new(filters.clone()) else {
                 panic!("accepted {filters:?}")
             };
             assert_eq!(field, expected, "{filters:?}");

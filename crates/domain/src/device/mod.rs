@@ -4,9 +4,9 @@ mod filter;
 mod queue;
 mod rules;
 
-pub use filter::{Filter, Offer, Wanted};
-pub use queue::{Assignment, Waiting, assign, visible};
-pub use rules::{Actor, Change, Command, MAX_HOLDS, MAX_OPEN_HOLDS, decide};
+pub use filter::{DeviceFilter, DeviceFilters, DeviceProfile};
+pub use queue::{DeviceAssignment, QueuedRequest, assign_devices, can_hold};
+pub use rules::{Actor, DeviceChange, DeviceCommand, MAX_HOLDS, MAX_OPEN_HOLDS, decide};
 
 use crate::ids::{DeviceId, HoldId, HostId, OrganizationId, PrincipalId, SessionId};
 use crate::session::Ending;
@@ -26,7 +26,7 @@ pub struct Device {
     /// Its name on the wires: the serial, unless a device of another host has the same.
     pub handle: String,
     /// The properties that filters compare.
-    pub offer: Offer,
+    pub profile: DeviceProfile,
     /// The manufacturer's name of the model; can be empty.
     pub model: String,
     /// Whether its host reports it as usable.
@@ -41,7 +41,7 @@ pub struct Device {
 
 impl Device {
     /// Whether it can be held now.
-    pub fn free(&self) -> bool {
+    pub fn is_free(&self) -> bool {
         self.online && self.holder.is_none() && !self.cleaning
     }
 }
@@ -56,7 +56,7 @@ pub struct HeldDevice {
     /// The device's name on the wires.
     pub handle: String,
     /// The device's properties.
-    pub offer: Offer,
+    pub profile: DeviceProfile,
     /// The manufacturer's name of the model; can be empty.
     pub model: String,
 }
@@ -91,7 +91,7 @@ pub struct Hold {
     /// Who requested it.
     pub principal: PrincipalId,
     /// The requested device.
-    pub wanted: Wanted,
+    pub filters: DeviceFilters,
     /// When it was requested.
     pub requested: Micros,
     /// The device that is or was held.
@@ -115,7 +115,7 @@ impl Hold {
     }
 
     /// Whether a client's name refers to this hold: the device's handle, or the hold's id.
-    pub fn is_called(&self, name: &str) -> bool {
+    pub fn has_name(&self, name: &str) -> bool {
         self.held.as_ref().is_some_and(|held| held.handle == name)
             || crate::ids::parse_uuid(name) == Some(self.id.0)
     }
@@ -151,7 +151,7 @@ impl DeviceSession {
             owner,
             revision: 1,
             released: None,
-            activity: id.created(),
+            activity: id.creation_time(),
             ended: None,
             holds: Vec::new(),
         }
@@ -168,7 +168,7 @@ impl DeviceSession {
     }
 
     /// Since when it has no open holds, for clients: at the latest the end of the session.
-    pub fn released_at(&self) -> Option<Micros> {
+    pub fn release_time(&self) -> Option<Micros> {
         self.released.or(self.ended.as_ref().map(|(at, _)| *at))
     }
 }

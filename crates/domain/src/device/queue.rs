@@ -1,24 +1,24 @@
 //! The queue for devices: first come, first served, among the requests whose filters match.
 
-use super::{Device, Wanted};
+use super::{Device, DeviceFilters};
 use crate::ids::{DeviceId, HoldId, OrganizationId};
 
 /// A waiting request in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueuedRequest {
     /// The request.
     pub hold: HoldId,
     /// Its organization.
     pub organization: OrganizationId,
     /// Its filters.
-    pub wanted: Wanted,
+    pub filters: DeviceFilters,
 }
 
 /// A device assigned to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assignment {
+pub struct DeviceAssignment {
     /// Index of the request in the queue.
-    pub waiting: usize,
+    pub entry: usize,
     /// The device.
     pub device: DeviceId,
 }
@@ -26,31 +26,32 @@ pub struct Assignment {
 /// Assigns free devices to the queue, which is in the order of the requests' commits. A request gets a device of its
 /// own organization rather than one of the shared pool, which stays free for organizations without devices. No
 /// request gets a device that an earlier request could have.
-pub fn assign(waiting: &[Waiting], devices: &[Device]) -> Vec<Assignment> {
-    let mut free: Vec<&Device> = devices.iter().filter(|device| device.free()).collect();
+pub fn assign_devices(waiting: &[QueuedRequest], devices: &[Device]) -> Vec<DeviceAssignment> {
+    let mut free: Vec<&Device> = devices.iter().filter(|device| device.is_free()).collect();
     free.sort_by_key(|device| (device.organization == OrganizationId::ACCOUNT, device.id));
     let mut assignments = Vec::new();
     for (index, request) in waiting.iter().enumerate() {
         if free.is_empty() {
             break;
         }
-        let fits =
-            |device: &&Device| visible(request.organization, device) && request.wanted.matches(&device.offer);
+        let fits = |device: &&Device| {
+            can_hold(request.organization, device) && request.filters.matches(&device.profile)
+        };
         if let Some(at) = free.iter().position(fits) {
-            assignments.push(Assignment { waiting: index, device: free.remove(at).id });
+            assignments.push(DeviceAssignment { entry: index, device: free.remove(at).id });
         }
     }
     assignments
 }
 
 /// Whether an organization can hold a device: its own, or one of the shared pool.
-pub fn visible(organization: OrganizationId, device: &Device) -> bool {
+pub fn can_hold(organization: OrganizationId, device: &Device) -> bool {
     device.organization == organization || device.organization == OrganizationId::ACCOUNT
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Filter, Offer};
+    use super::super::{DeviceFilter, DeviceProfile};
     use super::*;
     use crate::ids::HostId;
     use proptest::prelude::*;
@@ -66,7 +67,7 @@ mod tests {
             organization,
             serial: n.to_string(),
             handle: n.to_string(),
-            offer: Offer {
+            profile: DeviceProfile {
                 platform: platform.into(),
                 kind: "real".into(),
                 name: "Device".into(),
@@ -80,18 +81,18 @@ mod tests {
         }
     }
 
-    fn waiting(n: u128, organization: OrganizationId, platform: &str) -> Waiting {
+    fn waiting(n: u128, organization: OrganizationId, platform: &str) -> QueuedRequest {
         let platform =
-            Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
-        Waiting {
+            DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
+        QueuedRequest {
             hold: HoldId(Uuid::from_u128(n)),
             organization,
-            wanted: Wanted::new(vec![platform]).unwrap(),
+            filters: DeviceFilters::new(vec![platform]).unwrap(),
         }
     }
 
-    fn pairs(waiting: &[Waiting], devices: &[Device]) -> Vec<(usize, u128)> {
-        assign(waiting, devices).into_iter().map(|a| (a.waiting, a.device.0.as_u128())).collect()
+    fn pairs(waiting: &[QueuedRequest], devices: &[Device]) -> Vec<(usize, u128)> {
+        assign_devices(waiting, devices).into_iter().map(|a| (a.entry, a.device.0.as_u128())).collect()
     }
 
     #[test]
@@ -129,17 +130,17 @@ mod tests {
                 .map(|(i, (o, p))| waiting(i as u128 + 1, organization(*o), platform(*p))).collect();
             let devices: Vec<_> = pool.iter().enumerate()
                 .map(|(i, (o, p))| device(i as u128 + 1, organization(*o), platform(*p))).collect();
-            let given = assign(&queue, &devices);
+            let given = assign_devices(&queue, &devices);
             let mut taken: Vec<_> = given.iter().map(|a| a.device).collect();
             taken.sort();
             taken.dedup();
             prop_assert_eq!(taken.len(), given.len());
-            prop_assert!(given.is_sorted_by_key(|a| a.waiting));
+            prop_assert!(given.is_sorted_by_key(|a| a.entry));
             for (index, request) in queue.iter().enumerate() {
-                if given.iter().any(|a| a.waiting == index) { continue }
+                if given.iter().any(|a| a.entry == index) { continue }
                 for device in &devices {
-                    let could = visible(request.organization, device) && request.wanted.matches(&device.offer);
-                    prop_assert!(!could || given.iter().any(|a| a.device == device.id && a.waiting < index));
+                    let could = can_hold(request.organization, device) && request.filters.matches(&device.profile);
+                    prop_assert!(!could || given.iter().any(|a| a.device == device.id && a.entry < index));
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! The commands to a device session, and the rules for them.
 
-use super::{DeviceSession, HeldDevice, Hold, Wanted};
+use super::{DeviceFilters, DeviceSession, HeldDevice, Hold};
 use crate::ids::{HoldId, PrincipalId};
 use crate::refusal::{Refusal, Thing};
-use crate::session::{EndReason, Ending, What};
+use crate::session::{EndReason, Ending, FeedChange};
 use crate::time::Micros;
 
 /// Maximum number of open holds of a session: more is a runaway loop.
@@ -51,13 +51,13 @@ impl Actor {
 
 /// A command to a device session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum DeviceCommand {
     /// Request a device.
     Request {
         /// The id of the new hold.
         hold: HoldId,
         /// The filters for the device.
-        wanted: Wanted,
+        filters: DeviceFilters,
     },
     /// Grant a device to a request. The session knows only whether the request still waits; whether the device is free
     /// is checked in the device's row.
@@ -87,7 +87,7 @@ pub enum Command {
 
 /// A change of a device session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum DeviceChange {
     /// A device was requested.
     Requested(Hold),
     /// A device was granted.
@@ -108,14 +108,14 @@ pub enum Change {
     Ended(Ending),
 }
 
-impl Change {
+impl DeviceChange {
     /// The kind of this change in the change feed.
-    pub fn what(&self) -> What {
+    pub fn feed_change(&self) -> FeedChange {
         match self {
-            Change::Requested(_) => What::Requested,
-            Change::Granted { .. } => What::Granted,
-            Change::Released { .. } => What::Released,
-            Change::Ended(_) => What::Ended,
+            DeviceChange::Requested(_) => FeedChange::Requested,
+            DeviceChange::Granted { .. } => FeedChange::Granted,
+            DeviceChange::Released { .. } => FeedChange::Released,
+            DeviceChange::Ended(_) => FeedChange::Ended,
         }
     }
 }
@@ -128,17 +128,17 @@ impl Change {
 pub fn decide(
     session: &DeviceSession,
     actor: Actor,
-    command: Command,
+    command: DeviceCommand,
     now: Micros,
-) -> Result<Vec<Change>, Refusal> {
+) -> Result<Vec<DeviceChange>, Refusal> {
     match command {
-        Command::Request { hold, wanted } => request(session, actor, hold, wanted, now),
-        Command::Grant { hold, held } => {
+        DeviceCommand::Request { hold, filters: wanted } => request(session, actor, hold, wanted, now),
+        DeviceCommand::Grant { hold, held } => {
             let waiting = session.open_holds().any(|open| open.id == hold && open.held.is_none());
-            Ok(if waiting { vec![Change::Granted { hold, held }] } else { vec![] })
+            Ok(if waiting { vec![DeviceChange::Granted { hold, held }] } else { vec![] })
         }
-        Command::Release { hold, reason, evidence } => release(session, actor, hold, reason, evidence),
-        Command::End { reason, evidence } => end(session, actor, reason, evidence),
+        DeviceCommand::Release { hold, reason, evidence } => release(session, actor, hold, reason, evidence),
+        DeviceCommand::End { reason, evidence } => end(session, actor, reason, evidence),
     }
 }
 
@@ -146,9 +146,9 @@ fn request(
     session: &DeviceSession,
     actor: Actor,
     hold: HoldId,
-    wanted: Wanted,
+    wanted: DeviceFilters,
     now: Micros,
-) -> Result<Vec<Change>, Refusal> {
+) -> Result<Vec<DeviceChange>, Refusal> {
     actor.may_act_on(session.owner, Thing::Session)?;
     if session.ended.is_some() {
         return Err(Refusal::SessionEnded);
@@ -160,10 +160,10 @@ fn request(
         return Err(Refusal::SessionFull { max: MAX_HOLDS });
     }
     let principal = actor.principal().unwrap_or(session.owner);
-    Ok(vec![Change::Requested(Hold {
+    Ok(vec![DeviceChange::Requested(Hold {
         id: hold,
         principal,
-        wanted,
+        filters: wanted,
         requested: now,
         held: None,
         granted: None,
@@ -178,7 +178,7 @@ fn release(
     hold: HoldId,
     reason: EndReason,
     evidence: String,
-) -> Result<Vec<Change>, Refusal> {
+) -> Result<Vec<DeviceChange>, Refusal> {
     let found =
         session.holds.iter().find(|known| known.id == hold).ok_or(Refusal::NotFound(Thing::Device))?;
     actor.may_act_on(found.principal, Thing::Device)?;
@@ -186,7 +186,7 @@ fn release(
         return Ok(vec![]);
     }
     let ending = Ending { reason, actor: actor.principal(), evidence };
-    Ok(vec![Change::Released { hold, ending }])
+    Ok(vec![DeviceChange::Released { hold, ending }])
 }
 
 fn end(
@@ -194,7 +194,7 @@ fn end(
     actor: Actor,
     reason: EndReason,
     evidence: String,
-) -> Result<Vec<Change>, Refusal> {
+) -> Result<Vec<DeviceChange>, Refusal> {
     actor.may_act_on(session.owner, Thing::Session)?;
     if session.ended.is_some() {
         return Ok(vec![]);
@@ -202,15 +202,15 @@ fn end(
     let ending = |reason| Ending { reason, actor: actor.principal(), evidence: evidence.clone() };
     let released = session
         .open_holds()
-        .map(|hold| Change::Released { hold: hold.id, ending: ending(EndReason::SessionEnded) });
-    Ok(released.chain([Change::Ended(ending(reason))]).collect())
+        .map(|hold| DeviceChange::Released { hold: hold.id, ending: ending(EndReason::SessionEnded) });
+    Ok(released.chain([DeviceChange::Ended(ending(reason))]).collect())
 }
 
 impl DeviceSession {
     /// The session after a batch of changes at `now`. A batch increments the revision by one.
-    pub fn after(mut self, changes: &[Change], now: Micros) -> DeviceSession {
+    pub fn with_changes(mut self, changes: &[DeviceChange], now: Micros) -> DeviceSession {
         for change in changes {
-            self.take(change, now);
+            self.apply(change, now);
         }
         self.revision += 1;
         self.activity = now;
@@ -222,28 +222,28 @@ impl DeviceSession {
         self
     }
 
-    fn take(&mut self, change: &Change, now: Micros) {
+    fn apply(&mut self, change: &DeviceChange, now: Micros) {
         let known = |holds: &mut Vec<Hold>, id: HoldId, change: &dyn Fn(&mut Hold)| {
             holds.iter_mut().filter(|hold| hold.id == id).for_each(change);
         };
         match change {
-            Change::Requested(hold) => self.holds.push(hold.clone()),
-            Change::Granted { hold, held } => known(&mut self.holds, *hold, &|hold| {
+            DeviceChange::Requested(hold) => self.holds.push(hold.clone()),
+            DeviceChange::Granted { hold, held } => known(&mut self.holds, *hold, &|hold| {
                 hold.held = Some(held.clone());
                 hold.granted = Some(now);
                 hold.activity = now;
             }),
-            Change::Released { hold, ending } => known(&mut self.holds, *hold, &|hold| {
+            DeviceChange::Released { hold, ending } => known(&mut self.holds, *hold, &|hold| {
                 hold.ended = Some((now, ending.clone()));
             }),
-            Change::Ended(ending) => self.ended = Some((now, ending.clone())),
+            DeviceChange::Ended(ending) => self.ended = Some((now, ending.clone())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Filter, HoldState, Offer};
+    use super::super::{DeviceFilter, DeviceProfile, HoldState};
     use super::*;
     use crate::ids::{DeviceId, OrganizationId, SessionId};
     use proptest::prelude::*;
@@ -256,9 +256,10 @@ mod tests {
         DeviceSession::new(OrganizationId(Uuid::from_u128(9)), SessionId::new(Micros(5), 1), OWNER)
     }
 
-    fn wanted() -> Wanted {
-        let ios = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "ios".into() };
-        Wanted::new(vec![ios]).unwrap()
+    fn wanted() -> DeviceFilters {
+        let ios =
+            DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: "ios".into() };
+        DeviceFilters::new(vec![ios]).unwrap()
     }
 
     fn hold(n: u128) -> HoldId {
@@ -266,7 +267,7 @@ mod tests {
     }
 
     fn held() -> HeldDevice {
-        let offer = Offer {
+        let offer = DeviceProfile {
             platform: "ios".into(),
             kind: "real".into(),
             name: "iPhone".into(),
@@ -276,17 +277,17 @@ mod tests {
             device: DeviceId(Uuid::nil()),
             fence: 1,
             handle: "X".into(),
-            offer,
+            profile: offer,
             model: String::new(),
         }
     }
 
-    fn commands() -> [Command; 4] {
+    fn commands() -> [DeviceCommand; 4] {
         [
-            Command::Request { hold: hold(7), wanted: wanted() },
-            Command::Grant { hold: hold(1), held: held() },
-            Command::Release { hold: hold(1), reason: EndReason::Released, evidence: String::new() },
-            Command::End { reason: EndReason::Released, evidence: String::new() },
+            DeviceCommand::Request { hold: hold(7), filters: wanted() },
+            DeviceCommand::Grant { hold: hold(1), held: held() },
+            DeviceCommand::Release { hold: hold(1), reason: EndReason::Released, evidence: String::new() },
+            DeviceCommand::End { reason: EndReason::Released, evidence: String::new() },
         ]
     }
 
@@ -295,9 +296,9 @@ mod tests {
     }
 
     /// Runs a command and returns the session after it.
-    fn run(session: DeviceSession, actor: Actor, command: Command, now: i64) -> DeviceSession {
+    fn run(session: DeviceSession, actor: Actor, command: DeviceCommand, now: i64) -> DeviceSession {
         let changes = decide(&session, actor, command, Micros(now)).unwrap();
-        session.after(&changes, Micros(now))
+        session.with_changes(&changes, Micros(now))
     }
 
     #[test]
@@ -305,12 +306,13 @@ mod tests {
         let mut session = session();
         let actor = member(OWNER, false);
         for n in 0..MAX_HOLDS {
-            let ask = Command::Request { hold: hold(n.into()), wanted: wanted() };
+            let ask = DeviceCommand::Request { hold: hold(n.into()), filters: wanted() };
             session = run(session, actor, ask, 7);
             let (reason, evidence) = (EndReason::Released, String::new());
-            session = run(session, actor, Command::Release { hold: hold(n.into()), reason, evidence }, 7);
+            session =
+                run(session, actor, DeviceCommand::Release { hold: hold(n.into()), reason, evidence }, 7);
         }
-        let ask = Command::Request { hold: hold(u128::MAX), wanted: wanted() };
+        let ask = DeviceCommand::Request { hold: hold(u128::MAX), filters: wanted() };
         assert_eq!(decide(&session, actor, ask, Micros(7)), Err(Refusal::SessionFull { max: MAX_HOLDS }));
     }
 
@@ -318,7 +320,7 @@ mod tests {
     fn only_the_owner_and_admins_act() {
         let owner = member(OWNER, false);
         let [request, ..] = commands();
-        let with_hold = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 6);
+        let with_hold = run(session(), owner, DeviceCommand::Request { hold: hold(1), filters: wanted() }, 6);
         for (actor, allowed) in
             [(owner, true), (member(OTHER, false), false), (member(OTHER, true), true), (Actor::Tenure, true)]
         {
@@ -333,13 +335,13 @@ mod tests {
     fn released_is_since_when_nothing_is_held() {
         let owner = member(OWNER, false);
         let [_, grant, release, _] = commands();
-        let asked = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 10);
+        let asked = run(session(), owner, DeviceCommand::Request { hold: hold(1), filters: wanted() }, 10);
         assert_eq!((asked.released, asked.holds[0].state()), (None, HoldState::Pending));
         let got = run(asked, Actor::Tenure, grant, 11);
         assert_eq!((got.released, got.holds[0].state()), (None, HoldState::InUse));
         let over = run(got, owner, release, 12);
         assert_eq!((over.released, over.holds[0].state()), (Some(Micros(12)), HoldState::Released));
-        let again = run(over, owner, Command::Request { hold: hold(2), wanted: wanted() }, 13);
+        let again = run(over, owner, DeviceCommand::Request { hold: hold(2), filters: wanted() }, 13);
         assert_eq!((again.released, again.revision), (None, 5));
     }
 
@@ -347,7 +349,7 @@ mod tests {
     fn what_has_ended_takes_no_request_and_ends_once() {
         let [request, grant, release, end] = commands();
         let owner = member(OWNER, false);
-        let asked = run(session(), owner, Command::Request { hold: hold(1), wanted: wanted() }, 6);
+        let asked = run(session(), owner, DeviceCommand::Request { hold: hold(1), filters: wanted() }, 6);
         let over = run(asked, owner, end.clone(), 7);
         assert_eq!(over.holds[0].ended.as_ref().map(|(_, e)| e.reason), Some(EndReason::SessionEnded));
         assert_eq!(decide(&over, owner, request, Micros(8)), Err(Refusal::SessionEnded));
@@ -364,17 +366,17 @@ mod tests {
             let mut state = session();
             for (now, (which, n)) in (10i64..).zip(steps) {
                 let command = match which {
-                    0 => Command::Request { hold: hold(n + 10 * now as u128), wanted: wanted() },
-                    1 => Command::Grant { hold: state.open_holds().next().map_or(hold(n), |h| h.id), held: held() },
-                    2 => Command::Release { hold: state.open_holds().last().map_or(hold(n), |h| h.id),
+                    0 => DeviceCommand::Request { hold: hold(n + 10 * now as u128), filters: wanted() },
+                    1 => DeviceCommand::Grant { hold: state.open_holds().next().map_or(hold(n), |h| h.id), held: held() },
+                    2 => DeviceCommand::Release { hold: state.open_holds().last().map_or(hold(n), |h| h.id),
                                             reason: EndReason::Idle, evidence: String::new() },
-                    _ if n == 1 => Command::End { reason: EndReason::Idle, evidence: String::new() },
+                    _ if n == 1 => DeviceCommand::End { reason: EndReason::Idle, evidence: String::new() },
                     _ => continue,
                 };
                 let Ok(changes) = decide(&state, Actor::Tenure, command, Micros(now)) else { continue };
                 if changes.is_empty() { continue }
                 let before = state.clone();
-                state = state.after(&changes, Micros(now));
+                state = state.with_changes(&changes, Micros(now));
                 for old in &before.holds {
                     let new = state.holds.iter().find(|h| h.id == old.id).unwrap();
                     prop_assert!(old.ended.is_none() || old == new);

@@ -1,11 +1,11 @@
 use super::*;
 use serde_json::json;
 
-fn parts(schema: &Value) -> Result<u64, TooMuch> {
+fn parts(schema: &Value) -> Result<u64, SchemaExcess> {
     Schema::new(schema)?.parts()
 }
 
-fn steps(schema: &Value, value: &Value) -> Result<u64, TooMuch> {
+fn steps(schema: &Value, value: &Value) -> Result<u64, SchemaExcess> {
     Schema::new(schema)?.steps(value)
 }
 
@@ -77,7 +77,7 @@ fn what_is_refused_says_why() {
             "a schema that holds all that it refers to: file:///etc/passwd is not in it",
         ),
     ] {
-        assert_eq!(parts(&schema), Err(TooMuch(said.to_owned())), "{schema}");
+        assert_eq!(parts(&schema), Err(SchemaExcess(said.to_owned())), "{schema}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::work::Item;
+use protocol::work::ReportedItem;
 use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, Command};
@@ -91,7 +91,7 @@ impl OutputSummary {
 pub(crate) async fn run_command(
     command: &mut Command,
     input: String,
-    items: mpsc::Sender<Item>,
+    items: mpsc::Sender<ReportedItem>,
     directives: bool,
     limits: &CommandLimits<'_>,
 ) -> io::Result<(CommandEnd, OutputSummary)> {
@@ -126,7 +126,7 @@ impl RunningCommand {
     fn start(
         command: &mut Command,
         input: String,
-        items: mpsc::Sender<Item>,
+        items: mpsc::Sender<ReportedItem>,
         directives: bool,
     ) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -170,15 +170,15 @@ async fn write_input(mut stdin: ChildStdin, input: String) {
 
 /// Turns the text of a pipe into items.
 trait PipeReader: Send + 'static {
-    fn take(&mut self, text: &str) -> Vec<Item>;
-    fn finish(&mut self) -> Vec<Item>;
+    fn take(&mut self, text: &str) -> Vec<ReportedItem>;
+    fn finish(&mut self) -> Vec<ReportedItem>;
 }
 
 /// Reads a pipe to its end. Stops reading while nobody takes the items.
 async fn pump_pipe(
     mut pipe: impl AsyncRead + Unpin,
     mut reader: impl PipeReader,
-    items: mpsc::Sender<Item>,
+    items: mpsc::Sender<ReportedItem>,
     closing: CancellationToken,
 ) {
     let (mut decoder, mut piece, mut left) = (Utf8Decoder::default(), vec![0; READ_BYTES], MAX_LAST_BYTES);
@@ -217,7 +217,7 @@ struct StdoutReader {
 }
 
 impl StdoutReader {
-    fn take_items(&self, parts: Vec<OutputPart>) -> Vec<Item> {
+    fn take_items(&self, parts: Vec<OutputPart>) -> Vec<ReportedItem> {
         let state = |requested| {
             self.summary.lock().unwrap_or_else(PoisonError::into_inner).requested_state = Some(requested)
         };
@@ -233,18 +233,18 @@ impl StdoutReader {
 }
 
 impl PipeReader for StdoutReader {
-    fn take(&mut self, text: &str) -> Vec<Item> {
+    fn take(&mut self, text: &str) -> Vec<ReportedItem> {
         match &mut self.directives {
             Some(directives) => {
                 let parts = directives.take(text);
                 self.take_items(parts)
             }
             None if text.is_empty() => Vec::new(),
-            None => vec![Item::Output { text: text.to_owned() }],
+            None => vec![ReportedItem::Output { text: text.to_owned() }],
         }
     }
 
-    fn finish(&mut self) -> Vec<Item> {
+    fn finish(&mut self) -> Vec<ReportedItem> {
         let parts = self.directives.as_mut().map(Directives::finish);
         self.take_items(parts.unwrap_or_default())
     }
@@ -257,23 +257,23 @@ struct StderrReader {
 }
 
 impl StderrReader {
-    fn take_items(&self, lines: impl IntoIterator<Item = String>) -> Vec<Item> {
+    fn take_items(&self, lines: impl IntoIterator<Item = String>) -> Vec<ReportedItem> {
         let mut summary = self.summary.lock().unwrap_or_else(PoisonError::into_inner);
         let items = lines.into_iter().map(|line| {
             summary.add_line(&line);
-            Item::Log { line }
+            ReportedItem::Log { line }
         });
         items.collect()
     }
 }
 
 impl PipeReader for StderrReader {
-    fn take(&mut self, text: &str) -> Vec<Item> {
+    fn take(&mut self, text: &str) -> Vec<ReportedItem> {
         let lines = self.lines.take(text);
         self.take_items(lines)
     }
 
-    fn finish(&mut self) -> Vec<Item> {
+    fn finish(&mut self) -> Vec<ReportedItem> {
         let line = self.lines.finish();
         self.take_items(line)
     }

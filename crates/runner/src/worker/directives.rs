@@ -1,6 +1,6 @@
 //! Directives: lines of a command's output that are for the worker, such as `::tenure {"title": "…"}`.
 
-use protocol::work::{Item, PullRequest, Usage};
+use protocol::work::{ReportedItem, ReportedPullRequest, ReportedUsage};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,8 +23,8 @@ pub(crate) enum RequestedState {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Directive {
-    usage: Option<Usage>,
-    pull_request: Option<PullRequest>,
+    usage: Option<ReportedUsage>,
+    pull_request: Option<ReportedPullRequest>,
     structured_output: Option<Value>,
     title: Option<String>,
     state: Option<RequestedState>,
@@ -33,7 +33,7 @@ struct Directive {
 /// A part of the output.
 #[derive(Debug, PartialEq)]
 pub(crate) enum OutputPart {
-    Item(Item),
+    Item(ReportedItem),
     State(RequestedState),
 }
 
@@ -88,7 +88,7 @@ impl Directives {
 
 fn flush_output(output: &mut String, parts: &mut Vec<OutputPart>) {
     if !output.is_empty() {
-        parts.push(OutputPart::Item(Item::Output { text: std::mem::take(output) }));
+        parts.push(OutputPart::Item(ReportedItem::Output { text: std::mem::take(output) }));
     }
 }
 
@@ -97,16 +97,16 @@ fn parse_directive(line: &str, directive: &str, parts: &mut Vec<OutputPart>) {
     let directive: Directive = match serde_json::from_str(directive) {
         Ok(directive) => directive,
         Err(error) => {
-            parts.push(OutputPart::Item(Item::Output { text: line.to_owned() }));
+            parts.push(OutputPart::Item(ReportedItem::Output { text: line.to_owned() }));
             let line = format!("tenure worker: the ::tenure line cannot be read: {error}");
-            return parts.push(OutputPart::Item(Item::Log { line }));
+            return parts.push(OutputPart::Item(ReportedItem::Log { line }));
         }
     };
     let items = [
-        directive.usage.map(Item::Usage),
-        directive.pull_request.map(Item::PullRequest),
-        directive.structured_output.map(|value| Item::StructuredOutput { value }),
-        directive.title.map(|title| Item::Title { title }),
+        directive.usage.map(ReportedItem::Usage),
+        directive.pull_request.map(ReportedItem::PullRequest),
+        directive.structured_output.map(|value| ReportedItem::StructuredOutput { value }),
+        directive.title.map(|title| ReportedItem::Title { title }),
     ];
     parts.extend(items.into_iter().flatten().map(OutputPart::Item));
     parts.extend(directive.state.map(OutputPart::State));
@@ -118,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     fn output(text: &str) -> OutputPart {
-        OutputPart::Item(Item::Output { text: text.to_owned() })
+        OutputPart::Item(ReportedItem::Output { text: text.to_owned() })
     }
 
     /// All parts when the text comes in pieces of this size, with adjacent output joined.
@@ -132,8 +132,8 @@ mod tests {
         parts.into_iter().fold(Vec::new(), |mut joined, next| {
             match (joined.last_mut(), next) {
                 (
-                    Some(OutputPart::Item(Item::Output { text })),
-                    OutputPart::Item(Item::Output { text: more }),
+                    Some(OutputPart::Item(ReportedItem::Output { text })),
+                    OutputPart::Item(ReportedItem::Output { text: more }),
                 ) => text.push_str(&more),
                 (_, next) => joined.push(next),
             }
@@ -146,17 +146,20 @@ mod tests {
         let text = "hello\n::tenure {\"title\":\"T\",\"state\":\"finished\"}\n::ten\n x ::tenure {}\n\
                     ::tenure {\"usage\":{\"input_tokens\":5,\"acus\":0.5}}\nbye\n\
                     ::tenure {\"structured_output\":[1],\"pull_request\":{\"url\":\"u\"}}";
-        let usage = Usage { input_tokens: 5, acus: 0.5, ..Usage::default() };
+        let usage = ReportedUsage { input_tokens: 5, acus: 0.5, ..ReportedUsage::default() };
         for size in 1..=text.len() {
             let expected = [
                 output("hello\n"),
-                OutputPart::Item(Item::Title { title: "T".into() }),
+                OutputPart::Item(ReportedItem::Title { title: "T".into() }),
                 OutputPart::State(RequestedState::Finished),
                 output("::ten\n x ::tenure {}\n"),
-                OutputPart::Item(Item::Usage(usage)),
+                OutputPart::Item(ReportedItem::Usage(usage)),
                 output("bye\n"),
-                OutputPart::Item(Item::PullRequest(PullRequest { url: "u".into(), state: None })),
-                OutputPart::Item(Item::StructuredOutput { value: json!([1]) }),
+                OutputPart::Item(ReportedItem::PullRequest(ReportedPullRequest {
+                    url: "u".into(),
+                    state: None,
+                })),
+                OutputPart::Item(ReportedItem::StructuredOutput { value: json!([1]) }),
             ];
             assert_eq!(all(text, size), expected, "in pieces of {size}");
         }
@@ -168,7 +171,7 @@ mod tests {
             let parts = all(line, 7);
             assert_eq!(parts[0], output(line));
             assert!(
-                matches!(&parts[1], OutputPart::Item(Item::Log { line }) if line.contains("cannot be read"))
+                matches!(&parts[1], OutputPart::Item(ReportedItem::Log { line }) if line.contains("cannot be read"))
             );
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::work::Assignment;
+use protocol::work::TurnAssignment;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// Starts the lease of a turn that was just claimed, and takes the turn's token out of the assignment. The server
     /// counts from a moment earlier; its fencing covers the difference.
-    pub(crate) fn new(client: Arc<WorkClient>, assignment: &mut Assignment) -> Self {
+    pub(crate) fn new(client: Arc<WorkClient>, assignment: &mut TurnAssignment) -> Self {
         let length = lease_duration(assignment.lease_seconds);
         Self {
             client,

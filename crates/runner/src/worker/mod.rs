@@ -25,7 +25,7 @@ pub use options::{WorkerError, WorkerOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::work::Claim;
+use protocol::work::TurnClaim;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -131,7 +131,7 @@ async fn enforce_stop_limit(claiming: CancellationToken, stopped: CancellationTo
 /// Claims and runs one turn after another.
 async fn run_slot(runner: Arc<TurnRunner>, claiming: CancellationToken) -> Result<(), WorkerError> {
     let agents = Some(runner.options.agents.clone()).filter(|agents| !agents.is_empty());
-    let claim = Claim { worker: runner.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
+    let claim = TurnClaim { worker: runner.options.name.clone(), agents, wait_seconds: WAIT_SECONDS };
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
     loop {
         let asked = now();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::work::{Item, MOST_ITEMS, Report};
+use protocol::work::{MAX_REPORT_ITEMS, ReportedItem, TurnReport};
 use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 
@@ -27,7 +27,10 @@ const MAX_BYTES: usize = 64 << 10;
 ///
 /// # Errors
 /// Why the server does not accept the items. The turn cannot continue.
-pub(crate) async fn report_items(lease: &Lease, mut items: mpsc::Receiver<Item>) -> Result<(), String> {
+pub(crate) async fn report_items(
+    lease: &Lease,
+    mut items: mpsc::Receiver<ReportedItem>,
+) -> Result<(), String> {
     let mut first = match timeout(GATHER_TIME, items.recv()).await {
         Ok(item) => item,
         Err(_) => {
@@ -44,8 +47,8 @@ pub(crate) async fn report_items(lease: &Lease, mut items: mpsc::Receiver<Item>)
 }
 
 /// Sends items of which the first has this number. Returns how many there were.
-async fn send_report(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64, String> {
-    let report = Report { claimed: lease.turn.claimed, first, items };
+async fn send_report(lease: &Lease, first: u64, items: Vec<ReportedItem>) -> Result<u64, String> {
+    let report = TurnReport { turn_ref: lease.turn.turn_ref, first, items };
     match lease.client.send_report(&lease.turn, &report).await {
         Ok(beat) => {
             if beat.cancelled {
@@ -63,7 +66,7 @@ async fn send_report(lease: &Lease, first: u64, items: Vec<Item>) -> Result<u64,
 }
 
 /// The item, and those that follow within a moment.
-async fn gather_batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
+async fn gather_batch(first: ReportedItem, items: &mut mpsc::Receiver<ReportedItem>) -> Vec<ReportedItem> {
     let mut batch = ItemBatch::default();
     batch.push(first);
     let until = now() + GATHER_TIME;
@@ -73,7 +76,7 @@ async fn gather_batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item
             Ok(None) | Err(_) => break,
         }
     }
-    while batch.bytes < MAX_BYTES && batch.items.len() < MOST_ITEMS {
+    while batch.bytes < MAX_BYTES && batch.items.len() < MAX_REPORT_ITEMS {
         match items.try_recv() {
             Ok(item) => batch.push(item),
             Err(_) => break,
@@ -84,30 +87,34 @@ async fn gather_batch(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item
 
 #[derive(Default)]
 struct ItemBatch {
-    items: Vec<Item>,
+    items: Vec<ReportedItem>,
     bytes: usize,
 }
 
 impl ItemBatch {
     /// Adds an item; output that follows output is joined to it.
-    fn push(&mut self, item: Item) {
+    fn push(&mut self, item: ReportedItem) {
         self.bytes += wire_size(&item);
         match (self.items.last_mut(), item) {
-            (Some(Item::Output { text }), Item::Output { text: more }) => text.push_str(&more),
+            (Some(ReportedItem::Output { text }), ReportedItem::Output { text: more }) => {
+                text.push_str(&more)
+            }
             (_, item) => self.items.push(item),
         }
     }
 }
 
 /// Approximate size on the wire, in bytes.
-fn wire_size(item: &Item) -> usize {
+fn wire_size(item: &ReportedItem) -> usize {
     32 + match item {
-        Item::Output { text } | Item::Log { line: text } => text.len(),
-        Item::Message { text, parts } => {
+        ReportedItem::Output { text } | ReportedItem::Log { line: text } => text.len(),
+        ReportedItem::Message { text, parts } => {
             text.len() + parts.iter().map(|part| part.to_string().len()).sum::<usize>()
         }
-        Item::StructuredOutput { value } | Item::Event { data: value, .. } => value.to_string().len(),
-        Item::Usage(_) | Item::PullRequest(_) | Item::Title { .. } => 128,
+        ReportedItem::StructuredOutput { value } | ReportedItem::Event { data: value, .. } => {
+            value.to_string().len()
+        }
+        ReportedItem::Usage(_) | ReportedItem::PullRequest(_) | ReportedItem::Title { .. } => 128,
     }
 }
 
@@ -115,17 +122,17 @@ fn wire_size(item: &Item) -> usize {
 mod tests {
     use super::*;
 
-    fn output(text: &str) -> Item {
-        Item::Output { text: text.to_owned() }
+    fn output(text: &str) -> ReportedItem {
+        ReportedItem::Output { text: text.to_owned() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_gathers_for_a_moment_or_until_it_is_large() {
         let (sender, mut items) = mpsc::channel(MAX_WAITING_ITEMS);
         sender.try_send(output("b")).unwrap();
-        sender.try_send(Item::Log { line: "c".into() }).unwrap();
+        sender.try_send(ReportedItem::Log { line: "c".into() }).unwrap();
         sender.try_send(output("d")).unwrap();
-        let expected = vec![output("ab"), Item::Log { line: "c".into() }, output("d")];
+        let expected = vec![output("ab"), ReportedItem::Log { line: "c".into() }, output("d")];
         let begun = now();
         assert_eq!(gather_batch(output("a"), &mut items).await, expected);
         assert_eq!(begun.elapsed(), GATHER_TIME);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::work::{Assignment, Done, Outcome};
+use protocol::work::{TurnAssignment, TurnCompletion, TurnOutcome};
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub(crate) struct TurnRunner {
 impl TurnRunner {
     /// Runs a turn that was just claimed, until it ends or its lease is lost. Errors fail the turn and are reported to
     /// the server.
-    pub(crate) async fn run_turn(&self, mut assignment: Assignment) {
+    pub(crate) async fn run_turn(&self, mut assignment: TurnAssignment) {
         let lease = Lease::new(Arc::clone(&self.client), &mut assignment);
         tracing::info!(session = %lease.turn.session, turn = assignment.number, attempt = assignment.attempt, "turn started");
         tokio::select! {
@@ -49,7 +49,7 @@ impl TurnRunner {
         }
     }
 
-    async fn run_and_report(&self, assignment: &Assignment, lease: &Lease) {
+    async fn run_and_report(&self, assignment: &TurnAssignment, lease: &Lease) {
         let _lock = self.folder_locks.lock_folder(lease.turn.session).await;
         let (items, waiting) = mpsc::channel(outbox::MAX_WAITING_ITEMS);
         let report_failed = CancellationToken::new();
@@ -73,7 +73,11 @@ impl TurnRunner {
             Ok(()) => turn_outcome(ended, self.options.time_limit),
         };
         tracing::info!(session = %lease.turn.session, turn = assignment.number, ?outcome, "turn ended");
-        match lease.client.finish_turn(&lease.turn, &Done { claimed: lease.turn.claimed, outcome }).await {
+        match lease
+            .client
+            .finish_turn(&lease.turn, &TurnCompletion { turn_ref: lease.turn.turn_ref, outcome })
+            .await
+        {
             Ok(()) => {}
             Err(WorkError::Rejected(reason) | WorkError::Unavailable(reason)) => {
                 tracing::error!(session = %lease.turn.session, reason, "the server did not accept the turn's outcome");
@@ -86,8 +90,8 @@ impl TurnRunner {
 
     async fn run_command(
         &self,
-        assignment: &Assignment,
-        items: mpsc::Sender<protocol::work::Item>,
+        assignment: &TurnAssignment,
+        items: mpsc::Sender<protocol::work::ReportedItem>,
         limits: &CommandLimits<'_>,
     ) -> io::Result<(CommandEnd, OutputSummary)> {
         let directory = self.directory.join(assignment.session.to_string());
@@ -104,7 +108,7 @@ impl TurnRunner {
         command::run_command(&mut command, input, items, self.options.directives, limits).await
     }
 
-    fn command(&self, assignment: &Assignment, directory: &Path) -> Command {
+    fn command(&self, assignment: &TurnAssignment, directory: &Path) -> Command {
         let session = assignment.session.to_string();
         let mut shell = Command::new("sh");
         remove_secrets(shell.arg("-c").arg(self.options.command.replace("{session}", &session)))
@@ -129,7 +133,7 @@ impl TurnRunner {
 }
 
 /// The session's secrets as variables, except those that would change which programs run and how.
-fn secret_variables(assignment: &Assignment) -> impl Iterator<Item = (&str, String)> {
+fn secret_variables(assignment: &TurnAssignment) -> impl Iterator<Item = (&str, String)> {
     let allowed = assignment.secrets.0.iter().filter(|(name, _)| {
         let allowed = is_allowed_variable(name);
         if !allowed {
@@ -161,18 +165,18 @@ pub(crate) fn create_private_dir(directory: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-fn turn_outcome(ended: io::Result<(CommandEnd, OutputSummary)>, time_limit: Duration) -> Outcome {
+fn turn_outcome(ended: io::Result<(CommandEnd, OutputSummary)>, time_limit: Duration) -> TurnOutcome {
     let (ending, summary) = match ended {
         Ok(ended) => ended,
         Err(error) => return failure_outcome(format!("the command could not be run: {error}")),
     };
     match ending {
         CommandEnd::ByItself(status) if status.success() => match summary.requested_state {
-            Some(RequestedState::Finished) => Outcome::Finished,
-            Some(RequestedState::WaitingForApproval) => Outcome::WaitingForApproval,
-            Some(RequestedState::WaitingForUser) | None => Outcome::WaitingForUser,
+            Some(RequestedState::Finished) => TurnOutcome::Finished,
+            Some(RequestedState::WaitingForApproval) => TurnOutcome::WaitingForApproval,
+            Some(RequestedState::WaitingForUser) | None => TurnOutcome::WaitingForUser,
         },
-        CommandEnd::ByItself(status) => Outcome::Failed {
+        CommandEnd::ByItself(status) => TurnOutcome::Failed {
             message: append_last_lines(format!("the command ended with {status}"), &summary),
             exit_code: status.code(),
         },
@@ -180,14 +184,14 @@ fn turn_outcome(ended: io::Result<(CommandEnd, OutputSummary)>, time_limit: Dura
             format!("the turn did not end within {time_limit:?}"),
             &summary,
         )),
-        CommandEnd::Cancelled => Outcome::Cancelled,
+        CommandEnd::Cancelled => TurnOutcome::Cancelled,
         CommandEnd::Stopped => failure_outcome("the worker was stopped before the turn ended".to_owned()),
         CommandEnd::ReportFailed => failure_outcome("the command's output could not be reported".to_owned()),
     }
 }
 
-fn failure_outcome(message: String) -> Outcome {
-    Outcome::Failed { message, exit_code: None }
+fn failure_outcome(message: String) -> TurnOutcome {
+    TurnOutcome::Failed { message, exit_code: None }
 }
 
 fn append_last_lines(sentence: String, summary: &OutputSummary) -> String {

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use protocol::WARNING_HEADER;
-use protocol::work::{Assignment, Beat, Claim, Claimed, Done, Heartbeat, Report, TurnToken, WORK_PATH};
+use protocol::work::{
+    Heartbeat, LeaseRenewal, TurnAssignment, TurnClaim, TurnCompletion, TurnRef, TurnReport, TurnTokenText,
+    WORK_PATH,
+};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
@@ -45,15 +48,15 @@ pub(crate) enum WorkError {
 #[derive(Debug)]
 pub(crate) struct ClaimedTurn {
     pub(crate) session: Uuid,
-    pub(crate) claimed: Claimed,
-    token: TurnToken,
+    pub(crate) turn_ref: TurnRef,
+    token: TurnTokenText,
 }
 
 impl ClaimedTurn {
     /// Takes the token out of the assignment, because the command may read the rest.
-    pub(crate) fn from_assignment(assignment: &mut Assignment) -> Self {
+    pub(crate) fn from_assignment(assignment: &mut TurnAssignment) -> Self {
         let token = std::mem::take(&mut assignment.token);
-        Self { session: assignment.session, claimed: assignment.claimed(), token }
+        Self { session: assignment.session, turn_ref: assignment.turn_ref(), token }
     }
 
     fn path(&self, operation: &str) -> String {
@@ -94,7 +97,7 @@ impl WorkClient {
     }
 
     /// Claims a turn; `None` when there was none in time.
-    pub(crate) async fn claim_turn(&self, claim: &Claim) -> Result<Option<Assignment>, WorkError> {
+    pub(crate) async fn claim_turn(&self, claim: &TurnClaim) -> Result<Option<TurnAssignment>, WorkError> {
         let limit = Duration::from_secs(claim.wait_seconds) + RESPONSE_LIMIT;
         let response = self.post(&self.key, "claim", claim, limit).await.map_err(|error| match error {
             WorkError::Lost => WorkError::Unavailable("there is no Tenure server at this address".to_owned()),
@@ -110,14 +113,18 @@ impl WorkClient {
     }
 
     /// Renews the lease. Tries once.
-    pub(crate) async fn send_heartbeat(&self, turn: &ClaimedTurn) -> Result<Beat, WorkError> {
-        let heartbeat = Heartbeat { claimed: turn.claimed };
+    pub(crate) async fn send_heartbeat(&self, turn: &ClaimedTurn) -> Result<LeaseRenewal, WorkError> {
+        let heartbeat = Heartbeat { turn_ref: turn.turn_ref };
         let response = self.post(&turn.token.0, &turn.path("heartbeat"), &heartbeat, RESPONSE_LIMIT).await?;
         response.json().await.map_err(|error| self.unreadable_response(&error))
     }
 
     /// Sends a report. Retries as long as the caller waits.
-    pub(crate) async fn send_report(&self, turn: &ClaimedTurn, report: &Report) -> Result<Beat, WorkError> {
+    pub(crate) async fn send_report(
+        &self,
+        turn: &ClaimedTurn,
+        report: &TurnReport,
+    ) -> Result<LeaseRenewal, WorkError> {
         let path = turn.path("report");
         let mut retry = RetryDelay::new("report");
         loop {
@@ -133,7 +140,11 @@ impl WorkClient {
     }
 
     /// Reports how a turn ended. Retries as long as the caller waits.
-    pub(crate) async fn finish_turn(&self, turn: &ClaimedTurn, done: &Done) -> Result<(), WorkError> {
+    pub(crate) async fn finish_turn(
+        &self,
+        turn: &ClaimedTurn,
+        done: &TurnCompletion,
+    ) -> Result<(), WorkError> {
         let path = turn.path("done");
         let mut retry = RetryDelay::new("done");
         loop {

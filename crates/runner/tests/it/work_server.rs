@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use protocol::work::{
-    AgentBrief, Assignment, Beat, Claim, Claimed, Done, Heartbeat, IncomingMessage, Item, Outcome, Report,
-    Secrets, TurnToken, WORK_PATH,
+    AgentBrief, Heartbeat, IncomingMessage, LeaseRenewal, ReportedItem, Secrets, TurnAssignment, TurnClaim,
+    TurnCompletion, TurnOutcome, TurnRef, TurnReport, TurnTokenText, WORK_PATH,
 };
 use runner::worker::{Stop, WorkerError, WorkerOptions};
 use tokio::net::unix::pipe;
@@ -43,10 +43,10 @@ pub enum Fault {
 /// What the server knows about one session's turns.
 #[derive(Debug, Default, Clone)]
 pub struct TurnRecord {
-    pub items: Vec<Item>,
+    pub items: Vec<ReportedItem>,
     pub beats: usize,
     /// Every `done` request, repeated ones included.
-    pub done: Vec<Outcome>,
+    pub done: Vec<TurnOutcome>,
     /// The number of the first item of each report.
     pub firsts: Vec<u64>,
     /// How many items were sent again.
@@ -58,7 +58,9 @@ impl TurnRecord {
     pub fn output(&self) -> String {
         self.items
             .iter()
-            .filter_map(|item| if let Item::Output { text } = item { Some(text.as_str()) } else { None })
+            .filter_map(
+                |item| if let ReportedItem::Output { text } = item { Some(text.as_str()) } else { None },
+            )
             .collect()
     }
 
@@ -66,7 +68,7 @@ impl TurnRecord {
     pub fn log(&self) -> Vec<&str> {
         self.items
             .iter()
-            .filter_map(|item| if let Item::Log { line } = item { Some(line.as_str()) } else { None })
+            .filter_map(|item| if let ReportedItem::Log { line } = item { Some(line.as_str()) } else { None })
             .collect()
     }
 }
@@ -74,10 +76,10 @@ impl TurnRecord {
 /// The state of the fake server.
 #[derive(Debug, Default)]
 pub struct WorkDesk {
-    pub waiting: VecDeque<Assignment>,
+    pub waiting: VecDeque<TurnAssignment>,
     pub taken: Vec<Uuid>,
     pub turns: HashMap<Uuid, TurnRecord>,
-    pub claims: Vec<Claim>,
+    pub claims: Vec<TurnClaim>,
     /// The organization that each request names.
     pub organizations: Vec<Option<Uuid>>,
     pub cancelled: bool,
@@ -120,7 +122,7 @@ impl WorkServer {
         self.add_turn(assignment(text))
     }
 
-    pub fn add_turn(&self, assignment: Assignment) -> Uuid {
+    pub fn add_turn(&self, assignment: TurnAssignment) -> Uuid {
         let session = assignment.session;
         self.change(|desk| desk.waiting.push_back(assignment));
         session
@@ -153,7 +155,7 @@ impl WorkServer {
     }
 
     /// Waits for the end of the session's turn. Returns its outcome and its record.
-    pub async fn wait_until_done(&self, session: Uuid) -> (Outcome, TurnRecord) {
+    pub async fn wait_until_done(&self, session: Uuid) -> (TurnOutcome, TurnRecord) {
         self.wait_for_turn(session, |record| {
             record.done.first().map(|outcome| (outcome.clone(), record.clone()))
         })
@@ -168,9 +170,9 @@ impl Drop for WorkServer {
 }
 
 /// A turn of a new session.
-pub fn assignment(text: &str) -> Assignment {
+pub fn assignment(text: &str) -> TurnAssignment {
     static SESSIONS: AtomicU64 = AtomicU64::new(1);
-    Assignment {
+    TurnAssignment {
         organization: Uuid::from_u128(1),
         session: Uuid::from_u64_pair(SESSIONS.fetch_add(1, Ordering::Relaxed), 0),
         title: "A title".to_owned(),
@@ -183,7 +185,7 @@ pub fn assignment(text: &str) -> Assignment {
         number: 3,
         fence: 7,
         attempt: 1,
-        token: TurnToken(TURN_TOKEN.to_owned()),
+        token: TurnTokenText(TURN_TOKEN.to_owned()),
         lease_seconds: 30,
         message: IncomingMessage {
             id: Uuid::from_u128(2),
@@ -236,7 +238,7 @@ async fn check_request(
     }
 }
 
-async fn claim(State(desk): State<Shared>, Json(claim): Json<Claim>) -> Response {
+async fn claim(State(desk): State<Shared>, Json(claim): Json<TurnClaim>) -> Response {
     desk.send_modify(|desk| desk.claims.push(claim.clone()));
     let mut changes = desk.subscribe();
     let wait = Duration::from_secs(claim.wait_seconds);
@@ -254,12 +256,12 @@ async fn claim(State(desk): State<Shared>, Json(claim): Json<Claim>) -> Response
 fn update_turn<T>(
     desk: &Shared,
     session: Uuid,
-    claimed: Claimed,
+    claimed: TurnRef,
     act: impl FnOnce(&mut TurnRecord) -> T,
 ) -> Result<(T, bool), StatusCode> {
     let mut answer = Err(StatusCode::CONFLICT);
     desk.send_modify(|desk| {
-        let ours = Claimed { organization: Uuid::from_u128(1), turn: Uuid::from_u128(3), fence: 7 };
+        let ours = TurnRef { organization: Uuid::from_u128(1), turn: Uuid::from_u128(3), fence: 7 };
         if claimed == ours && !desk.lost {
             answer = Ok((act(desk.turns.entry(session).or_default()), desk.cancelled));
         }
@@ -270,18 +272,18 @@ fn update_turn<T>(
 async fn heartbeat(
     State(desk): State<Shared>,
     Path(session): Path<Uuid>,
-    Json(Heartbeat { claimed }): Json<Heartbeat>,
-) -> Result<Json<Beat>, StatusCode> {
+    Json(Heartbeat { turn_ref: claimed }): Json<Heartbeat>,
+) -> Result<Json<LeaseRenewal>, StatusCode> {
     let ((), cancelled) = update_turn(&desk, session, claimed, |record| record.beats += 1)?;
-    Ok(Json(Beat { lease_seconds: 30, cancelled }))
+    Ok(Json(LeaseRenewal { lease_seconds: 30, cancelled }))
 }
 
 async fn report(
     State(desk): State<Shared>,
     Path(session): Path<Uuid>,
-    Json(report): Json<Report>,
-) -> Result<Json<Beat>, StatusCode> {
-    let ((), cancelled) = update_turn(&desk, session, report.claimed, |record| {
+    Json(report): Json<TurnReport>,
+) -> Result<Json<LeaseRenewal>, StatusCode> {
+    let ((), cancelled) = update_turn(&desk, session, report.turn_ref, |record| {
         record.firsts.push(report.first);
         let have = record.items.len() as u64;
         assert!(report.first <= have, "items {have} to {} are missing", report.first);
@@ -290,15 +292,15 @@ async fn report(
         let new = report.items.into_iter().skip(known);
         record.items.extend(new);
     })?;
-    Ok(Json(Beat { lease_seconds: 30, cancelled }))
+    Ok(Json(LeaseRenewal { lease_seconds: 30, cancelled }))
 }
 
 async fn done(
     State(desk): State<Shared>,
     Path(session): Path<Uuid>,
-    Json(done): Json<Done>,
+    Json(done): Json<TurnCompletion>,
 ) -> Result<StatusCode, StatusCode> {
-    update_turn(&desk, session, done.claimed, |record| record.done.push(done.outcome))?;
+    update_turn(&desk, session, done.turn_ref, |record| record.done.push(done.outcome))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use protocol::work::{Claim, Item, Outcome, PullRequest, Usage};
+use protocol::work::{ReportedItem, ReportedPullRequest, ReportedUsage, TurnClaim, TurnOutcome};
 use runner::worker::WorkerError;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
     let session = server.add_turn(turn);
 
     let (outcome, record) = server.wait_until_done(session).await;
-    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(outcome, TurnOutcome::WaitingForUser);
     let folder = worker.directory.canonicalize().unwrap().join(session.to_string());
     let folder = folder.display();
     let expected = format!(
@@ -31,7 +31,7 @@ async fn a_command_answers_a_message_in_its_sessions_folder() {
     assert_eq!(record.log(), ["noted"]);
     let (worker, agents) = ("box".to_owned(), Some(vec!["default".to_owned()]));
     server.look(|desk| {
-        let claim = Claim { worker, agents, wait_seconds: 25 };
+        let claim = TurnClaim { worker, agents, wait_seconds: 25 };
         assert_eq!(desk.claims[0], claim);
     });
 }
@@ -50,7 +50,7 @@ async fn output_comes_while_the_command_runs_and_characters_stay_whole() {
     server.wait_for_output(session, "aéb").await;
     gate.open();
     let (outcome, record) = server.wait_until_done(session).await;
-    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(outcome, TurnOutcome::WaitingForUser);
     assert_eq!(record.output(), "aéb\u{fffd}\u{fffd}c\n");
 }
 
@@ -83,7 +83,7 @@ async fn no_output_is_lost_or_repeated_when_responses_are_lost() {
     server.wait_until_done(next).await;
     server.look(|desk| {
         assert!(desk.faults.is_empty());
-        assert_eq!(desk.turns[&session].done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
+        assert_eq!(desk.turns[&session].done, [TurnOutcome::WaitingForUser, TurnOutcome::WaitingForUser]);
     });
 }
 
@@ -123,16 +123,19 @@ async fn directives_take_effect_only_if_they_are_enabled() {
     let ordered = Worker::start(&[&server], "cat", |options| options.directives = true);
     let session = server.add_message(lines);
     let (outcome, record) = server.wait_until_done(session).await;
-    assert_eq!(outcome, Outcome::Finished);
+    assert_eq!(outcome, TurnOutcome::Finished);
     let expected = [
-        Item::Output { text: "hello\n".to_owned() },
-        Item::Usage(Usage { input_tokens: 9, acus: 1.5, ..Usage::default() }),
-        Item::Title { title: "New".to_owned() },
-        Item::PullRequest(PullRequest { url: "https://x/1".to_owned(), state: Some("open".to_owned()) }),
-        Item::StructuredOutput { value: json!({"a": 1}) },
-        Item::Output { text: "bye\n".to_owned() },
+        ReportedItem::Output { text: "hello\n".to_owned() },
+        ReportedItem::Usage(ReportedUsage { input_tokens: 9, acus: 1.5, ..ReportedUsage::default() }),
+        ReportedItem::Title { title: "New".to_owned() },
+        ReportedItem::PullRequest(ReportedPullRequest {
+            url: "https://x/1".to_owned(),
+            state: Some("open".to_owned()),
+        }),
+        ReportedItem::StructuredOutput { value: json!({"a": 1}) },
+        ReportedItem::Output { text: "bye\n".to_owned() },
     ];
-    assert_eq!(record.items.iter().filter(|item| matches!(item, Item::Title { .. })).count(), 1);
+    assert_eq!(record.items.iter().filter(|item| matches!(item, ReportedItem::Title { .. })).count(), 1);
     for item in expected {
         assert!(record.items.contains(&item), "{item:?} in {:?}", record.items);
     }
@@ -142,7 +145,7 @@ async fn directives_take_effect_only_if_they_are_enabled() {
     let _free = Worker::start(&[&server], "cat", |_| {});
     let session = server.add_message(lines);
     let (outcome, record) = server.wait_until_done(session).await;
-    assert_eq!((outcome, record.output().as_str()), (Outcome::WaitingForUser, lines));
+    assert_eq!((outcome, record.output().as_str()), (TurnOutcome::WaitingForUser, lines));
 }
 
 #[tokio::test]
@@ -188,7 +191,7 @@ async fn a_session_runs_one_turn_at_a_time() {
     gate.open();
     let done =
         server.wait_for_turn(session, |record| (record.done.len() == 2).then(|| record.done.clone())).await;
-    assert_eq!(done, [Outcome::WaitingForUser, Outcome::WaitingForUser]);
+    assert_eq!(done, [TurnOutcome::WaitingForUser, TurnOutcome::WaitingForUser]);
 }
 
 #[tokio::test]
@@ -199,8 +202,8 @@ async fn the_whole_assignment_can_be_read_as_json() {
     let session = server.add_turn(turn.clone());
     let (_, record) = server.wait_until_done(session).await;
     // The command gets everything but the token, which would let it act for the worker.
-    let expected = protocol::work::Assignment { token: Default::default(), ..turn };
-    assert_eq!(serde_json::from_str::<protocol::work::Assignment>(&record.output()).unwrap(), expected);
+    let expected = protocol::work::TurnAssignment { token: Default::default(), ..turn };
+    assert_eq!(serde_json::from_str::<protocol::work::TurnAssignment>(&record.output()).unwrap(), expected);
     assert!(!record.output().contains("token"), "{}", record.output());
 }
 
@@ -263,11 +266,11 @@ async fn the_agent_of_the_documentation_works() {
     let command = format!("sh {}", script.display());
     let _worker = Worker::start(&[&server], &command, |options| options.directives = true);
     let (outcome, record) = server.wait_until_done(server.add_message("hello")).await;
-    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(outcome, TurnOutcome::WaitingForUser);
     assert_eq!(record.output(), "In turn 3 you said: hello\nSo far: 1 lines.\n");
     let (outcome, record) = server.wait_until_done(server.add_message("bye now")).await;
-    assert_eq!((outcome, record.output().as_str()), (Outcome::Finished, "Goodbye.\n"));
+    assert_eq!((outcome, record.output().as_str()), (TurnOutcome::Finished, "Goodbye.\n"));
     let (outcome, _) = server.wait_until_done(server.add_message("fail, please")).await;
     let message = "the command ended with exit status: 1\nyou asked for it".to_owned();
-    assert_eq!(outcome, Outcome::Failed { message, exit_code: Some(1) });
+    assert_eq!(outcome, TurnOutcome::Failed { message, exit_code: Some(1) });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::work::Outcome;
+use protocol::work::TurnOutcome;
 use uuid::Uuid;
 
 use crate::work_server::{Fault, Gate, WorkServer, Worker, assignment, is_gone, wait_until_gone};
@@ -19,9 +19,9 @@ async fn wait_for_process(server: &WorkServer, session: Uuid) -> String {
     id
 }
 
-fn failure(outcome: Outcome) -> (String, Option<i32>) {
+fn failure(outcome: TurnOutcome) -> (String, Option<i32>) {
     match outcome {
-        Outcome::Failed { message, exit_code } => (message, exit_code),
+        TurnOutcome::Failed { message, exit_code } => (message, exit_code),
         other => panic!("{other:?}"),
     }
 }
@@ -59,7 +59,7 @@ async fn a_folder_that_cannot_be_created_fails_only_its_turn() {
     std::fs::write(worker.directory.join(turn.session.to_string()), "in the way").unwrap();
     let (why, _) = failure(server.wait_until_done(server.add_turn(turn)).await.0);
     assert!(why.contains("could not be run"), "{why}");
-    assert_eq!(server.wait_until_done(server.add_message("")).await.0, Outcome::WaitingForUser);
+    assert_eq!(server.wait_until_done(server.add_message("")).await.0, TurnOutcome::WaitingForUser);
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_command_need_not_read_its_input() {
     let server = WorkServer::start().await;
     let _worker = Worker::start(&[&server], "echo hi", |_| {});
     let (outcome, record) = server.wait_until_done(server.add_message(&"x".repeat(1 << 20))).await;
-    assert_eq!((outcome, record.output().as_str()), (Outcome::WaitingForUser, "hi\n"));
+    assert_eq!((outcome, record.output().as_str()), (TurnOutcome::WaitingForUser, "hi\n"));
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn background_processes_of_a_command_are_killed() {
     let server = WorkServer::start().await;
     let _worker = Worker::start(&[&server], "sleep 1000 & echo $!", |_| {});
     let (outcome, record) = server.wait_until_done(server.add_message("")).await;
-    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(outcome, TurnOutcome::WaitingForUser);
     wait_until_gone(&record.output()).await;
 }
 
@@ -98,7 +98,7 @@ async fn a_process_that_leaves_the_group_and_holds_the_pipe_delays_nothing() {
     let server = WorkServer::start().await;
     let _worker = Worker::start(&[&server], "setsid sleep 1000 & echo $!", |_| {});
     let (outcome, record) = server.wait_until_done(server.add_message("")).await;
-    assert_eq!(outcome, Outcome::WaitingForUser);
+    assert_eq!(outcome, TurnOutcome::WaitingForUser);
     let id = rustix::process::Pid::from_raw(record.output().trim().parse().unwrap()).unwrap();
     let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
 }
@@ -114,7 +114,7 @@ async fn a_cancelled_turn_gets_sigterm_first() {
     wait_for_process(&server, session).await;
     server.change(|desk| desk.cancelled = true);
     let (outcome, record) = server.wait_until_done(session).await;
-    assert_eq!(outcome, Outcome::Cancelled);
+    assert_eq!(outcome, TurnOutcome::Cancelled);
     assert!(record.output().ends_with("\nbye\n"), "{}", record.output());
     assert!(record.beats > 0);
 }
@@ -125,7 +125,7 @@ async fn the_response_to_a_report_can_cancel_a_turn() {
     server.change(|desk| desk.cancelled = true);
     let _worker = Worker::start(&[&server], "echo $$; exec yes", |_| {});
     let (outcome, record) = server.wait_until_done(server.add_message("")).await;
-    assert_eq!(outcome, Outcome::Cancelled);
+    assert_eq!(outcome, TurnOutcome::Cancelled);
     assert_eq!(record.beats, 0);
     wait_until_gone(record.output().lines().next().unwrap()).await;
 }
@@ -173,7 +173,7 @@ async fn heartbeats_keep_a_silent_turn() {
     server.change(|desk| desk.faults.push_back(("/heartbeat", Fault::CutOff)));
     server.wait_for_turn(session, |record| (record.beats == 2).then_some(())).await;
     gate.open();
-    assert_eq!(server.wait_until_done(session).await.0, Outcome::WaitingForUser);
+    assert_eq!(server.wait_until_done(session).await.0, TurnOutcome::WaitingForUser);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_gentle_stop_lets_turns_finish() {
     worker.stop.gently.cancel();
     gate.open();
     worker.wait_for_end().await.unwrap();
-    assert_eq!(server.wait_until_done(session).await.0, Outcome::WaitingForUser);
+    assert_eq!(server.wait_until_done(session).await.0, TurnOutcome::WaitingForUser);
     let late = server.add_message("");
     server.look(|desk| assert!(!desk.taken.contains(&late)));
 }

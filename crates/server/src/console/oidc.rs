@@ -17,7 +17,7 @@ use crate::operations::login::oidc::OidcRequest;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::federation::JOURNEY;
+use domain::federation::SIGN_IN_LIFETIME;
 
 /// Messages about failed sign-ins, by the word in the URL. `{}` is the issuer's name.
 const FAILURE_SENTENCES: [(&str, &str); 12] = [
@@ -78,7 +78,7 @@ pub async fn begin(State(app): State<App>, RawQuery(query): RawQuery) -> Respons
             &app,
             Redirect::to(&sent.url).into_response(),
             &sent.cookie,
-            JOURNEY.0 / 1_000_000,
+            SIGN_IN_LIFETIME.0 / 1_000_000,
         ),
         Err(error) => redirect_with_failure(error),
     }

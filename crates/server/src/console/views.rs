@@ -153,7 +153,7 @@ impl SessionRow {
             current,
             client,
             place: login.origin.remote_ip.map_or_else(|| "unknown place".to_owned(), |ip| ip.to_string()),
-            since: format_time(login.id.created()),
+            since: format_time(login.id.creation_time()),
             seen: format_time(login.seen),
             how,
             agent: login.origin.agent.clone(),

@@ -131,7 +131,7 @@ impl Buckets {
 impl Bucket {
     fn spend(&mut self, quota: Quota, now: Micros) -> RemainingQuota {
         // A clock that went back adds nothing and takes nothing.
-        let passed = now.since(self.at).0.max(0);
+        let passed = now.duration_since(self.at).0.max(0);
         self.at = now;
         self.tokens = self.tokens.saturating_add(passed.saturating_mul(quota.speed())).min(quota.full());
         let cost = quota.cost();
@@ -205,7 +205,7 @@ mod tests {
             for step in steps {
                 now = now + Span(step);
                 answered += u64::from(rates.spend(key(1), quota, now).wait.is_none());
-                let earned = u128::from(requests) * (now.since(START).0 as u128) / (u128::from(seconds) * 1_000_000);
+                let earned = u128::from(requests) * (now.duration_since(START).0 as u128) / (u128::from(seconds) * 1_000_000);
                 prop_assert!(u128::from(answered) <= u128::from(requests) + earned + 1);
             }
         }

@@ -4,7 +4,7 @@ use crate::app::App;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
-use domain::login::{Origin, agent_text};
+use domain::login::{Origin, normalize_user_agent};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use woothee::parser::Parser;
@@ -17,7 +17,7 @@ impl FromRequestParts<App> for RequestOrigin {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<RequestOrigin, Infallible> {
         let agent = parts.headers.get(header::USER_AGENT);
-        let agent = agent.map(|agent| agent_text(agent.as_bytes())).unwrap_or_default();
+        let agent = agent.map(|agent| normalize_user_agent(agent.as_bytes())).unwrap_or_default();
         let agent_type = client_kind(&agent);
         let remote_ip = address(app, &parts.extensions, &parts.headers);
         Ok(RequestOrigin(Origin { remote_ip, agent, agent_type }))

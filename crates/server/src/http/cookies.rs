@@ -56,7 +56,7 @@ pub fn set_session_cookie(
         response,
         OwnCookie::Session.name(app),
         &issued.token,
-        issued.expires.since(app.now()).0 / 1_000_000,
+        issued.expires.duration_since(app.now()).0 / 1_000_000,
     )?;
     let (name, known) = (OwnCookie::Browser.name(app), known_browsers::create_browser_cookie(app, person));
     set_cookie(app, response, name, &known, known_browsers::LIFETIME.0 / 1_000_000)
@@ -67,7 +67,13 @@ pub fn set_session_cookie(
 /// # Errors
 /// [`Failure::Internal`] for a value that is not valid in a header.
 pub fn set_vendor_cookie(app: &App, response: &mut Response, issued: &IssuedToken) -> Result<(), Failure> {
-    set_cookie(app, response, VENDOR_COOKIE, &issued.token, issued.expires.since(app.now()).0 / 1_000_000)
+    set_cookie(
+        app,
+        response,
+        VENDOR_COOKIE,
+        &issued.token,
+        issued.expires.duration_since(app.now()).0 / 1_000_000,
+    )
 }
 
 /// Deletes the cookies of a session.

@@ -23,7 +23,7 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::ids::OrganizationId;
-use domain::json::{Bounds, SENT};
+use domain::json::{JsonBounds, REQUEST_BOUNDS};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
@@ -286,7 +286,7 @@ pub fn organization_choice(headers: &HeaderMap, name: &str) -> OrganizationChoic
 /// # Errors
 /// As [`read_body`]; [`RequestFailure::Body`] naming the field and what was expected.
 pub async fn read_json<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
-    read_json_within(app, request, SENT).await
+    read_json_within(app, request, REQUEST_BOUNDS).await
 }
 
 /// Reads a JSON body with other bounds on its values and levels.
@@ -296,7 +296,7 @@ pub async fn read_json<T: DeserializeOwned>(app: &App, request: Request) -> Resu
 pub async fn read_json_within<T: DeserializeOwned>(
     app: &App,
     request: Request,
-    bounds: Bounds,
+    bounds: JsonBounds,
 ) -> Result<T, Failure> {
     let (parts, body) = request.into_parts();
     let bytes = self::read_body(app, &parts.extensions, body).await?;
@@ -322,7 +322,7 @@ pub async fn read_json_within<T: DeserializeOwned>(
 ///
 /// # Errors
 /// [`RequestFailure::Body`] naming the field that has too many.
-pub fn check_json_size(bytes: &[u8], bounds: Bounds) -> Result<(), Failure> {
+pub fn check_json_size(bytes: &[u8], bounds: JsonBounds) -> Result<(), Failure> {
     bounds.check(bytes).map_err(|excess| RequestFailure::Body(excess.to_string()).into())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use domain::clock_watch::{AGREES, ClockWatch, Verdict};
+use domain::clock_watch::{AGREES, ClockVerdict, ClockWatch};
 use domain::time::{Micros, Span};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use store::System;
@@ -17,7 +17,7 @@ pub struct Clocks(Mutex<ClockState>);
 #[derive(Default)]
 struct ClockState {
     watch: Option<ClockWatch>,
-    verdict: Option<Verdict>,
+    verdict: Option<ClockVerdict>,
     noted: Option<Micros>,
 }
 
@@ -25,10 +25,10 @@ impl Clocks {
     /// Why nothing is deleted now, as a sentence; `None` while the clock is trusted.
     pub fn distrust_reason(&self) -> Option<String> {
         let (what, by) = match self.state().verdict? {
-            Verdict::Sound => return None,
-            Verdict::Jumped(by) => ("the clock jumped ahead", by),
-            Verdict::Started(by) => ("the clock is ahead of when a server last ran", by),
-            Verdict::AheadOfDatabase(by) => ("the clock is ahead of the database's", by),
+            ClockVerdict::Sound => return None,
+            ClockVerdict::Jumped(by) => ("the clock jumped ahead", by),
+            ClockVerdict::Started(by) => ("the clock is ahead of when a server last ran", by),
+            ClockVerdict::AheadOfDatabase(by) => ("the clock is ahead of the database's", by),
         };
         let minutes = by.whole_minutes();
         Some(format!("nothing is deleted for its age: {what} by {minutes} minutes; see `tenure admin clock`"))
@@ -51,21 +51,23 @@ pub async fn check_clock(app: &App) -> Result<bool, Failure> {
     let note = {
         let mut state = app.clocks.state();
         let mut watch = state.watch.take().unwrap_or_else(|| ClockWatch::new(wall, steady, known));
-        let mut verdict = watch.look(wall, steady, database);
+        let mut verdict = watch.compare(wall, steady, database);
         // An operator has accepted the time, or another server of the database trusts about the same time.
-        let vouched = known.is_some_and(|known| wall.since(known) <= AGREES && known.since(wall) <= AGREES);
-        if matches!(verdict, Verdict::Jumped(_) | Verdict::Started(_)) && vouched {
+        let vouched = known.is_some_and(|known| {
+            wall.duration_since(known) <= AGREES && known.duration_since(wall) <= AGREES
+        });
+        if matches!(verdict, ClockVerdict::Jumped(_) | ClockVerdict::Started(_)) && vouched {
             watch.accept(wall, steady);
-            verdict = Verdict::Sound;
+            verdict = ClockVerdict::Sound;
         }
         state.watch = Some(watch);
         log_change(state.verdict.replace(verdict), verdict);
-        let note =
-            verdict == Verdict::Sound && state.noted.is_none_or(|noted| wall.since(noted) >= NOTE_EVERY);
+        let note = verdict == ClockVerdict::Sound
+            && state.noted.is_none_or(|noted| wall.duration_since(noted) >= NOTE_EVERY);
         if note {
             state.noted = Some(wall);
         }
-        (verdict == Verdict::Sound, note)
+        (verdict == ClockVerdict::Sound, note)
     };
     app.metrics.set_clock_trusted(note.0);
     if note.1 {
@@ -74,19 +76,21 @@ pub async fn check_clock(app: &App) -> Result<bool, Failure> {
     Ok(note.0)
 }
 
-fn log_change(before: Option<Verdict>, now: Verdict) {
-    let sound = |verdict| verdict == Verdict::Sound;
+fn log_change(before: Option<ClockVerdict>, now: ClockVerdict) {
+    let sound = |verdict| verdict == ClockVerdict::Sound;
     match (before.is_none_or(sound), now) {
-        (true, Verdict::Sound) => {}
-        (false, Verdict::Sound) => {
+        (true, ClockVerdict::Sound) => {}
+        (false, ClockVerdict::Sound) => {
             tracing::info!("the clock is trusted again: the sweep deletes again what is old")
         }
         (false, _) => {}
-        (true, Verdict::Jumped(by) | Verdict::Started(by) | Verdict::AheadOfDatabase(by)) => tracing::error!(
-            minutes = by.whole_minutes(),
-            reason = ?now,
-            "the clock is ahead: nothing is deleted for its age until it is right again, or until \
-             `tenure admin clock accept`"
-        ),
+        (true, ClockVerdict::Jumped(by) | ClockVerdict::Started(by) | ClockVerdict::AheadOfDatabase(by)) => {
+            tracing::error!(
+                minutes = by.whole_minutes(),
+                reason = ?now,
+                "the clock is ahead: nothing is deleted for its age until it is right again, or until \
+                 `tenure admin clock accept`"
+            )
+        }
     }
 }

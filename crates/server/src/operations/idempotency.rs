@@ -76,7 +76,7 @@ pub async fn begin_idempotent_request(
                 });
             }
             store::IdempotencyState::Repeated { started, .. }
-                if now.since(started) < longest && !app.has_restarted_since(started) =>
+                if now.duration_since(started) < longest && !app.has_restarted_since(started) =>
             {
                 return Err(Refusal::KeyBusy.into());
             }

@@ -8,7 +8,7 @@ use crate::operations::clock_check;
 use crate::operations::devices;
 use crate::operations::devices::files;
 use crate::operations::login;
-use domain::device::Command;
+use domain::device::DeviceCommand;
 use domain::session::{EndReason, SessionKey};
 use domain::time::{Micros, Span};
 use store::access::UseSessions;
@@ -58,7 +58,7 @@ async fn end_due(app: &App) -> Result<(), Failure> {
     for hold in &due.idle {
         let evidence = format!(
             "idle {} min, last command {}",
-            now.since(hold.last).whole_minutes(),
+            now.duration_since(hold.last).whole_minutes(),
             format_time(hold.last)
         );
         release_hold(app, hold, EndReason::Idle, evidence).await;
@@ -71,7 +71,7 @@ async fn end_due(app: &App) -> Result<(), Failure> {
     for (session, last) in &due.empty {
         let evidence = format!(
             "nothing held for {} min, since {}",
-            now.since(*last).whole_minutes(),
+            now.duration_since(*last).whole_minutes(),
             format_time(*last)
         );
         end_session(app, *session, EndReason::Idle, evidence).await;
@@ -136,7 +136,7 @@ async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: Str
 
 async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
     let granted = System::background_jobs().grant::<UseSessions>(session.organization);
-    let command = Command::End { reason, evidence };
+    let command = DeviceCommand::End { reason, evidence };
     let ended =
         devices::sessions::change_device_session(app, &granted, session.id, |_| Ok(command.clone())).await;
     if let Err(error) = ended {

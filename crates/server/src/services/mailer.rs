@@ -2,7 +2,7 @@
 
 use crate::settings::MailRoute;
 use domain::Refusal;
-use domain::principal::normal_email;
+use domain::principal::normalize_email;
 use lettre::message::header::ContentType;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,7 +25,7 @@ enum MailTransport {
 /// # Errors
 /// [`Refusal::Invalid`] for the field `email`.
 pub fn parse_address(text: &str) -> Result<String, Refusal> {
-    let email = normal_email(text).filter(|email| email.parse::<lettre::Address>().is_ok());
+    let email = normalize_email(text).filter(|email| email.parse::<lettre::Address>().is_ok());
     email.ok_or_else(|| Refusal::invalid("email", "an e-mail address"))
 }
 

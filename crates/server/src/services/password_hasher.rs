@@ -55,7 +55,7 @@ impl PasswordHasher {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.dummy_hash).to_owned();
         // A password that no user can have is not hashed at full length.
-        let password = if self.rule.possible(password) { password.to_owned() } else { String::new() };
+        let password = if self.rule.is_possible(password) { password.to_owned() } else { String::new() };
         let matches = self.run_limited(move || check_now(&password, &hash)).await?;
         Ok(known && matches)
     }

@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use domain::Refusal;
 use domain::json::Json;
-use domain::schema::{Schema, TooMuch};
+use domain::schema::{Schema, SchemaExcess};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -102,7 +102,7 @@ impl SchemaValidator {
 
 /// Why a schema cannot be used.
 enum SchemaError {
-    TooMuch(TooMuch),
+    TooMuch(SchemaExcess),
     NoSchema(String),
 }
 
@@ -110,7 +110,7 @@ impl SchemaError {
     /// The end of a sentence that begins with "expected".
     fn expectation(self) -> String {
         match self {
-            SchemaError::TooMuch(TooMuch(expected)) => expected,
+            SchemaError::TooMuch(SchemaExcess(expected)) => expected,
             SchemaError::NoSchema(why) => format!("a self-contained JSON Schema: {why}"),
         }
     }
@@ -136,7 +136,7 @@ fn find_problem(
 ) -> Option<String> {
     let tree = schema.value();
     let measured = Schema::new(&tree);
-    if let Err(TooMuch(expected)) = measured.and_then(|schema| schema.steps(value)) {
+    if let Err(SchemaExcess(expected)) = measured.and_then(|schema| schema.steps(value)) {
         return Some(format!("expected {expected}"));
     }
     let key = <[u8; 32]>::from(Sha256::digest(schema.text()));

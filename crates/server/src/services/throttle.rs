@@ -24,11 +24,11 @@ impl Throttle {
     /// Whether the use of `what` is due to be recorded again. The caller then records it.
     pub fn due(&self, id: Uuid, now: Micros) -> bool {
         let mut noted = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if noted.get(&id).is_some_and(|last| now.since(*last) < NOTE_EVERY && *last <= now) {
+        if noted.get(&id).is_some_and(|last| now.duration_since(*last) < NOTE_EVERY && *last <= now) {
             return false;
         }
         if noted.len() >= REMEMBERED {
-            noted.retain(|_, last| now.since(*last) < NOTE_EVERY);
+            noted.retain(|_, last| now.duration_since(*last) < NOTE_EVERY);
         }
         noted.insert(id, now);
         true

@@ -2,7 +2,9 @@
 
 use crate::world::{Actor, World};
 use domain::Refusal;
-use domain::agent::{Acus, AgentSession, Answer, EventQuery, Item, Message, Report, Source, Usage};
+use domain::agent::{
+    Acus, AgentSession, EventQuery, Message, MessageSource, TurnEnding, TurnItem, TurnItems, Usage,
+};
 use domain::credential::SecretHash;
 use domain::ids::{AgentId, SessionId};
 use domain::permission::{Permission, Role};
@@ -79,13 +81,13 @@ pub fn worker_turn(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTu
     WorkerTurn::authorize(worker, key).unwrap()
 }
 
-pub fn output(first: i64, texts: &[&str]) -> Report {
-    Report { first, items: texts.iter().map(|text| Item::Output((*text).to_owned())).collect() }
+pub fn output(first: i64, texts: &[&str]) -> TurnItems {
+    TurnItems { first, items: texts.iter().map(|text| TurnItem::Output((*text).to_owned())).collect() }
 }
 
-pub fn usage_report(first: i64, units: i64) -> Report {
+pub fn usage_report(first: i64, units: i64) -> TurnItems {
     let usage = Usage { acus: Acus::whole(units), input_tokens: 10, ..Usage::default() };
-    Report { first, items: vec![Item::Usage(usage)] }
+    TurnItems { first, items: vec![TurnItem::Usage(usage)] }
 }
 
 pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
@@ -96,7 +98,7 @@ pub async fn messages(who: &Actor<'_>, id: SessionId) -> Vec<Message> {
 pub async fn kinds(who: &Actor<'_>, id: SessionId) -> Vec<&'static str> {
     let granted = grant::<ViewSessions>(who).await;
     let events =
-        agents::events::list_events(who.world.app(), &granted, id, &EventQuery::after(0, 10_000)).await;
+        agents::events::list_events(who.world.app(), &granted, id, &EventQuery::new(0, 10_000)).await;
     let events = events.unwrap().items;
     assert!(events.iter().map(|event| event.sequence).eq(1..=events.len() as i64), "events have no gaps");
     events.iter().map(|event| event.kind.name()).collect()
@@ -126,17 +128,17 @@ both! {
         // The response to a report may be lost: the worker sends the report again, with more items.
         turns::report_turn(app, &worker_turn(&reach, &turn), output(0, &["good ", "day", "!"])).await.unwrap();
         post_message(&ana, session.id, "and?").await;
-        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), TurnEnding::WaitingForUser).await.unwrap();
         assert_eq!(done.state.name(), "running.working", "a message waits");
-        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &turn), TurnEnding::WaitingForUser).await.unwrap();
         let next = claim(world, &reach).await.unwrap();
         assert_eq!(next.message.text, "and?");
-        turns::finish_turn(app, &worker_turn(&reach, &next), Answer::Finished).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &next), TurnEnding::Finished).await.unwrap();
         assert_eq!(state(&ana, session.id).await, "running.finished");
         let said = messages(&ana, session.id).await;
         let said: Vec<_> = said.iter().map(|said| (said.source, said.text.as_str(), said.answers)).collect();
-        let user = Source::User;
-        assert_eq!(said, [(user, "hello", None), (user, "and?", None), (Source::Agent, "good day!", Some(1))]);
+        let user = MessageSource::User;
+        assert_eq!(said, [(user, "hello", None), (user, "and?", None), (MessageSource::Agent, "good day!", Some(1))]);
         assert_eq!(kinds(&ana, session.id).await, [
             "session.started", "input.message", "turn.started", "session.activated", "output.message.started",
             "output.message.delta", "output.message.delta", "output.message.delta", "input.message",
@@ -207,7 +209,7 @@ both! {
         let lost = |outcome: Result<turns::LeaseStatus, Failure>| assert_eq!(refusal(outcome), Refusal::TurnLost);
         lost(turns::renew_lease(app, &worker_turn(&reach, &first)).await);
         lost(turns::report_turn(app, &worker_turn(&reach, &first), output(0, &["late"])).await);
-        let late = turns::finish_turn(app, &worker_turn(&reach, &first), Answer::Finished).await;
+        let late = turns::finish_turn(app, &worker_turn(&reach, &first), TurnEnding::Finished).await;
         assert_eq!(refusal(late.map(|session| session.state)), Refusal::TurnLost);
         world.advance(Span::seconds(61));
         world.sweep().await;
@@ -227,7 +229,7 @@ both! {
         let turn = claim(world, &reach).await.unwrap();
         agents::sessions::cancel_agent_session(app, &granted, session.id).await.unwrap();
         assert!(turns::renew_lease(app, &worker_turn(&reach, &turn)).await.unwrap().cancelled);
-        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Cancelled).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &turn), TurnEnding::Cancelled).await.unwrap();
         assert_eq!(state(&admin, session.id).await, "running.waiting_for_user");
         // It is not found by another organization's worker.
         let other = world.member(world.organization("Other").await, Role::Admin).await;
@@ -301,7 +303,7 @@ both! {
         let (next, _) = waiting.await.unwrap();
         assert_eq!(next.unwrap().unwrap()[0].kind.name(), "turn.started");
         turns::report_turn(app, &worker_turn(&reach, &turn), output(0, &["a"; 300])).await.unwrap();
-        turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Finished).await.unwrap();
+        turns::finish_turn(app, &worker_turn(&reach, &turn), TurnEnding::Finished).await.unwrap();
         // Again from the second event, in pages, without the deltas and without a gap.
         let back = agents::events::follow_events(app, view.clone(), session.id, Some(first[0].id)).await.unwrap();
         let mut back = back.with_kinds(None, vec![domain::agent::EventKind::OutputDelta]);
@@ -381,9 +383,9 @@ both! {
         let new = AgentSessionDraft { output_schema: Some(schema), message: Some(draft("x")), ..AgentSessionDraft::default() };
         let session = create_session(&admin, new).await.unwrap();
         let turn = claim(world, &reach).await.unwrap();
-        let value = |value: Value| Item::StructuredOutput(value.into());
+        let value = |value: Value| TurnItem::StructuredOutput(value.into());
         let items = vec![value(json!({ "answer": 42 })), value(json!({ "question": 6 }))];
-        turns::report_turn(world.app(), &worker_turn(&reach, &turn), Report { first: 0, items }).await.unwrap();
+        turns::report_turn(world.app(), &worker_turn(&reach, &turn), TurnItems { first: 0, items }).await.unwrap();
         let view = grant::<ViewSessions>(&admin).await;
         let kept = agents::sessions::load_agent_session(world.app(), &view, session.id).await.unwrap();
         assert_eq!(kept.structured_output, Some(json!({ "answer": 42 }).into()));
@@ -413,6 +415,6 @@ both! {
     }
 }
 
-pub fn offset(offset: u64, limit: u32) -> domain::page::Select {
-    domain::page::Select::Offset { offset, limit }
+pub fn offset(offset: u64, limit: u32) -> domain::page::ListRange {
+    domain::page::ListRange::Offset { offset, limit }
 }

@@ -7,7 +7,7 @@ use crate::agents::{
 use crate::world::World;
 use bytes::Bytes;
 use domain::Refusal;
-use domain::agent::{Acus, Answer, Source};
+use domain::agent::{Acus, MessageSource, TurnEnding};
 use domain::credential::Wire;
 use domain::permission::{AccountRole, Permission, Role};
 use domain::refusal::Thing;
@@ -63,7 +63,7 @@ both! {
         let standing = turns::report_turn(app, &worker_turn(&reach, &turn), usage_report(2, 2)).await.unwrap();
         assert!(standing.cancelled, "the worker must stop");
         assert_eq!(state(&admin, session.id).await, "suspended.usage_limit_exceeded");
-        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), Answer::Finished).await.unwrap();
+        let done = turns::finish_turn(app, &worker_turn(&reach, &turn), TurnEnding::Finished).await.unwrap();
         assert_eq!((done.state.name(), done.usage.acus), ("suspended.usage_limit_exceeded", Acus::whole(6)));
         assert_eq!(post_message(&admin, session.id, "more").await.state.name(), "suspended.usage_limit_exceeded");
         assert!(claim(world, &reach).await.is_none());
@@ -118,7 +118,7 @@ both! {
             while let Some(turn) = claim(world, &reach).await {
                 let text = format!("to {}", turn.message.text);
                 turns::report_turn(world.app(), &worker_turn(&reach, &turn), output(0, &[&text])).await.unwrap();
-                turns::finish_turn(world.app(), &worker_turn(&reach, &turn), Answer::WaitingForUser).await.unwrap();
+                turns::finish_turn(world.app(), &worker_turn(&reach, &turn), TurnEnding::WaitingForUser).await.unwrap();
                 answered += 1;
             }
             answered
@@ -134,7 +134,7 @@ both! {
             assert_eq!(session.state.name(), "running.waiting_for_user");
             let said = messages(&admin, session.id).await;
             let mut answers = HashMap::new();
-            for message in said.iter().filter(|message| message.source == Source::Agent) {
+            for message in said.iter().filter(|message| message.source == MessageSource::Agent) {
                 let question = said.iter().find(|asked| Some(asked.sequence) == message.answers).unwrap();
                 assert_eq!(message.text, format!("to {}", question.text));
                 *answers.entry(question.sequence).or_insert(0) += 1;

@@ -320,7 +320,7 @@ both! {
         }).await;
         ana.release(&session, "one").await;
         wait_until("and has it cleaned", || async {
-            world.store().list_all_devices(&store::System::administration()).await.unwrap()[0].free()
+            world.store().list_all_devices(&store::System::administration()).await.unwrap()[0].is_free()
         }).await;
         host.leave().await;
     }

@@ -2,7 +2,7 @@
 
 use crate::world::{Actor, World};
 use axum::body::{Body, Bytes};
-use domain::agent::{EventKind, Item};
+use domain::agent::{EventKind, TurnItem};
 use domain::permission::Role;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -77,11 +77,11 @@ both! {
         assert_eq!(said.status, 201, "{}", said.text());
         let mut worker = crate::everruns::Worker::claim(&admin).await;
         worker.report(vec![
-            Item::Event { kind: EventKind::ToolStarted, data: kept.clone().into() },
-            Item::StructuredOutput(kept.clone().into()),
+            TurnItem::Event { kind: EventKind::ToolStarted, data: kept.clone().into() },
+            TurnItem::StructuredOutput(kept.clone().into()),
         ]).await;
         let call = json!([{ "type": "tool_call", "id": "1", "name": "ls", "arguments": kept }]);
-        worker.report(vec![Item::Message { text: "done".into(), parts: call.clone().into(), attachments: vec![] }]).await;
+        worker.report(vec![TurnItem::Message { text: "done".into(), parts: call.clone().into(), attachments: vec![] }]).await;
         let list = ana.get(&format!("/v1/sessions/{id}/messages")).await.json();
         let first = &list["data"][0];
         assert_eq!((&first["metadata"], &first["controls"], &first["tags"]), (&kept, &controls, &json!(["a"])));
@@ -142,7 +142,7 @@ both! {
         let mut worker = crate::everruns::Worker::claim(&admin).await;
         for _ in 0..8 {
             let data = json!({ "tool_name": "ls", "a": "x".repeat(800_000) });
-            worker.report(vec![Item::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
+            worker.report(vec![TurnItem::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
         }
         let path = format!("/v1/sessions/{id}/events");
         for query in ["?types=tool.started&after_sequence=", "?tool_name=ls&after_sequence="] {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::http::request::Builder;
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::OrganizationId;
 use domain::network::Networks;
 use domain::permission::Role;
@@ -73,7 +73,7 @@ async fn send_from(actor: &Actor<'_>, address: &str, request: Builder, body: Bod
 /// A key that can be used only from these networks.
 async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
     let world = owner.world;
-    let secret = Secret::new(Wire::Tenure, world.bytes());
+    let secret = KeySecret::new(Wire::Tenure, world.bytes());
     let key = Credential {
         networks: Networks::parse(networks).unwrap(),
         ..Credential::new(&secret, Wire::Tenure, owner.principal, crate::world::START, world.bytes())

@@ -172,7 +172,7 @@ both! {
         world.store().delete_organization(&system, acme, crate::world::START).await.unwrap();
         world.sweep().await;
         crate::world::wait_until("the device is free again", || async {
-            world.store().list_all_devices(&system).await.unwrap()[0].free()
+            world.store().list_all_devices(&system).await.unwrap()[0].is_free()
         }).await;
         host.leave().await;
     }

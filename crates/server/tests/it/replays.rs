@@ -6,7 +6,7 @@ use crate::lost_answers::repeatable_posts;
 use crate::probe::AUTH;
 use crate::world::{Actor, Answer, START, World};
 use axum::body::Body;
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use domain::principal::{PrincipalState, Scopes};
@@ -140,7 +140,7 @@ impl<'w> Scene<'w> {
                 return Actor { key: answer.json()["token"].as_str().map(str::to_owned), ..actor.clone() };
             }
             Then::Narrowed => {
-                let secret = Secret::new(Wire::Probe, self.world.bytes());
+                let secret = KeySecret::new(Wire::Probe, self.world.bytes());
                 let bound = (!is_of_account(pattern)).then_some(self.acme);
                 let (random, owner) = (self.world.bytes(), actor.principal);
                 let credential = Credential {

@@ -239,7 +239,7 @@ both! {
         }
         let two = ana.session().await;
         crate::world::wait_until("the phone is clean", || async {
-            world.store().list_all_devices(&store::System::administration()).await.unwrap().iter().any(|device| device.free())
+            world.store().list_all_devices(&store::System::administration()).await.unwrap().iter().any(|device| device.is_free())
         }).await;
         ana.ask(&two, "ios").await;
         world.advance(Span::seconds(5));

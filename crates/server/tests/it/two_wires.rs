@@ -3,7 +3,7 @@
 use crate::devin::org_path;
 use crate::everruns::Worker;
 use crate::world::Actor;
-use domain::agent::{Answer as Outcome, Item};
+use domain::agent::{TurnEnding as Outcome, TurnItem};
 use domain::ids::OrganizationId;
 use domain::permission::Role;
 use domain::time::Span;
@@ -74,7 +74,7 @@ async fn live(seen: &Seen<'_>, admin: &Actor<'_>) {
     seen.by.say(&talk, "Again").await;
     seen.is("active", "resuming", "-").await;
     let mut worker = Worker::claim(admin).await;
-    worker.report(vec![Item::Output("done".into())]).await;
+    worker.report(vec![TurnItem::Output("done".into())]).await;
     worker.finish(Outcome::Finished).await;
     seen.is("idle", "running", "finished").await;
 

@@ -1,7 +1,7 @@
 //! The API of workers.
 
 use crate::world::{Actor, Answer, World, wait_until};
-use domain::agent::{Doing, EventKind, EventQuery, Source, State};
+use domain::agent::{AgentState, EventKind, EventQuery, MessageSource, RunPhase};
 use domain::ids::{OrganizationId, SessionId};
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
@@ -66,7 +66,7 @@ impl<'a, 'w> Turn<'a, 'w> {
 }
 
 /// The messages with their sources.
-pub async fn messages_with_sources(ana: &Actor<'_>, session: SessionId) -> Vec<(Source, String)> {
+pub async fn messages_with_sources(ana: &Actor<'_>, session: SessionId) -> Vec<(MessageSource, String)> {
     let view = ana.grant::<ViewSessions>().await;
     let page = agents::messages::list_messages(ana.world.app(), &view, session, 0, 1_000).await.unwrap();
     page.items.into_iter().map(|message| (message.source, message.text)).collect()
@@ -74,7 +74,7 @@ pub async fn messages_with_sources(ana: &Actor<'_>, session: SessionId) -> Vec<(
 
 async fn events(ana: &Actor<'_>, session: SessionId, kind: EventKind) -> Vec<Value> {
     let view = ana.grant::<ViewSessions>().await;
-    let query = EventQuery { kinds: Some(vec![kind]), ..EventQuery::after(0, 1_000) };
+    let query = EventQuery { kinds: Some(vec![kind]), ..EventQuery::new(0, 1_000) };
     let page = agents::events::list_events(ana.world.app(), &view, session, &query).await.unwrap();
     page.items.into_iter().map(|event| event.data.value()).collect()
 }
@@ -108,9 +108,9 @@ both! {
         }));
         let beat = json!({ "lease_seconds": 60, "cancelled": false });
         assert_eq!(turn.say("heartbeat", json!({})).await.json(), beat);
-        assert_eq!(session(&ana, id).await.state, State::Claimed);
+        assert_eq!(session(&ana, id).await.state, AgentState::Claimed);
         assert_eq!(turn.report(0, json!([])).await.json(), beat);
-        assert_eq!(session(&ana, id).await.state, State::Running(Doing::Working));
+        assert_eq!(session(&ana, id).await.state, AgentState::Running(RunPhase::Working));
         let items = json!([
             { "type": "output", "text": "Hel" }, { "type": "log", "line": "a line" }, { "type": "output", "text": "lo\u{0}!" },
             { "type": "event", "event": "tool.started", "data": { "tool": "ls" } }, { "type": "event", "event": "session.started" },
@@ -125,7 +125,7 @@ both! {
         for _ in 0..2 {
             assert_eq!(turn.finish("waiting_for_user").await.status, 204);
         }
-        assert_eq!(messages_with_sources(&ana, id).await, [(Source::User, "hello".into()), (Source::Agent, "Hello\u{fffd}!?".into())]);
+        assert_eq!(messages_with_sources(&ana, id).await, [(MessageSource::User, "hello".into()), (MessageSource::Agent, "Hello\u{fffd}!?".into())]);
         let after = session(&ana, id).await;
         assert_eq!((after.given.title.as_deref(), after.usage.input_tokens, after.usage.acus.0), (Some("New"), 5, 250_000));
         assert_eq!((after.structured_output, after.pull_requests.len()), (Some(json!({ "a": 1 }).into()), 1));
@@ -217,7 +217,7 @@ both! {
         lose().await;
         assert_eq!(second.standing().await, [409; 3]);
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w" })).await.status, 204);
-        assert_eq!(session(&ana, id).await.state, State::Suspended(domain::agent::SuspendReason::WorkerLost));
+        assert_eq!(session(&ana, id).await.state, AgentState::Suspended(domain::agent::SuspendReason::WorkerLost));
         assert_eq!(messages_with_sources(&ana, id).await.len(), 1);
     }
 
@@ -229,7 +229,7 @@ both! {
         assert_eq!(turn.say("done", failed).await.status, 204);
         let event = &events(&ana, id, EventKind::TurnFailed).await[0];
         assert_eq!((&event["error"], &event["exit_code"]), (&json!("no\u{fffd}pe"), &json!(3)));
-        assert_eq!(session(&ana, id).await.state, State::Error);
+        assert_eq!(session(&ana, id).await.state, AgentState::Error);
     }
 
     async fn malformed_requests_are_refused_and_change_nothing(world: &World) {
@@ -271,7 +271,7 @@ both! {
         let turn = Turn { worker: &worker, given: answer.json() };
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": "hi" }])).await.status, 200);
         assert_eq!(Turn { worker: &there, given: turn.given.clone() }.finish("finished").await.status, 204);
-        assert_eq!(messages_with_sources(&ana, id).await[1], (Source::Agent, "hi".into()));
+        assert_eq!(messages_with_sources(&ana, id).await[1], (MessageSource::Agent, "hi".into()));
     }
 
     async fn a_deleted_agent_keeps_its_name_in_its_turns(world: &World) {

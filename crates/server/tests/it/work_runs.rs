@@ -2,7 +2,7 @@
 
 use crate::work::{acme, messages_with_sources};
 use crate::world::{Actor, wait_until};
-use domain::agent::{Doing, Source, State};
+use domain::agent::{AgentState, MessageSource, RunPhase};
 use runner::worker::{Stop, WorkerOptions};
 use server::operations::agents;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Worker {
     }
 }
 
-async fn state(ana: &Actor<'_>, session: domain::ids::SessionId) -> State {
+async fn state(ana: &Actor<'_>, session: domain::ids::SessionId) -> AgentState {
     let view = ana.grant::<ViewSessions>().await;
     agents::sessions::load_agent_session(ana.world.app(), &view, session).await.unwrap().state
 }
@@ -58,9 +58,9 @@ both! {
         for session in sessions {
             wait_until("all is answered", || async { messages_with_sources(&ana, session).await.len() == 6 }).await;
             let said = messages_with_sources(&ana, session).await;
-            let of = |wanted: Source| said.iter().filter(|(source, _)| *source == wanted).map(|(_, text)| text.as_str()).collect::<Vec<_>>();
-            assert_eq!(of(Source::User), ["one", "two", "three"]);
-            assert_eq!(of(Source::Agent), ["1 one\n", "2 two\n", "3 three\n"]);
+            let of = |wanted: MessageSource| said.iter().filter(|(source, _)| *source == wanted).map(|(_, text)| text.as_str()).collect::<Vec<_>>();
+            assert_eq!(of(MessageSource::User), ["one", "two", "three"]);
+            assert_eq!(of(MessageSource::Agent), ["1 one\n", "2 two\n", "3 three\n"]);
         }
         worker.stop().await;
     }
@@ -72,7 +72,7 @@ both! {
         let failing = ana.agent_session(Some("echo sorry; exit 3")).await.id;
         let asking = ana.agent_session(Some("echo may I; echo '::tenure {\"state\":\"waiting_for_approval\"}'")).await.id;
         let ending = ana.agent_session(Some("echo '::tenure {\"state\":\"finished\",\"usage\":{\"acus\":1}}'")).await.id;
-        for (session, wanted) in [(failing, State::Error), (asking, State::Running(Doing::WaitingForApproval)), (ending, State::Running(Doing::Finished))] {
+        for (session, wanted) in [(failing, AgentState::Error), (asking, AgentState::Running(RunPhase::WaitingForApproval)), (ending, AgentState::Running(RunPhase::Finished))] {
             wait_until(&format!("a session is {wanted:?}"), || async { state(&ana, session).await == wanted }).await;
         }
         assert_eq!(messages_with_sources(&ana, asking).await[1].1, "may I\n");
@@ -82,11 +82,11 @@ both! {
         let (_, ana, key) = acme(world).await;
         let worker = Worker::start(&key, "trap 'exit 1' TERM; yes & echo begun; wait", |_| {});
         let session = ana.agent_session(Some("go")).await.id;
-        wait_until("it is at work", || async { state(&ana, session).await == State::Running(Doing::Working) }).await;
+        wait_until("it is at work", || async { state(&ana, session).await == AgentState::Running(RunPhase::Working) }).await;
         agents::sessions::cancel_agent_session(world.app(), &ana.grant().await, session).await.unwrap();
         // Its only slot is free again.
         let next = ana.agent_session(Some("go")).await.id;
-        wait_until("the next is at work", || async { state(&ana, next).await == State::Running(Doing::Working) }).await;
+        wait_until("the next is at work", || async { state(&ana, next).await == AgentState::Running(RunPhase::Working) }).await;
         agents::sessions::cancel_agent_session(world.app(), &ana.grant().await, next).await.unwrap();
         worker.stop().await;
     }

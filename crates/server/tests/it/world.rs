@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::{AccountRole, Role};
@@ -174,7 +174,7 @@ impl World {
         bound: Option<OrganizationId>,
         expires: Option<Micros>,
     ) -> Actor<'_> {
-        let secret = Secret::new(Wire::MobileNext, self.bytes());
+        let secret = KeySecret::new(Wire::MobileNext, self.bytes());
         let credential = Credential {
             organization: bound,
             name: "test".into(),

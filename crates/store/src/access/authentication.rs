@@ -20,7 +20,7 @@ impl Caller {
     /// The same caller without permissions, except over themselves, until they show a second factor.
     #[must_use]
     pub fn require_second_factor(self) -> Caller {
-        let none = PermissionSet::of(&[]);
+        let none = PermissionSet::new(&[]);
         Caller { lacks_factor: true, permissions: none, account: none, ..self }
     }
 
@@ -37,7 +37,7 @@ impl Caller {
 
     /// Whether the caller has a role in the account.
     pub fn has_account_role(&self) -> bool {
-        self.account != PermissionSet::of(&[])
+        self.account != PermissionSet::new(&[])
     }
 
     pub(crate) fn forbidden(&self, permission: Permission) -> Refusal {

@@ -68,12 +68,12 @@ impl Store {
     ) -> Result<Caller> {
         let system = System::secret_lookup();
         let limits = self.key_limits;
-        let values = values![&secret.0[..], now, limits.too_old(now), limits.too_idle(now)];
+        let values = values![&secret.0[..], now, limits.creation_cutoff(now), limits.last_use_cutoff(now)];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
         let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
         let caller = build_caller(self, &system, &rows, Authentication::Key(key), chosen).await?;
-        Ok(Caller { expires: limits.until(created, caller.expires), ..caller })
+        Ok(Caller { expires: limits.expiry(created, caller.expires), ..caller })
     }
 
     /// Without a membership, only a role in the account gives access to an organization, and only if it exists.
@@ -180,7 +180,7 @@ pub(crate) fn key_statements(new: &Credential, hash: &SecretHash, by: Attributio
             new.created,
             new.expires,
             by.credential,
-            by.login.map(SessionId::created),
+            by.login.map(SessionId::creation_time),
             new.networks.text()
         ],
     );
@@ -198,7 +198,7 @@ pub(crate) async fn build_caller(
     let first = rows.first().ok_or(Error::Unauthenticated)?;
     let bound = first.maybe_id(1)?.map(OrganizationId);
     let scopes = maybe_scopes(first, 7)?;
-    let most = scopes.map_or(PermissionSet::of(&Permission::ALL), Scopes::permissions);
+    let most = scopes.map_or(PermissionSet::new(&Permission::ALL), Scopes::permissions);
     let account = account_permissions(first)?;
     let memberships =
         rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;

@@ -54,7 +54,7 @@ use crate::audit::attribution::Attribution;
 use domain::Refusal;
 use domain::device::Actor;
 use domain::ids::{OrganizationId, PrincipalId};
-use domain::login::Standing;
+use domain::login::PersonRelation;
 use domain::network::Networks;
 use domain::permission::{Permission, PermissionSet};
 use domain::principal::{Membership, PrincipalKind, Scopes};
@@ -181,7 +181,7 @@ impl Caller {
     /// [`Refusal::OutOfScope`].
     pub fn authorize_self(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
         self.require_scope(scope)?;
-        Ok(GrantedPerson { person: self.principal, by: self.attribution(), standing: Standing::Itself })
+        Ok(GrantedPerson { person: self.principal, by: self.attribution(), standing: PersonRelation::Same })
     }
 
     /// The organization that the request acts in.
@@ -191,7 +191,7 @@ impl Caller {
 
     /// Whether the caller's key, or the key that opened their session, may be used from this address.
     pub fn accepts_address(&self, address: Option<IpAddr>) -> bool {
-        self.networks.admit(address)
+        self.networks.allows(address)
     }
 
     /// All memberships of the caller, oldest first.
@@ -367,7 +367,7 @@ impl<P: PermissionType> GrantedAccount<P> {
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
     pub(crate) by: Attribution,
-    pub(crate) standing: Standing,
+    pub(crate) standing: PersonRelation,
 }
 
 impl GrantedPerson {
@@ -382,7 +382,7 @@ impl GrantedPerson {
     }
 
     /// How the actor stands to the person.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> PersonRelation {
         self.standing
     }
 }
@@ -416,18 +416,18 @@ impl System {
 
     /// A permission in the whole account.
     pub fn grant_account<P: PermissionType>(&self) -> GrantedAccount<P> {
-        let permissions = PermissionSet::of(&Permission::ALL);
+        let permissions = PermissionSet::new(&Permission::ALL);
         GrantedAccount { by: self.0, permissions, max_key_expiry: None, permission: PhantomData }
     }
 
     /// Full access to one person.
     pub fn grant_person(&self, person: PrincipalId) -> GrantedPerson {
-        GrantedPerson { person, by: self.0, standing: Standing::Administrator }
+        GrantedPerson { person, by: self.0, standing: PersonRelation::Administrator }
     }
 
     /// A permission in one organization.
     pub fn grant<P: PermissionType>(&self, organization: OrganizationId) -> Granted<P> {
-        let permissions = PermissionSet::of(&Permission::ALL);
+        let permissions = PermissionSet::new(&Permission::ALL);
         let account = permissions;
         Granted {
             organization,

@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::database::{Statement, Value};
 use crate::rows::{any_rows, one_row, to_json, values};
-use domain::agent::{Acus, AgentSession, Change, Event, Message, TurnState, Usage, Work};
-use domain::session::{Kind, SessionKey};
+use domain::agent::{Acus, AgentChange, AgentSession, Event, Message, TurnState, Usage, WorkDemand};
+use domain::session::{SessionKey, SessionKind};
 use domain::time::Micros;
 
 /// The organization's limit of a billing cycle, as a decision saw it.
@@ -22,7 +22,7 @@ pub struct CycleLimit {
 
 /// The key of a session.
 pub(crate) fn key(session: &AgentSession) -> SessionKey {
-    SessionKey { organization: session.organization, kind: Kind::Agent, id: session.id }
+    SessionKey { organization: session.organization, kind: SessionKind::Agent, id: session.id }
 }
 
 /// The rows of a new session.
@@ -36,7 +36,7 @@ pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
     );
     let body = one_row(
         "INSERT INTO agent_bodies (organization, created_us, search, body) VALUES ($1, $2, $3, $4)",
-        values![session.organization, session.id.created(), search(session), to_json(session)?],
+        values![session.organization, session.id.creation_time(), search(session), to_json(session)?],
     );
     Ok([row, body])
 }
@@ -46,7 +46,7 @@ fn insert_values(session: &AgentSession) -> Vec<Value> {
     let (lease, fence) = lease(session);
     values![
         session.organization,
-        session.id.created(),
+        session.id.creation_time(),
         session.id.tail() as i64,
         session.revision,
         given.owner,
@@ -58,7 +58,7 @@ fn insert_values(session: &AgentSession) -> Vec<Value> {
         given.playbook.as_deref(),
         given.schedule.as_deref(),
         given.automation.as_deref(),
-        given.parent.map(|parent| parent.created()),
+        given.parent.map(|parent| parent.creation_time()),
         given.parent.map(|parent| parent.tail() as i64),
         session.archived,
         session.updated,
@@ -79,7 +79,7 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
          WHERE organization = $1 AND created_us = $2 AND revision = $3",
         values![
             after.organization,
-            after.id.created(),
+            after.id.creation_time(),
             revision,
             after.revision,
             after.state.name(),
@@ -92,7 +92,7 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
     );
     let body = one_row(
         "UPDATE agent_bodies SET search = $3, body = $4 WHERE organization = $1 AND created_us = $2",
-        values![after.organization, after.id.created(), search(after), to_json(after)?],
+        values![after.organization, after.id.creation_time(), search(after), to_json(after)?],
     );
     Ok([row, body])
 }
@@ -101,7 +101,7 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
 pub(crate) fn statements(
     before: &AgentSession,
     after: &AgentSession,
-    changes: &[Change],
+    changes: &[AgentChange],
     now: Micros,
     limit: Option<&CycleLimit>,
 ) -> Result<Vec<Statement>> {
@@ -109,9 +109,9 @@ pub(crate) fn statements(
     statements.extend(expect_lease(before, after));
     for change in changes {
         match change {
-            Change::Said(message) => statements.push(insert_message(after, message)?),
-            Change::Happened(event) => statements.push(insert_event(after, event)?),
-            Change::Spent(usage) => statements.extend(add_usage(after, usage, now, limit)),
+            AgentChange::Message(message) => statements.push(insert_message(after, message)?),
+            AgentChange::Event(event) => statements.push(insert_event(after, event)?),
+            AgentChange::Usage(usage) => statements.extend(add_usage(after, usage, now, limit)),
             _ => {}
         }
     }
@@ -130,35 +130,35 @@ fn expect_lease(before: &AgentSession, after: &AgentSession) -> Option<Statement
     Some(one_row(
         "UPDATE agent_bodies SET search = search WHERE organization = $1 AND created_us = $2 AND EXISTS
              (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND lease_us = $3)",
-        values![before.organization, before.id.created(), had.lease],
+        values![before.organization, before.id.creation_time(), had.lease],
     ))
 }
 
 pub(crate) fn insert_tag(session: &AgentSession, tag: &str) -> Statement {
     any_rows(
         "INSERT INTO session_tags (organization, tag, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        values![session.organization, tag, session.id.created()],
+        values![session.organization, tag, session.id.creation_time()],
     )
 }
 
 pub(crate) fn delete_tag(session: &AgentSession, tag: &str) -> Statement {
     any_rows(
         "DELETE FROM session_tags WHERE organization = $1 AND tag = $2 AND session_us = $3",
-        values![session.organization, tag, session.id.created()],
+        values![session.organization, tag, session.id.creation_time()],
     )
 }
 
 pub(crate) fn insert_repo(session: &AgentSession, repo: &str) -> Statement {
     any_rows(
         "INSERT INTO session_repos (organization, repo, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        values![session.organization, repo, session.id.created()],
+        values![session.organization, repo, session.id.creation_time()],
     )
 }
 
 pub(crate) fn delete_repo(session: &AgentSession, repo: &str) -> Statement {
     any_rows(
         "DELETE FROM session_repos WHERE organization = $1 AND repo = $2 AND session_us = $3",
-        values![session.organization, repo, session.id.created()],
+        values![session.organization, repo, session.id.creation_time()],
     )
 }
 
@@ -168,7 +168,7 @@ fn insert_message(session: &AgentSession, message: &Message) -> Result<Statement
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             message.sequence,
             message.id,
             message.source.name(),
@@ -186,7 +186,7 @@ fn insert_event(session: &AgentSession, event: &Event) -> Result<Statement> {
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             event.sequence,
             event.id,
             event.kind.name(),
@@ -226,7 +226,7 @@ fn add_usage(
         values![
             session.organization,
             domain::agent::day(now),
-            session.id.created(),
+            session.id.creation_time(),
             session.id.tail() as i64,
             session.given.owner,
             session.given.origin.as_str(),
@@ -246,10 +246,10 @@ fn search(session: &AgentSession) -> String {
 }
 
 fn work(session: &AgentSession) -> &'static str {
-    match session.work() {
-        Work::None => "none",
-        Work::Waiting => "waiting",
-        Work::Taken { .. } => "taken",
+    match session.work_demand() {
+        WorkDemand::None => "none",
+        WorkDemand::Waiting => "waiting",
+        WorkDemand::Taken { .. } => "taken",
     }
 }
 

@@ -12,7 +12,7 @@ use domain::Refusal;
 use domain::agent::{Agent, DEFAULT_AGENT};
 use domain::ids::{AgentId, OrganizationId};
 use domain::json::Json;
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::refusal::Thing;
 use domain::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Store {
         search: Option<&str>,
         offset: u32,
         limit: u32,
-    ) -> Result<Listed<Agent>> {
+    ) -> Result<ListSlice<Agent>> {
         let pattern = contains_pattern(search.unwrap_or_default());
         let both = [
             (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
@@ -208,7 +208,7 @@ fn default_agent(organization: OrganizationId, id: AgentId, now: Micros) -> Agen
         system_prompt: String::new(),
         model: None,
         tags: Vec::new(),
-        capabilities: Json::of(&[(); 0]),
+        capabilities: Json::encode(&[(); 0]),
         created: now,
         updated: now,
     }

@@ -9,7 +9,7 @@ use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
 use domain::ids::{EventId, MessageId, SessionId, TurnId};
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::refusal::Thing;
 use domain::time::Micros;
 
@@ -93,8 +93,8 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
         query: &EventQuery,
-    ) -> Result<Listed<Event>> {
-        let created = id.created();
+    ) -> Result<ListSlice<Event>> {
+        let created = id.creation_time();
         let kinds = query.kinds.as_ref().map_or(String::new(), |kinds| words(kinds));
         let exclude = words(&query.exclude);
         let (by_turn, turn) = (query.turn.is_some(), query.turn);
@@ -130,7 +130,7 @@ impl Store {
         let items = read_rows(rows, move |row| event(id, row)).await?;
         let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
-        Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
+        Ok(ListSlice { items, total: u64::try_from(total).unwrap_or(0), more })
     }
 
     /// The id of the event with a sequence, to compare with an id from a client.
@@ -143,7 +143,7 @@ impl Store {
         let sql = "SELECT e.id FROM events e JOIN agent_sessions s
                        ON s.organization = e.organization AND s.created_us = e.session_us AND s.tail = $3
                    WHERE e.organization = $1 AND e.session_us = $2 AND e.sequence = $4";
-        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64, sequence]).await?;
         Ok(rows.first().map(|row| row.id(0)).transpose()?.map(EventId))
     }
 
@@ -156,8 +156,8 @@ impl Store {
         to: i64,
     ) -> Result<Vec<Event>> {
         let both = [
-            (IS_THERE, values![id.created(), id.tail() as i64]),
-            (STREAMED, values![id.created(), from, to]),
+            (IS_THERE, values![id.creation_time(), id.tail() as i64]),
+            (STREAMED, values![id.creation_time(), from, to]),
         ];
         let [there, rows] = self.read_snapshot(granted, both).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;

@@ -195,8 +195,8 @@ impl Conditions {
 
     /// The times lead to the rows; then the rest of the ids is compared.
     fn add_sessions(&mut self, sessions: &[SessionId]) {
-        let times: Vec<i64> = sessions.iter().map(|id| id.created().0).collect();
-        let pair = |id: &SessionId| format!("{}.{}", id.created().0, id.tail());
+        let times: Vec<i64> = sessions.iter().map(|id| id.creation_time().0).collect();
+        let pair = |id: &SessionId| format!("{}.{}", id.creation_time().0, id.tail());
         let number = self.bind(serde_json::json!(times).to_string());
         let at = self.is_in("s.created_us", number, ListKind::Int);
         let number = self.bind(json_texts(&sessions.iter().map(pair).collect::<Vec<_>>()));
@@ -247,7 +247,7 @@ impl Conditions {
         let from = self.bind(filter.updated.from.map_or(i64::MIN, |from| from.0));
         let until = self.bind(filter.updated.until.map_or(i64::MAX, |until| until.0));
         self.add(&format!("s.updated_us >= {from} AND s.updated_us < {until}"));
-        let parent = self.bind(filter.parent.map(|parent| parent.created()));
+        let parent = self.bind(filter.parent.map(|parent| parent.creation_time()));
         let tail = self.bind(filter.parent.map(|parent| parent.tail() as i64));
         self.add(&format!(
             "(CAST({parent} AS BIGINT) IS NULL OR (s.parent_us = {parent} AND s.parent_tail = {tail}))"

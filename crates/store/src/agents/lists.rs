@@ -9,9 +9,9 @@ use crate::agents::sessions::read_session;
 use crate::database::{Database, Row, Value};
 use crate::rows::{MAX_PAGE_BYTES, parse_word, read_rows, values};
 use crate::{Result, Store};
-use domain::agent::{AgentSession, SessionFilter, State};
+use domain::agent::{AgentSession, AgentState, SessionFilter};
 use domain::ids::AgentId;
-use domain::page::{Listed, Select};
+use domain::page::{ListRange, ListSlice};
 use std::collections::HashMap;
 
 /// Session counts of an organization.
@@ -20,7 +20,7 @@ pub struct SessionStats {
     /// All of its sessions.
     pub total: u64,
     /// Session count per state; states with no sessions are omitted.
-    pub by_state: Vec<(State, u64)>,
+    pub by_state: Vec<(AgentState, u64)>,
     /// Number of archived sessions.
     pub archived: u64,
 }
@@ -31,7 +31,7 @@ pub struct SessionFacets {
     /// By agent.
     pub agents: Vec<(AgentId, u64)>,
     /// By state.
-    pub states: Vec<(State, u64)>,
+    pub states: Vec<(AgentState, u64)>,
     /// By tag; at most 100.
     pub tags: Vec<(String, u64)>,
     /// By origin.
@@ -48,8 +48,8 @@ impl Store {
         &self,
         granted: &Granted<ViewSessions>,
         filter: &SessionFilter,
-        select: Select,
-    ) -> Result<Listed<AgentSession>> {
+        select: ListRange,
+    ) -> Result<ListSlice<AgentSession>> {
         let both = self.list_queries(ListReach::Organization, filter, select);
         let [rows, total] = self.read_snapshot(granted, both).await?;
         read_page(rows, &total, select).await
@@ -61,8 +61,8 @@ impl Store {
         &self,
         granted: &GrantedAccount<ViewSessions>,
         filter: &SessionFilter,
-        select: Select,
-    ) -> Result<Listed<AgentSession>> {
+        select: ListRange,
+    ) -> Result<ListSlice<AgentSession>> {
         let both = self.list_queries(ListReach::Account, filter, select);
         let [rows, total] = self.read_account(granted, both).await?;
         read_page(rows, &total, select).await
@@ -73,12 +73,12 @@ impl Store {
         &self,
         reach: ListReach,
         filter: &SessionFilter,
-        select: Select,
+        select: ListRange,
     ) -> [ListQuery; 2] {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let (position, offset, limit) = match select {
-            Select::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
-            Select::Before { position, limit } => (position, 0, limit),
+            ListRange::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
+            ListRange::Before { position, limit } => (position, 0, limit),
         };
         // One more than requested shows whether others follow.
         let limit = i64::from(limit) + 1;
@@ -96,7 +96,7 @@ impl Store {
         for row in self.read(granted, Scan(sql), values![]).await? {
             let count = read_count(&row, 1)?;
             stats.total += count;
-            stats.by_state.push((parse_word(row.text_ref(0)?, State::parse)?, count));
+            stats.by_state.push((parse_word(row.text_ref(0)?, AgentState::parse)?, count));
             stats.archived += self::read_count(&row, 2)?;
         }
         Ok(stats)
@@ -122,7 +122,7 @@ impl Store {
             *states.entry(row.text(1)?).or_default() += count;
             *origins.entry(row.text(2)?).or_default() += count;
         }
-        let state = |(state, count): (String, u64)| Ok((parse_word(&state, State::parse)?, count));
+        let state = |(state, count): (String, u64)| Ok((parse_word(&state, AgentState::parse)?, count));
         Ok(SessionFacets {
             agents: sort_counts(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
             states: sort_counts(states).into_iter().map(state).collect::<Result<_>>()?,
@@ -247,13 +247,13 @@ fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     counts
 }
 
-async fn read_page(mut rows: Vec<Row>, total: &[Row], select: Select) -> Result<Listed<AgentSession>> {
-    let (Select::Offset { limit, .. } | Select::Before { limit, .. }) = select;
+async fn read_page(mut rows: Vec<Row>, total: &[Row], select: ListRange) -> Result<ListSlice<AgentSession>> {
+    let (ListRange::Offset { limit, .. } | ListRange::Before { limit, .. }) = select;
     let found = rows.first().map_or(Ok(0), |row| read_count(row, 2))?;
     rows.truncate(limit as usize);
     let items = read_rows(rows, |row| read_session(row, 0)).await?;
     let total = total.first().map_or(Ok(0), |row| read_count(row, 0))?;
-    Ok(Listed { more: found > items.len() as u64, items, total })
+    Ok(ListSlice { more: found > items.len() as u64, items, total })
 }
 
 fn read_count(row: &Row, column: usize) -> Result<u64> {

@@ -6,9 +6,9 @@ use crate::database::Row;
 use crate::rows::{MAX_PAGE_BYTES, parse_json, read_rows, values};
 use crate::{Result, Store};
 use domain::Refusal;
-use domain::agent::{Attachment, Message, Source};
+use domain::agent::{Attachment, Message, MessageSource};
 use domain::ids::{MessageId, SessionId};
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::refusal::Thing;
 use domain::time::Micros;
 
@@ -78,8 +78,8 @@ impl Store {
         id: SessionId,
         after: i64,
         limit: u32,
-    ) -> Result<Listed<Message>> {
-        let created = id.created();
+    ) -> Result<ListSlice<Message>> {
+        let created = id.creation_time();
         let statements = [
             (IS_THERE, values![created, id.tail() as i64]),
             (PAGE, values![created, after, i64::MAX, limit, MAX_PAGE_BYTES]),
@@ -90,7 +90,7 @@ impl Store {
         let items = read_rows(rows, message).await?;
         let total = total.first().map_or(Ok(0), |row| row.int(0))?;
         let more = items.last().map_or(after, |last| last.sequence) < total;
-        Ok(Listed { items, total: u64::try_from(total).unwrap_or(0), more })
+        Ok(ListSlice { items, total: u64::try_from(total).unwrap_or(0), more })
     }
 
     /// The messages between two sequences, newest first. At most `limit`, and fewer when their rows are large.
@@ -103,8 +103,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Message>> {
         let statements = [
-            (IS_THERE, values![id.created(), id.tail() as i64]),
-            (NEWEST, values![id.created(), after, before, limit, MAX_PAGE_BYTES]),
+            (IS_THERE, values![id.creation_time(), id.tail() as i64]),
+            (NEWEST, values![id.creation_time(), after, before, limit, MAX_PAGE_BYTES]),
         ];
         let [there, rows] = self.read_snapshot(granted, statements).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
@@ -124,7 +124,7 @@ impl Store {
         let sql = "SELECT m.body FROM messages m JOIN agent_sessions s
                        ON s.organization = m.organization AND s.created_us = m.session_us AND s.tail = $3
                    WHERE m.organization = $1 AND m.session_us = $2 AND m.sequence = $4";
-        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64, sequence]).await?;
+        let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64, sequence]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
@@ -139,7 +139,7 @@ impl Store {
         id: MessageId,
     ) -> Result<Message> {
         let sql = "SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND id = $3";
-        let rows = self.read(granted, sql, values![session.created(), id]).await?;
+        let rows = self.read(granted, sql, values![session.creation_time(), id]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
     }
 
@@ -151,10 +151,10 @@ impl Store {
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
-    ) -> Result<Vec<(Source, Attachment, Micros)>> {
-        let there = self.read(granted, IS_THERE, values![id.created(), id.tail() as i64]).await?;
+    ) -> Result<Vec<(MessageSource, Attachment, Micros)>> {
+        let there = self.read(granted, IS_THERE, values![id.creation_time(), id.tail() as i64]).await?;
         there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        self.list_attachments(granted, id.created(), i64::MAX).await
+        self.list_attachments(granted, id.creation_time(), i64::MAX).await
     }
 
     /// The attachments of messages before a sequence, also of a deleted session. Messages can be large, so they are
@@ -164,7 +164,7 @@ impl Store {
         granted: &Granted<ViewSessions>,
         session: Micros,
         before: i64,
-    ) -> Result<Vec<(Source, Attachment, Micros)>> {
+    ) -> Result<Vec<(MessageSource, Attachment, Micros)>> {
         let (mut files, mut after) = (Vec::new(), 0);
         loop {
             let values = values![session, after, before, MAX_PAGE_BYTES];

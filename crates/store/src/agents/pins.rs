@@ -34,8 +34,8 @@ impl Store {
         let there = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
                          (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3)";
         let statements = vec![
-            one_row(there, values![organization, id.created(), id.tail() as i64]),
-            any_rows(sql, values![organization, pin_owner(granted), id.created()]),
+            one_row(there, values![organization, id.creation_time(), id.tail() as i64]),
+            any_rows(sql, values![organization, pin_owner(granted), id.creation_time()]),
         ];
         // The organization's row is locked, so that the session still exists at the commit.
         self.apply(batch([organization], statements), |_| Refusal::NotFound(Thing::Session).into()).await
@@ -50,7 +50,7 @@ impl Store {
         let sql = "SELECT s.created_us, s.tail FROM pins p JOIN agent_sessions s
                        ON s.organization = p.organization AND s.created_us = p.session_us
                    WHERE p.organization = $1 AND p.principal = $2 AND p.session_us >= $3 AND p.session_us <= $4";
-        let times = ids.iter().map(|id| id.created());
+        let times = ids.iter().map(|id| id.creation_time());
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
         let rows = self.read(granted, sql, values![pin_owner(granted), first, last]).await?;
         let pinned = rows.iter().map(|row| read_session_id(row, 0)).collect::<Result<Vec<_>>>()?;

@@ -40,7 +40,7 @@ impl Store {
         let sql = "SELECT x.name, x.ciphertext, x.sensitive FROM secrets x JOIN agent_sessions s
                        ON s.organization = x.organization AND s.created_us = x.session_us AND s.tail = $3
                    WHERE x.organization = $1 AND x.session_us = $2 ORDER BY x.name";
-        let rows = self.read(granted, sql, values![id.created(), id.tail() as i64]).await?;
+        let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64]).await?;
         rows.iter().map(|row| secret(row, 0)).collect()
     }
 
@@ -91,7 +91,7 @@ pub(crate) fn insert(session: &AgentSession, secret: &SealedSecret) -> Statement
         "INSERT INTO secrets (organization, session_us, name, ciphertext, sensitive) VALUES ($1, $2, $3, $4, $5)",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             secret.key.as_str(),
             &secret.ciphertext[..],
             secret.sensitive

@@ -10,10 +10,10 @@ use crate::devices::sessions::{feed_entry, to_stale};
 use crate::rows::{any_rows, batch, maybe_time, one_row, parse_json, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{AgentSession, Change, Source, Work};
+use domain::agent::{AgentChange, AgentSession, MessageSource, WorkDemand};
 use domain::ids::{OrganizationId, SessionId};
 use domain::refusal::Thing;
-use domain::session::{Kind, What};
+use domain::session::{FeedChange, SessionKind};
 use domain::time::Micros;
 use std::collections::BTreeSet;
 
@@ -42,9 +42,9 @@ pub struct NewAgentSession {
     /// The session in its initial state.
     pub session: AgentSession,
     /// Its first changes, such as the first message.
-    pub changes: Vec<Change>,
+    pub changes: Vec<AgentChange>,
     /// The parent session as it was loaded, and its changes.
-    pub parent: Option<(AgentSession, Vec<Change>)>,
+    pub parent: Option<(AgentSession, Vec<AgentChange>)>,
     /// Its secrets.
     pub secrets: Vec<SealedSecret>,
 }
@@ -59,7 +59,7 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<AgentSession> {
-        let rows = self.read(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        let rows = self.read(granted, ONE, values![id.creation_time(), id.tail() as i64]).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
 
@@ -72,7 +72,7 @@ impl Store {
         granted: &GrantedAccount<ViewSessions>,
         id: SessionId,
     ) -> Result<AgentSession> {
-        let one = [(ANYWHERE, values![id.created(), id.tail() as i64])];
+        let one = [(ANYWHERE, values![id.creation_time(), id.tail() as i64])];
         let [rows] = self.read_account(granted, one).await?;
         rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
     }
@@ -92,7 +92,7 @@ impl Store {
     ) -> Result<AgentSession> {
         let organization = granted.organization();
         loop {
-            let created = self.next_time(organization, Kind::Agent, now);
+            let created = self.next_time(organization, SessionKind::Agent, now);
             let new = build(SessionId::new(created, tail))?;
             assert_eq!(organization, new.session.organization, "a grant is for its own organization only");
             let (session, mut batch, free) = build_new_session(&new, now)?;
@@ -103,7 +103,7 @@ impl Store {
                 Err(DatabaseError::Taken { statement } | DatabaseError::Unmet { statement, .. })
                     if free.contains(&statement) =>
                 {
-                    self.skip_taken(granted, Kind::Agent, TAKEN, created).await?;
+                    self.skip_taken(granted, SessionKind::Agent, TAKEN, created).await?;
                 }
                 Err(error) => return Err(to_stale(error)),
             }
@@ -139,7 +139,7 @@ impl Store {
         &self,
         granted: &Granted<P>,
         before: AgentSession,
-        changes: &[Change],
+        changes: &[AgentChange],
         now: Micros,
         limit: Option<CycleLimit>,
     ) -> Result<AgentSession> {
@@ -149,7 +149,7 @@ impl Store {
         }
         let (after, mut batch) = build_change(before, changes, now, limit.as_ref())?;
         let said = changes.iter().find_map(|change| match change {
-            Change::Said(message) if message.source == Source::User => Some(message.id),
+            AgentChange::Message(message) if message.source == MessageSource::User => Some(message.id),
             _ => None,
         });
         batch.statements.extend(said.and_then(|message| record_creation(granted, message.0)));
@@ -167,7 +167,7 @@ impl Store {
         before: &AgentSession,
         now: Micros,
     ) -> Result<()> {
-        let (organization, created) = (before.organization, before.id.created());
+        let (organization, created) = (before.organization, before.id.creation_time());
         assert_eq!(granted.organization(), organization, "a grant is for its own organization only");
         let mut statements = vec![
             one_row(
@@ -189,7 +189,7 @@ impl Store {
         ];
         statements.extend(before.given.tags.iter().map(|tag| written::delete_tag(before, tag)));
         statements.extend(before.given.repos.iter().map(|repo| written::delete_repo(before, repo)));
-        statements.extend(feed_entry(key(before), before.revision + 1, What::Deleted, now));
+        statements.extend(feed_entry(key(before), before.revision + 1, FeedChange::Deleted, now));
         statements.extend(record_creation(granted, before.id.uuid()));
         self.apply(batch([organization], statements).with_topic(session_topic(before)), |_| Error::Stale)
             .await
@@ -252,10 +252,10 @@ impl Store {
 /// Builds a new session and its batch. Also returns the positions of the statements that fail when its time is taken.
 fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
     let organization = new.session.organization;
-    let mut session = new.session.clone().after(&new.changes, now);
+    let mut session = new.session.clone().with_changes(&new.changes, now);
     // Nobody has seen it, so its revision stays.
     session.revision = new.session.revision;
-    let created = session.id.created();
+    let created = session.id.creation_time();
     let mut statements = vec![one_row(
         "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
         values![organization],
@@ -283,7 +283,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
         statements.extend(parents.statements);
         topics.extend(parents.topics);
     }
-    statements.extend(feed_entry(key(&session), session.revision, What::Created, created));
+    statements.extend(feed_entry(key(&session), session.revision, FeedChange::Created, created));
     let mut batch = batch([organization], statements);
     batch.topics = topics;
     Ok((session, batch, free))
@@ -292,17 +292,17 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
 /// Applies changes to a session and builds their batch.
 fn build_change(
     before: AgentSession,
-    changes: &[Change],
+    changes: &[AgentChange],
     now: Micros,
     limit: Option<&CycleLimit>,
 ) -> Result<(AgentSession, Batch)> {
-    let work = before.work();
-    let after = before.clone().after(changes, now);
+    let work = before.work_demand();
+    let after = before.clone().with_changes(changes, now);
     let mut statements = written::update(&after, before.revision)?.to_vec();
     // These statements read the row before the update changes it.
     let beside = written::statements(&before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
-    if let Some(what) = Change::feed_line(changes) {
+    if let Some(what) = AgentChange::feed_change_of_batch(changes) {
         statements.extend(feed_entry(key(&after), after.revision, what, now));
     }
     let mut batch = batch([after.organization], statements).with_topic(session_topic(&after));
@@ -312,12 +312,12 @@ fn build_change(
 
 /// The topic of those who follow the session's events.
 fn session_topic(session: &AgentSession) -> Topic {
-    Topic::Agent { organization: session.organization.0, created_us: session.id.created().0 }
+    Topic::Agent { organization: session.organization.0, created_us: session.id.creation_time().0 }
 }
 
 /// The topic of workers, when a turn of the session begins to wait.
-fn work_topic(before: Option<Work>, after: &AgentSession) -> Option<Topic> {
-    let begins = after.work() == Work::Waiting && before != Some(Work::Waiting);
+fn work_topic(before: Option<WorkDemand>, after: &AgentSession) -> Option<Topic> {
+    let begins = after.work_demand() == WorkDemand::Waiting && before != Some(WorkDemand::Waiting);
     let agent = || after.given.agent_name.as_str().into();
     begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
 }

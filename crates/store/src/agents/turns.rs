@@ -7,7 +7,7 @@ use crate::devices::sessions::read_session_id;
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Result, Store};
 use domain::ids::{OrganizationId, SessionId};
-use domain::session::{Kind, SessionKey};
+use domain::session::{SessionKey, SessionKind};
 use domain::time::Micros;
 
 /// Whether the agent of a session is in a list: a text with one name per line, or an empty text for all. No name has
@@ -119,7 +119,8 @@ impl Store {
     ) -> Result<Vec<SessionKey>> {
         let granted = system.grant::<ViewSessions>(organization);
         let rows = self.read(&granted, WAITING, values![names, limit]).await?;
-        let key = |row| Ok(SessionKey { organization, kind: Kind::Agent, id: read_session_id(row, 0)? });
+        let key =
+            |row| Ok(SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(row, 0)? });
         rows.iter().map(key).collect()
     }
 
@@ -140,7 +141,7 @@ impl Store {
     ) -> Result<bool> {
         let sql = "UPDATE agent_sessions SET lease_us = CASE WHEN lease_us > $5 THEN lease_us ELSE $5 END
                    WHERE organization = $1 AND created_us = $2 AND tail = $3 AND work = 'taken' AND fence = $4";
-        let values = values![granted.organization(), id.created(), id.tail() as i64, fence, until];
+        let values = values![granted.organization(), id.creation_time(), id.tail() as i64, fence, until];
         match self.database.apply(batch([], vec![one_row(sql, values)])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
@@ -158,7 +159,7 @@ impl Store {
         let rows = self.read_unscoped(system, Scan(EXPIRED), values![now, limit]).await?;
         let lease = |row: &crate::database::Row| {
             let organization = OrganizationId(row.id(0)?);
-            let key = SessionKey { organization, kind: Kind::Agent, id: read_session_id(row, 1)? };
+            let key = SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(row, 1)? };
             Ok((key, row.int(3)?))
         };
         rows.iter().map(lease).collect()

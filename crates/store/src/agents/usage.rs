@@ -7,7 +7,7 @@ use crate::database::{Row, Value};
 use crate::rows::{one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{Acus, Limits, Usage, cycle_days};
+use domain::agent::{Acus, Usage, UsageLimits, cycle_days};
 use domain::ids::OrganizationId;
 use domain::refusal::Thing;
 use domain::time::Micros;
@@ -50,8 +50,8 @@ const LIMITS: &str = "
     FROM organizations o WHERE o.id = $1";
 
 /// The limits of an organization, in three columns from `at` on.
-pub(crate) fn limits(row: &Row, at: usize) -> Result<Limits> {
-    Ok(Limits {
+pub(crate) fn limits(row: &Row, at: usize) -> Result<UsageLimits> {
+    Ok(UsageLimits {
         max_session_acus: row.maybe_int(at)?.map(Acus),
         max_cycle_acus: row.maybe_int(at + 1)?.map(Acus),
         cycle_used: Acus(row.int(at + 2)?),
@@ -67,7 +67,7 @@ impl Store {
         &self,
         granted: &Granted<P>,
         now: Micros,
-    ) -> Result<Limits> {
+    ) -> Result<UsageLimits> {
         let (from, until) = cycle_days(now);
         let rows = self.read(granted, Scan(LIMITS), values![from, until]).await?;
         let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;

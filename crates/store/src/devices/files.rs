@@ -128,7 +128,7 @@ impl Store {
             ),
         ];
         let used = self.count_used_bytes(granted).await?;
-        let full = Refusal::QuotaExceeded { wanted: new.size, left: quota.saturating_sub(used), quota };
+        let full = Refusal::QuotaExceeded { requested: new.size, left: quota.saturating_sub(used), quota };
         self.apply(batch([organization], statements), |_| full.clone().into()).await
     }
 

@@ -9,7 +9,7 @@ use crate::devices::sessions::read_device_key;
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
-use domain::device::{Device, Offer, Waiting};
+use domain::device::{Device, DeviceProfile, QueuedRequest};
 use domain::ids::{DeviceId, HoldId, HostId, OrganizationId};
 use domain::refusal::Thing;
 use domain::session::SessionKey;
@@ -24,7 +24,7 @@ pub struct DeviceUpdate {
     /// The host's name for it.
     pub serial: String,
     /// Its platform, kind, name and version.
-    pub offer: Offer,
+    pub offer: DeviceProfile,
     /// The manufacturer's model; may be empty.
     pub model: String,
     /// Whether it can be driven now.
@@ -37,7 +37,7 @@ pub struct QueueEntry {
     /// Its session.
     pub session: SessionKey,
     /// The request.
-    pub waiting: Waiting,
+    pub request: QueuedRequest,
 }
 
 /// The queue and the free devices, in one snapshot.
@@ -243,12 +243,12 @@ fn handle_word(name: &str) -> String {
 
 fn read_queue_entry(row: &Row) -> Result<QueueEntry> {
     let session = read_device_key(row, 0)?;
-    let waiting = Waiting {
+    let request = QueuedRequest {
         hold: HoldId(row.id(3)?),
         organization: session.organization,
-        wanted: parse_filters(&row.text(4)?)?,
+        filters: parse_filters(&row.text(4)?)?,
     };
-    Ok(QueueEntry { session, waiting })
+    Ok(QueueEntry { session, request })
 }
 
 fn read_device(row: &Row) -> Result<Device> {
@@ -258,7 +258,7 @@ fn read_device(row: &Row) -> Result<Device> {
         organization: OrganizationId(row.id(2)?),
         serial: row.text(3)?,
         handle: row.text(4)?,
-        offer: Offer {
+        profile: DeviceProfile {
             platform: row.text(5)?,
             kind: row.text(6)?,
             name: row.text(7)?,

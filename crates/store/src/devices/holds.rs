@@ -6,7 +6,9 @@ use crate::devices::sessions::read_device_key;
 use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::device::{Change, DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::device::{
+    DeviceChange, DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold,
+};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId};
 use domain::session::{Ending, SessionKey};
 use domain::time::Micros;
@@ -40,7 +42,7 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE holds SET activity_us = $4
                    WHERE organization = $1 AND session_us = $2 AND id = $3 AND activity_us < $4";
-        let statement = any_rows(sql, values![session.organization, session.id.created(), hold, now]);
+        let statement = any_rows(sql, values![session.organization, session.id.creation_time(), hold, now]);
         Ok(self.database.apply(batch([session.organization], vec![statement])).await?)
     }
 
@@ -56,15 +58,15 @@ impl Store {
 }
 
 /// The statements for a change of a session's holds and their devices.
-pub(crate) fn statements(session: &DeviceSession, change: &Change, now: Micros) -> Vec<Statement> {
+pub(crate) fn statements(session: &DeviceSession, change: &DeviceChange, now: Micros) -> Vec<Statement> {
     match change {
-        Change::Requested(hold) => request(session, hold),
-        Change::Granted { hold, held } => grant(session, *hold, held, now),
-        Change::Released { hold, ending } => {
+        DeviceChange::Requested(hold) => request(session, hold),
+        DeviceChange::Granted { hold, held } => grant(session, *hold, held, now),
+        DeviceChange::Released { hold, ending } => {
             let found = session.holds.iter().find(|known| known.id == *hold);
             release(session, *hold, found.and_then(|hold| hold.held.as_ref()), ending, now)
         }
-        Change::Ended(_) => vec![],
+        DeviceChange::Ended(_) => vec![],
     }
 }
 
@@ -85,13 +87,13 @@ fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
                      $8, $9, $10)",
             values![
                 session.organization,
-                session.id.created(),
+                session.id.creation_time(),
                 hold.id,
                 session.id.tail() as i64,
                 hold.principal,
                 pool,
-                filters_text(&hold.wanted),
-                hold.wanted.platform(),
+                filters_text(&hold.filters),
+                hold.filters.platform(),
                 hold.requested,
                 hold.activity
             ],
@@ -105,7 +107,7 @@ fn grant(session: &DeviceSession, hold: HoldId, held: &HeldDevice, now: Micros) 
         one_row(
             "UPDATE devices SET fence = $2, holder_organization = $3, holder_session_us = $4, holder_hold = $5
              WHERE id = $1 AND fence = $6 AND holder_hold IS NULL AND online = 1 AND cleaning = 0",
-            values![held.device, held.fence, session.organization, session.id.created(), hold, held.fence - 1],
+            values![held.device, held.fence, session.organization, session.id.creation_time(), hold, held.fence - 1],
         ),
         one_row(
             "UPDATE holds SET state = 'in_use', granted_us = $4, activity_us = $4, device = $5, fence = $6,
@@ -113,16 +115,16 @@ fn grant(session: &DeviceSession, hold: HoldId, held: &HeldDevice, now: Micros) 
              WHERE organization = $1 AND session_us = $2 AND id = $3 AND state = 'pending'",
             values![
                 session.organization,
-                session.id.created(),
+                session.id.creation_time(),
                 hold,
                 now,
                 held.device,
                 held.fence,
                 held.handle.as_str(),
-                held.offer.kind.as_str(),
-                held.offer.name.as_str(),
+                held.profile.kind.as_str(),
+                held.profile.name.as_str(),
                 held.model.as_str(),
-                held.offer.version.as_str()
+                held.profile.version.as_str()
             ],
         ),
     ]
@@ -140,7 +142,7 @@ fn release(
          WHERE organization = $1 AND session_us = $2 AND id = $3 AND released_us IS NULL",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             hold,
             now,
             ending.reason,
@@ -171,14 +173,14 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
                  $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             hold.id,
             session.id.tail() as i64,
             hold.principal,
             hold.state().name(),
             pool,
-            filters_text(&hold.wanted),
-            hold.wanted.platform(),
+            filters_text(&hold.filters),
+            hold.filters.platform(),
             hold.requested,
             hold.granted,
             ended.map(|(at, _)| *at),
@@ -186,10 +188,10 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
             held.map(|held| held.device),
             held.map(|held| held.fence),
             held.map(|held| held.handle.as_str()),
-            held.map(|held| held.offer.name.as_str()),
-            held.map(|held| held.offer.kind.as_str()),
+            held.map(|held| held.profile.name.as_str()),
+            held.map(|held| held.profile.kind.as_str()),
             held.map(|held| held.model.as_str()),
-            held.map(|held| held.offer.version.as_str()),
+            held.map(|held| held.profile.version.as_str()),
             ended.map(|(_, ending)| ending.reason),
             ended.and_then(|(_, ending)| ending.actor),
             ended.map(|(_, ending)| ending.evidence.as_str())
@@ -198,15 +200,15 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
     [one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]), insert]
 }
 
-fn filters_text(wanted: &Wanted) -> String {
-    serde_json::to_string(wanted.filters()).unwrap_or_default()
+fn filters_text(wanted: &DeviceFilters) -> String {
+    serde_json::to_string(wanted.as_slice()).unwrap_or_default()
 }
 
 /// The filters of a request, as stored.
-pub(crate) fn parse_filters(text: &str) -> Result<Wanted> {
-    let filters: Vec<Filter> = serde_json::from_str(text)
+pub(crate) fn parse_filters(text: &str) -> Result<DeviceFilters> {
+    let filters: Vec<DeviceFilter> = serde_json::from_str(text)
         .map_err(|error| crate::DatabaseError::Failed(format!("a hold's filters in the store: {error}")))?;
-    Ok(Wanted::new(filters)?)
+    Ok(DeviceFilters::new(filters)?)
 }
 
 /// A hold in 18 columns from `at` on; `None` when a join found none.
@@ -215,7 +217,7 @@ pub(crate) fn read_hold(row: &Row, at: usize) -> Result<Option<Hold>> {
     Ok(Some(Hold {
         id: HoldId(id),
         principal: PrincipalId(row.id(at + 1)?),
-        wanted: parse_filters(&row.text(at + 2)?)?,
+        filters: parse_filters(&row.text(at + 2)?)?,
         requested: Micros(row.int(at + 3)?),
         granted: maybe_time(row, at + 4)?,
         activity: Micros(row.int(at + 5)?),
@@ -230,7 +232,7 @@ fn read_held_device(row: &Row, at: usize) -> Result<Option<HeldDevice>> {
         device: DeviceId(device),
         fence: row.int(at + 1)?,
         handle: row.text(at + 2)?,
-        offer: Offer {
+        profile: DeviceProfile {
             platform: row.text(at + 3)?,
             kind: row.text(at + 4)?,
             name: row.text(at + 5)?,

@@ -9,11 +9,11 @@ use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
-use domain::device::{Change, DeviceSession};
+use domain::device::{DeviceChange, DeviceSession};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
-use domain::session::{EndReason, Kind, SessionKey, What};
+use domain::session::{EndReason, FeedChange, SessionKey, SessionKind};
 use domain::time::Micros;
 
 /// The columns of a session; see [`read_session`].
@@ -120,7 +120,7 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<DeviceSession> {
-        let rows = self.read(granted, ONE, values![id.created(), id.tail() as i64]).await?;
+        let rows = self.read(granted, ONE, values![id.creation_time(), id.tail() as i64]).await?;
         let first = rows.first().ok_or(Refusal::NotFound(Thing::Session))?;
         let mut found = read_session(granted.organization(), first)?;
         for row in &rows {
@@ -143,10 +143,10 @@ impl Store {
     ) -> Result<DeviceSession> {
         let organization = granted.organization();
         loop {
-            let created = self.next_time(organization, Kind::Device, wanted);
+            let created = self.next_time(organization, SessionKind::Device, wanted);
             let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
             match self.insert_session(&session, record_creation(granted, session.id.uuid())).await {
-                Err(Error::Stale) => self.skip_taken(granted, Kind::Device, TAKEN, created).await?,
+                Err(Error::Stale) => self.skip_taken(granted, SessionKind::Device, TAKEN, created).await?,
                 outcome => return outcome.map(|()| session),
             }
         }
@@ -163,7 +163,7 @@ impl Store {
              VALUES ($1, 'device', $2, $3, $4, 1, $5)",
             values![
                 organization,
-                session.id.created(),
+                session.id.creation_time(),
                 session.id.tail() as i64,
                 session.owner,
                 session.activity
@@ -171,16 +171,21 @@ impl Store {
         );
         let mut statements = vec![exists, insert];
         statements.extend(noted);
-        statements.extend(session_feed_entry(session, What::Created, session.id.created()));
+        statements.extend(session_feed_entry(session, FeedChange::Created, session.id.creation_time()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
     /// The time for a new session: `wanted`, or right after the newest that this process has given out. A time far
     /// ahead of the clock came from a wrong clock: new sessions do not continue from it.
-    pub(crate) fn next_time(&self, organization: OrganizationId, kind: Kind, wanted: Micros) -> Micros {
+    pub(crate) fn next_time(
+        &self,
+        organization: OrganizationId,
+        kind: SessionKind,
+        wanted: Micros,
+    ) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
-        let follows = last.since(wanted) <= WRONG;
+        let follows = last.duration_since(wanted) <= WRONG;
         *last = if follows { Micros(wanted.0.max(last.0 + 1)) } else { wanted };
         *last
     }
@@ -189,7 +194,7 @@ impl Store {
     pub(crate) async fn skip_taken(
         &self,
         granted: &Granted<UseSessions>,
-        kind: Kind,
+        kind: SessionKind,
         run: &'static str,
         taken: Micros,
     ) -> Result<()> {
@@ -210,24 +215,24 @@ impl Store {
         &self,
         granted: &Granted<UseSessions>,
         before: DeviceSession,
-        changes: &[Change],
+        changes: &[DeviceChange],
         now: Micros,
     ) -> Result<DeviceSession> {
         assert_eq!(granted.organization(), before.organization, "a grant is for its own organization only");
         let Some(last) = changes.last() else { return Ok(before) };
         let revision = before.revision;
-        let after = before.after(changes, now);
+        let after = before.with_changes(changes, now);
         let mut statements = vec![update_session(&after, revision)];
         let (mut limits, mut noted) = (Vec::new(), None);
         for change in changes {
-            if let Change::Requested(hold) = change {
+            if let DeviceChange::Requested(hold) = change {
                 limits.push(statements.len());
                 noted = record_creation(granted, hold.id.0);
             }
             statements.extend(holds::statements(&after, change, now));
         }
         statements.extend(noted);
-        statements.extend(session_feed_entry(&after, last.what(), now));
+        statements.extend(session_feed_entry(&after, last.feed_change(), now));
         // Changes of devices are ordered by the pool's row, so that two servers cannot deadlock.
         let batch = holds_batch(after.organization, statements);
         match self.database.apply(batch).await {
@@ -252,7 +257,7 @@ impl Store {
     pub async fn list_session_revisions(
         &self,
         granted: &Granted<ViewSessions>,
-        kind: Kind,
+        kind: SessionKind,
         limit: u32,
     ) -> Result<Vec<(SessionId, i64)>> {
         let sql = "SELECT created_us, tail, revision FROM sessions
@@ -261,7 +266,7 @@ impl Store {
         let agents = "SELECT created_us, tail, revision FROM agent_sessions
                       WHERE organization = $1 ORDER BY organization, created_us LIMIT $2";
         let rows = match kind {
-            Kind::Agent => self.read(granted, Scan(agents), values![limit]).await?,
+            SessionKind::Agent => self.read(granted, Scan(agents), values![limit]).await?,
             kind => self.read(granted, Scan(sql), values![kind.name(), limit]).await?,
         };
         rows.iter().map(|row| Ok((read_session_id(row, 0)?, row.int(2)?))).collect()
@@ -280,7 +285,7 @@ impl Store {
         for _ in 0..MOST_TAKEN {
             match self.insert_past(system, &session).await {
                 Err(Error::Stale) => {
-                    session.id = SessionId::new(Micros(session.id.created().0 + 1), session.id.tail());
+                    session.id = SessionId::new(Micros(session.id.creation_time().0 + 1), session.id.tail());
                 }
                 outcome => return outcome.map(|()| session),
             }
@@ -293,7 +298,7 @@ impl Store {
         for hold in &session.holds {
             statements.extend(holds::insert_imported_hold(session, hold));
         }
-        statements.extend(session_feed_entry(session, What::Created, session.id.created()));
+        statements.extend(session_feed_entry(session, FeedChange::Created, session.id.creation_time()));
         self.apply(holds_batch(session.organization, statements), |_| Error::Stale).await
     }
 }
@@ -312,7 +317,7 @@ fn insert_imported(session: &DeviceSession) -> Statement {
          VALUES ($1, 'device', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         values![
             session.organization,
-            session.id.created(),
+            session.id.creation_time(),
             session.id.tail() as i64,
             session.owner,
             session.revision,
@@ -334,7 +339,7 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
          WHERE organization = $1 AND kind = 'device' AND created_us = $2 AND revision = $3",
         values![
             after.organization,
-            after.id.created(),
+            after.id.creation_time(),
             revision,
             after.revision,
             after.released,
@@ -349,7 +354,7 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 
 /// An entry of the change feed. The organization's row in `counters` is locked from before the batch until the
 /// commit, so the sequence has no gaps and follows the order of commits.
-pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros) -> [Statement; 2] {
+pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: FeedChange, at: Micros) -> [Statement; 2] {
     [
         one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
         any_rows(
@@ -358,7 +363,7 @@ pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros)
             values![
                 key.organization,
                 key.kind.name(),
-                key.id.created(),
+                key.id.creation_time(),
                 key.id.tail() as i64,
                 revision,
                 what.name(),
@@ -369,8 +374,8 @@ pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: What, at: Micros)
 }
 
 /// The entry of the change feed for a device session.
-fn session_feed_entry(session: &DeviceSession, what: What, at: Micros) -> [Statement; 2] {
-    let key = SessionKey { organization: session.organization, kind: Kind::Device, id: session.id };
+fn session_feed_entry(session: &DeviceSession, what: FeedChange, at: Micros) -> [Statement; 2] {
+    let key = SessionKey { organization: session.organization, kind: SessionKind::Device, id: session.id };
     feed_entry(key, session.revision, what, at)
 }
 
@@ -391,7 +396,7 @@ pub(crate) fn read_session_id(row: &Row, column: usize) -> Result<SessionId> {
 pub(crate) fn read_device_key(row: &Row, column: usize) -> Result<SessionKey> {
     Ok(SessionKey {
         organization: OrganizationId(row.id(column)?),
-        kind: Kind::Device,
+        kind: SessionKind::Device,
         id: read_session_id(row, column + 1)?,
     })
 }
@@ -415,8 +420,8 @@ fn join_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<Devi
     let mut rest = sessions.iter_mut().peekable();
     for row in rows {
         let created = Micros(row.int(0)?);
-        while rest.next_if(|session| session.id.created() > created).is_some() {}
-        if let Some(session) = rest.peek_mut().filter(|session| session.id.created() == created) {
+        while rest.next_if(|session| session.id.creation_time() > created).is_some() {}
+        if let Some(session) = rest.peek_mut().filter(|session| session.id.creation_time() == created) {
             session.holds.extend(holds::read_hold(row, 1)?);
         }
     }

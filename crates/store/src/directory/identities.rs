@@ -8,7 +8,7 @@ use crate::directory::memberships::{expect_another_admin, leave_statements};
 use crate::directory::principals::NewPrincipal;
 use crate::rows::{any_rows, one_row, parse_word, values};
 use crate::{Error, Result, Store};
-use domain::federation::{Change, Held, place};
+use domain::federation::{HeldMembership, MembershipChange, organization_of};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::Role;
 use domain::principal::{Membership, Person};
@@ -127,11 +127,15 @@ impl Store {
     }
 
     /// A person's memberships, and whether each came from groups.
-    pub async fn list_memberships(&self, system: &System, person: PrincipalId) -> Result<Vec<Held>> {
+    pub async fn list_memberships(
+        &self,
+        system: &System,
+        person: PrincipalId,
+    ) -> Result<Vec<HeldMembership>> {
         let held = |row: &Row| {
             let (organization, role) = (OrganizationId(row.id(0)?), parse_word(&row.text(1)?, Role::parse)?);
             let membership = Membership { organization, role };
-            Ok(Held { membership, by_groups: row.int(2)? != 0, last_admin: row.int(3)? != 0 })
+            Ok(HeldMembership { membership, by_groups: row.int(2)? != 0, last_admin: row.int(3)? != 0 })
         };
         self.read_unscoped(system, HELD, values![person]).await?.iter().map(held).collect()
     }
@@ -145,7 +149,7 @@ impl Store {
         &self,
         system: &System,
         person: PrincipalId,
-        changes: &[Change],
+        changes: &[MembershipChange],
         now: Micros,
     ) -> Result<()> {
         if changes.is_empty() {
@@ -154,12 +158,12 @@ impl Store {
         let mut statements =
             changes.iter().flat_map(|change| change_statements(person, change, now)).collect::<Vec<_>>();
         let mut locks =
-            changes.iter().map(|change| place(change).0).collect::<std::collections::BTreeSet<_>>();
+            changes.iter().map(|change| organization_of(change).0).collect::<std::collections::BTreeSet<_>>();
         locks.insert(OrganizationId::AUDIT.0);
-        if changes.iter().any(|change| matches!(change, Change::Remove(_))) {
+        if changes.iter().any(|change| matches!(change, MembershipChange::Remove(_))) {
             locks.insert(OrganizationId::PEOPLE.0);
-            let left = changes.iter().filter(|change| matches!(change, Change::Remove(_)));
-            statements.extend(left.flat_map(|change| leave_statements(person, place(change), now)));
+            let left = changes.iter().filter(|change| matches!(change, MembershipChange::Remove(_)));
+            statements.extend(left.flat_map(|change| leave_statements(person, organization_of(change), now)));
         }
         for change in changes {
             statements.push(insert_entry(&membership_entry(system, person, change, now))?);
@@ -182,9 +186,9 @@ fn link_entry(system: &System, person: PrincipalId, identity: Identity<'_>, now:
     NewAuditEntry::new(by, "identity.link", person, details, now)
 }
 
-fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<Statement> {
+fn change_statements(person: PrincipalId, change: &MembershipChange, now: Micros) -> Vec<Statement> {
     match *change {
-        Change::Add(Membership { organization, role }) => vec![
+        MembershipChange::Add(Membership { organization, role }) => vec![
             one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
                 values![organization],
@@ -195,7 +199,7 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
                 values![organization, person, role.name(), now],
             ),
         ],
-        Change::Set { membership: Membership { organization, role }, was } => vec![
+        MembershipChange::Set { membership: Membership { organization, role }, was } => vec![
             expect_another_admin(organization, person),
             one_row(
                 "UPDATE members SET role = $3
@@ -203,7 +207,7 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
                 values![organization, person, role.name(), was.name()],
             ),
         ],
-        Change::Remove(Membership { organization, role }) => vec![
+        MembershipChange::Remove(Membership { organization, role }) => vec![
             expect_another_admin(organization, person),
             one_row(
                 "DELETE FROM members WHERE organization = $1 AND principal = $2 AND role = $3 AND by_groups = 1",
@@ -214,18 +218,23 @@ fn change_statements(person: PrincipalId, change: &Change, now: Micros) -> Vec<S
 }
 
 /// The audit entry of a change. It names no principal, because the issuer's groups decided.
-fn membership_entry(system: &System, person: PrincipalId, change: &Change, now: Micros) -> NewAuditEntry {
+fn membership_entry(
+    system: &System,
+    person: PrincipalId,
+    change: &MembershipChange,
+    now: Micros,
+) -> NewAuditEntry {
     let by = Attribution { principal: None, ..system.0 };
     let entry = |action, details| {
-        NewAuditEntry::new(by, action, person, details, now).with_organization(Some(place(change)))
+        NewAuditEntry::new(by, action, person, details, now).with_organization(Some(organization_of(change)))
     };
     match change {
-        Change::Add(new) => entry("member.set", json!({ "role": new.role.name(), "by": "groups" })),
-        Change::Set { membership, was } => {
+        MembershipChange::Add(new) => entry("member.set", json!({ "role": new.role.name(), "by": "groups" })),
+        MembershipChange::Set { membership, was } => {
             entry("member.set", json!({ "role": membership.role.name(), "by": "groups" }))
                 .with_previous(json!({ "role": was.name() }))
         }
-        Change::Remove(was) => entry("member.remove", json!({ "by": "groups" }))
+        MembershipChange::Remove(was) => entry("member.remove", json!({ "by": "groups" }))
             .with_previous(json!({ "role": was.role.name() })),
     }
 }

@@ -9,7 +9,7 @@ use crate::database::Row;
 use crate::rows::{maybe_time, one_row, parse_word, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
-use domain::agent::{Limits, cycle_days};
+use domain::agent::{UsageLimits, cycle_days};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::Role;
@@ -52,7 +52,7 @@ impl Store {
         &self,
         granted: &GrantedAccount<ManageOrganizations>,
         now: Micros,
-    ) -> Result<Vec<(Organization, Limits)>> {
+    ) -> Result<Vec<(Organization, UsageLimits)>> {
         let sql = "SELECT o.id, o.name, o.created_us, o.deleted_us, o.max_devices, o.max_session_acus, o.max_cycle_acus,
                        (SELECT CAST(COALESCE(SUM(u.acus), 0) AS BIGINT) FROM usage_days u
                         WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)

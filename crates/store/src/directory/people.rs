@@ -13,7 +13,7 @@ use crate::{ATTEMPTS, Error, Granted, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
-use domain::login::{Reach, Standing, Ties, standing};
+use domain::login::{PersonAccess, PersonRelation, SubUserTies, relation_to_person};
 use domain::permission::{Permission, Role};
 use domain::principal::{Person, PrincipalState};
 use domain::refusal::Thing;
@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Grants the caller access to the person with a number: themselves, a sub user of theirs (see
-    /// [`domain::login::standing`]), or anybody for an administrator of the account. `own` and `other` are the scopes
+    /// [`domain::login::relation_to_person`]), or anybody for an administrator of the account. `own` and `other` are the scopes
     /// that the credential needs.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Store {
         &self,
         caller: &Caller,
         number: i64,
-        reach: Reach,
+        reach: PersonAccess,
         own: &'static str,
         other: &'static str,
     ) -> Result<GrantedPerson> {
@@ -123,9 +123,9 @@ impl Store {
         let memberships = self.read_unscoped(&system, MEMBERSHIPS, values![found.principal.id]).await?;
         let (ties, person) = (build_ties(caller, &found, &memberships)?, found.principal.id);
         let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
-        let stands = |reach| standing(caller.principal(), administrator, person, reach, ties);
-        let seen = stands(Reach::See).ok_or_else(not_found)?;
-        caller.require_scope(if seen == Standing::Itself { own } else { other })?;
+        let stands = |reach| relation_to_person(caller.principal(), administrator, person, reach, ties);
+        let seen = stands(PersonAccess::See).ok_or_else(not_found)?;
+        caller.require_scope(if seen == PersonRelation::Same { own } else { other })?;
         let standing = stands(reach).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
         Ok(GrantedPerson { person, by: caller.attribution(), standing })
     }
@@ -156,7 +156,9 @@ impl Store {
         for one in people.iter().map(read_person) {
             let one = one?;
             let ties = build_ties(caller, &one, &memberships)?;
-            if standing(caller.principal(), false, one.principal.id, Reach::See, ties).is_some() {
+            if relation_to_person(caller.principal(), false, one.principal.id, PersonAccess::See, ties)
+                .is_some()
+            {
                 seen.push(one);
             }
         }
@@ -257,7 +259,7 @@ impl Store {
                        password_given_in = CASE WHEN CAST($5 AS BIGINT) = 1 THEN default_organization END
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
         let person = granted.person();
-        let given = i64::from(granted.standing() == Standing::Maker);
+        let given = i64::from(granted.standing() == PersonRelation::Maker);
         let set = one_row(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
         let mut statements = password_statements(set, person, but, ending, now);
         let mut details = json!({});
@@ -386,13 +388,13 @@ impl Store {
 }
 
 /// How a person is tied to the caller. `memberships` must include all of the person's.
-fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<Ties> {
+fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<SubUserTies> {
     let mut managed = true;
     for row in memberships {
         let (member, place) = (PrincipalId(row.id(0)?), OrganizationId(row.id(1)?));
         managed &= member != person.principal.id || caller.manages_members_of(place);
     }
-    Ok(Ties {
+    Ok(SubUserTies {
         maker: person.parent,
         pending: person.principal.state == PrincipalState::Pending,
         managed,

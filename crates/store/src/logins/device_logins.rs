@@ -9,7 +9,7 @@ use crate::rows::{any_rows, batch, maybe_time, one_row, parse_word, values};
 use crate::{ApiKey, Error, Granted, Result, Store, System};
 use domain::Refusal;
 use domain::credential::SecretHash;
-use domain::device_login::{DeviceLogin, State};
+use domain::device_login::{DeviceLogin, DeviceLoginState};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::login::Origin;
 use domain::refusal::Thing;
@@ -135,7 +135,8 @@ impl Store {
         let sql =
             "UPDATE device_logins SET state = 'approved', principal = $3, organization = $4, login_us = $5
                    WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
-        let values = values![&user_code.0[..], now, own.person(), granted.organization(), session.created()];
+        let values =
+            values![&user_code.0[..], now, own.person(), granted.organization(), session.creation_time()];
         let organization = Some(granted.organization());
         let entry = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
         let batch = batch_with_entry([], vec![one_row(sql, values)], &entry.with_organization(organization))?;
@@ -205,7 +206,7 @@ fn read_device_login(row: &Row) -> Result<DeviceLogin> {
         expires: Micros(row.int(4)?),
         interval: Span(row.int(5)?),
         polled: maybe_time(row, 6)?,
-        state: parse_word(&row.text(7)?, State::parse)?,
+        state: parse_word(&row.text(7)?, DeviceLoginState::parse)?,
     })
 }
 

@@ -11,7 +11,7 @@ use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::{Login, Method};
 use domain::refusal::Thing;
-use domain::session::{Kind, SessionKey, What};
+use domain::session::{FeedChange, SessionKey, SessionKind};
 use domain::time::Micros;
 
 /// A person's second factor.
@@ -270,7 +270,7 @@ fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: M
                AND revision = $6 AND ended_us IS NULL",
             values![
                 OrganizationId::PEOPLE,
-                id.created(),
+                id.creation_time(),
                 id.tail() as i64,
                 session.owner,
                 revision,
@@ -279,11 +279,11 @@ fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: M
         ),
         one_row(
             "UPDATE logins SET authenticated_us = $2, methods = $3 WHERE created_us = $1",
-            values![id.created(), now, methods],
+            values![id.creation_time(), now, methods],
         ),
     ];
-    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id };
-    statements.extend(feed_entry(key, revision, What::Changed, now));
+    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id };
+    statements.extend(feed_entry(key, revision, FeedChange::Changed, now));
     statements
 }
 

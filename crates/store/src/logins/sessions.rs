@@ -20,7 +20,7 @@ use domain::credential::SecretHash;
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
 use domain::login::{Login, Method, Origin};
 use domain::refusal::Thing;
-use domain::session::{Ending, Kind, SessionKey, What};
+use domain::session::{Ending, FeedChange, SessionKey, SessionKind};
 use domain::time::{Micros, Span};
 use serde_json::json;
 
@@ -176,7 +176,7 @@ pub(crate) fn end_all_statements(
     ending: &Ending,
     now: Micros,
 ) -> [Statement; 3] {
-    end_statements(&OF_PERSON, person.0, but.map_or(NONE, SessionId::created), ending, now)
+    end_statements(&OF_PERSON, person.0, but.map_or(NONE, SessionId::creation_time), ending, now)
 }
 
 /// Ends the sessions that a key opened. The batch must lock [`OrganizationId::PEOPLE`].
@@ -209,9 +209,9 @@ impl Store {
         hash: &SecretHash,
         opening: &LoginExpectations,
     ) -> Result<Login> {
-        let now = new.id.created();
+        let now = new.id.creation_time();
         loop {
-            let created = self.next_time(OrganizationId::PEOPLE, Kind::Login, new.id.created());
+            let created = self.next_time(OrganizationId::PEOPLE, SessionKind::Login, new.id.creation_time());
             new.id = SessionId::new(created, new.id.tail());
             let statements = opening_statements(&new, hash, opening, now);
             let batch =
@@ -239,11 +239,11 @@ impl Store {
         let system = System::secret_lookup();
         let values = values![
             OrganizationId::PEOPLE,
-            id.created(),
+            id.creation_time(),
             id.tail() as i64,
             &hash.0[..],
             now,
-            self.key_limits.too_old(now)
+            self.key_limits.creation_cutoff(now)
         ];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
         let first = rows.first().ok_or(Error::Unauthenticated)?;
@@ -256,7 +256,7 @@ impl Store {
     /// Whether a session has a secret with this hash.
     pub async fn is_login_secret(&self, system: &System, id: SessionId, hash: &SecretHash) -> Result<bool> {
         let sql = "SELECT 1 FROM logins WHERE created_us = $1 AND hash = $2";
-        Ok(!self.read_unscoped(system, sql, values![id.created(), &hash.0[..]]).await?.is_empty())
+        Ok(!self.read_unscoped(system, sql, values![id.creation_time(), &hash.0[..]]).await?.is_empty())
     }
 
     /// Records the use of a session; see [`domain::login::renewal`]. It does not change the revision.
@@ -264,14 +264,14 @@ impl Store {
         let sql = "UPDATE sessions SET activity_us = $3
                    WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND activity_us < $3
                      AND ended_us IS NULL";
-        let statement = any_rows(sql, values![OrganizationId::PEOPLE, id.created(), now]);
+        let statement = any_rows(sql, values![OrganizationId::PEOPLE, id.creation_time(), now]);
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
     /// The person's sessions that are open at `now`, newest first.
     pub async fn list_logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
         let mut open = self.list_open_logins(&System::secret_lookup(), granted.person()).await?;
-        open.retain(|login| login.alive(now));
+        open.retain(|login| login.is_open(now));
         Ok(open)
     }
 
@@ -285,7 +285,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
-        let values = values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()];
+        let values = values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, granted.person()];
         let rows = self.read_unscoped(&System::secret_lookup(), ONE, values).await?;
         rows.first().map(read_login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
     }
@@ -305,10 +305,10 @@ impl Store {
             "UPDATE sessions SET tail = tail
              WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
                AND ended_us IS NULL",
-            values![OrganizationId::PEOPLE, id.created(), id.tail() as i64, granted.person()],
+            values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, granted.person()],
         );
         let mut statements = vec![tail];
-        statements.extend(end_statements(&OF_ID, granted.person().0, id.created(), ending, now));
+        statements.extend(end_statements(&OF_ID, granted.person().0, id.creation_time(), ending, now));
         let details = json!({ "of": granted.person(), "reason": ending.reason.name() });
         let entry = NewAuditEntry::new(granted.attribution(), "login.end", id, details, now);
         let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
@@ -339,7 +339,7 @@ impl Store {
         let all = [(Scan(ALL), values![OrganizationId::PEOPLE])];
         let [rows] = self.read_account(granted, all).await?;
         let mut open = rows.iter().map(read_login).collect::<Result<Vec<_>>>()?;
-        open.retain(|login| login.alive(now));
+        open.retain(|login| login.is_open(now));
         Ok(open)
     }
 
@@ -353,7 +353,7 @@ impl Store {
     ) -> Result<()> {
         let statements = logins
             .iter()
-            .flat_map(|login| end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now));
+            .flat_map(|login| end_statements(&OF_ID, login.owner.0, login.id.creation_time(), ending, now));
         let ids = logins.iter().map(|login| login.id.uuid()).collect::<Vec<_>>();
         let details = json!({ "reason": ending.reason.name(), "ended": ids });
         let entry = NewAuditEntry::new(granted.attribution(), "login.end_found", logins.len(), details, now);
@@ -379,7 +379,8 @@ impl Store {
 
     /// Ends an expired session. A session that has ended meanwhile stays as it is.
     pub async fn expire_login(&self, _: &System, login: &Login, ending: &Ending, now: Micros) -> Result<()> {
-        let statements = end_statements(&OF_ID, login.owner.0, login.id.created(), ending, now).to_vec();
+        let statements =
+            end_statements(&OF_ID, login.owner.0, login.id.creation_time(), ending, now).to_vec();
         Ok(self.database.apply(batch([OrganizationId::PEOPLE], statements)).await?)
     }
 }
@@ -413,11 +414,11 @@ fn opening_statements(
         ));
     }
     for (id, ending) in &opening.ending {
-        statements.extend(end_statements(&OF_ID, new.owner.0, id.created(), ending, now));
+        statements.extend(end_statements(&OF_ID, new.owner.0, id.creation_time(), ending, now));
     }
     statements.extend(insert(new, hash, opening.bound));
-    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: Kind::Login, id: new.id };
-    statements.extend(feed_entry(key, new.revision, What::Created, now));
+    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id: new.id };
+    statements.extend(feed_entry(key, new.revision, FeedChange::Created, now));
     statements
 }
 
@@ -444,7 +445,7 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
              VALUES ($1, 'login', $2, $3, $4, $5, $6)",
             values![
                 OrganizationId::PEOPLE,
-                new.id.created(),
+                new.id.creation_time(),
                 new.id.tail() as i64,
                 new.owner,
                 new.revision,
@@ -456,7 +457,7 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
                                  agent_type, credential, organization, scopes)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             values![
-                new.id.created(),
+                new.id.creation_time(),
                 &hash.0[..],
                 new.idle.0,
                 new.expires,

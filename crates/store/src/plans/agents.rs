@@ -9,7 +9,7 @@ use crate::agents::turns;
 use crate::database::{Batch, Database, Statement, Value};
 use crate::rows::values;
 use crate::testing::{fresh_postgres, fresh_sqlite};
-use domain::agent::{SessionFilter, State};
+use domain::agent::{AgentState, SessionFilter};
 use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
 use uuid::Uuid;
@@ -67,7 +67,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
     let tags = SessionFilter { tags: Some(vec!["rare".into(), "none".into()]), ..all.clone() };
     let ids = vec![SessionId::new(Micros(7), 7), SessionId::new(Micros(8), 8)];
     let sessions = SessionFilter { sessions: Some(ids), ..all.clone() };
-    let states = SessionFilter { states: Some(vec![State::New]), ..all.clone() };
+    let states = SessionFilter { states: Some(vec![AgentState::New]), ..all.clone() };
     let within = SessionFilter { organizations: Some(vec![organization]), ..all.clone() };
     let mut hot = Vec::new();
     for (name, filter, by_key, page_needs, total_needs) in [

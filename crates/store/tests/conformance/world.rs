@@ -1,12 +1,15 @@
 //! People, devices and helpers for the tests of sessions.
 
-use domain::credential::{Credential, Secret, Wire};
-use domain::device::{Change, Command, DeviceSession, Filter, HeldDevice, Offer, Wanted, decide};
+use domain::credential::{Credential, KeySecret, Wire};
+use domain::device::{
+    DeviceChange, DeviceCommand, DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice,
+    decide,
+};
 use domain::ids::{CredentialId, DeviceId, HoldId, HostId, NodeId, OrganizationId, PrincipalId};
 use domain::organization::Organization;
 use domain::permission::{AccountRole, Role};
 use domain::principal::{Principal, PrincipalKind, PrincipalState};
-use domain::session::{EndReason, Kind, SessionKey};
+use domain::session::{EndReason, SessionKey, SessionKind};
 use domain::time::Micros;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::access::{UseSessions, ViewSessions};
@@ -70,27 +73,27 @@ pub async fn create(
 pub async fn change(
     store: &Store,
     session: DeviceSession,
-    command: Command,
+    command: DeviceCommand,
     now: Micros,
 ) -> Result<DeviceSession, Error> {
     let granted = user(session.organization);
-    let changes: Vec<Change> = decide(&session, granted.actor(), command, now)?;
+    let changes: Vec<DeviceChange> = decide(&session, granted.actor(), command, now)?;
     store.change_device_session(&granted, session, &changes, now).await
 }
 
-pub fn android() -> Wanted {
+pub fn android() -> DeviceFilters {
     let platform =
-        Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
-    Wanted::new(vec![platform]).unwrap()
+        DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
+    DeviceFilters::new(vec![platform]).unwrap()
 }
 
-pub fn request() -> (HoldId, Command) {
+pub fn request() -> (HoldId, DeviceCommand) {
     let hold = HoldId::new(NOW, bytes());
-    (hold, Command::Request { hold, wanted: android() })
+    (hold, DeviceCommand::Request { hold, filters: android() })
 }
 
-pub fn release(hold: HoldId) -> Command {
-    Command::Release { hold, reason: EndReason::Released, evidence: "test".into() }
+pub fn release(hold: HoldId) -> DeviceCommand {
+    DeviceCommand::Release { hold, reason: EndReason::Released, evidence: "test".into() }
 }
 
 /// A new principal without memberships or a role.
@@ -116,10 +119,10 @@ pub async fn key(
     principal: PrincipalId,
     organization: Option<OrganizationId>,
     expires: Option<Micros>,
-) -> (CredentialId, Secret) {
+) -> (CredentialId, KeySecret) {
     let mut random = [0; 28];
     random[..10].copy_from_slice(&bytes());
-    let secret = Secret::new(Wire::Tenure, random);
+    let secret = KeySecret::new(Wire::Tenure, random);
     let key = Credential {
         organization,
         expires,
@@ -153,7 +156,7 @@ pub fn device(serial: &str) -> DeviceUpdate {
     DeviceUpdate {
         new: DeviceId::new(NOW, bytes()),
         serial: serial.into(),
-        offer: Offer {
+        offer: DeviceProfile {
             platform: "android".into(),
             kind: "real".into(),
             name: "Pixel".into(),
@@ -174,14 +177,18 @@ pub async fn pool(store: &Store, count: usize) -> (HostLink, Vec<DeviceId>) {
 }
 
 /// Hands a device over to a request.
-pub fn grant(hold: HoldId, device: DeviceId, fence: i64) -> Command {
-    let offer =
-        Offer { platform: "android".into(), kind: "real".into(), name: "Pixel".into(), version: "16".into() };
-    let held = HeldDevice { device, fence, handle: "x".into(), offer, model: String::new() };
-    Command::Grant { hold, held }
+pub fn grant(hold: HoldId, device: DeviceId, fence: i64) -> DeviceCommand {
+    let offer = DeviceProfile {
+        platform: "android".into(),
+        kind: "real".into(),
+        name: "Pixel".into(),
+        version: "16".into(),
+    };
+    let held = HeldDevice { device, fence, handle: "x".into(), profile: offer, model: String::new() };
+    DeviceCommand::Grant { hold, held }
 }
 
 /// The key of a session.
 pub fn key_of(session: &DeviceSession) -> SessionKey {
-    SessionKey { organization: session.organization, kind: Kind::Device, id: session.id }
+    SessionKey { organization: session.organization, kind: SessionKind::Device, id: session.id }
 }

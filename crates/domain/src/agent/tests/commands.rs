@@ -15,11 +15,11 @@ fn who_may_act() {
     ] {
         let commands = [
             post(1),
-            Command::Cancel,
-            Command::Archive,
+            AgentCommand::Cancel,
+            AgentCommand::Archive,
             end(),
-            Command::SetTitle(None),
-            Command::SetTags(vec![]),
+            AgentCommand::SetTitle(None),
+            AgentCommand::SetTags(vec![]),
         ];
         for command in commands {
             let outcome = decide(&session(), actor, command.clone(), &at(6));
@@ -31,34 +31,37 @@ fn who_may_act() {
 
 #[test]
 fn where_each_step_of_a_life_leads() {
-    let r1 = || report(1, 1, 0, vec![Item::Output("hello".to_owned())]);
-    let steps: Vec<(Vec<Command>, &str)> = vec![
+    let r1 = || report(1, 1, 0, vec![TurnItem::Output("hello".to_owned())]);
+    let steps: Vec<(Vec<AgentCommand>, &str)> = vec![
         (vec![], "new"),
         (vec![post(1)], "new"),
         (vec![post(1), claim(1)], "claimed"),
         (vec![post(1), claim(1), post(2)], "claimed"),
         (vec![post(1), claim(1), r1()], "running.working"),
-        (vec![post(1), claim(1), finish(1, 1, Answer::WaitingForUser)], "running.waiting_for_user"),
-        (vec![post(1), claim(1), finish(1, 1, Answer::WaitingForApproval)], "running.waiting_for_approval"),
-        (vec![post(1), claim(1), finish(1, 1, Answer::Finished)], "running.finished"),
-        (vec![post(1), claim(1), finish(1, 1, Answer::Finished), post(2)], "running.working"),
-        (vec![post(1), claim(1), post(2), finish(1, 1, Answer::Finished)], "running.working"),
+        (vec![post(1), claim(1), finish(1, 1, TurnEnding::WaitingForUser)], "running.waiting_for_user"),
+        (
+            vec![post(1), claim(1), finish(1, 1, TurnEnding::WaitingForApproval)],
+            "running.waiting_for_approval",
+        ),
+        (vec![post(1), claim(1), finish(1, 1, TurnEnding::Finished)], "running.finished"),
+        (vec![post(1), claim(1), finish(1, 1, TurnEnding::Finished), post(2)], "running.working"),
+        (vec![post(1), claim(1), post(2), finish(1, 1, TurnEnding::Finished)], "running.working"),
         (vec![post(1), claim(1), finish(1, 1, failed())], "error"),
         (vec![post(1), claim(1), finish(1, 1, failed()), post(2)], "resuming"),
         (vec![post(1), claim(1), finish(1, 1, failed()), post(2), claim(2)], "running.working"),
         (vec![post(1), claim(1), post(2), finish(1, 1, failed())], "running.working"),
-        (vec![post(1), claim(1), r1(), Command::Cancel], "running.waiting_for_user"),
-        (vec![post(1), claim(1), post(2), Command::Cancel], "running.working"),
-        (vec![post(1), Command::Cancel], "running.waiting_for_user"),
-        (vec![post(1), claim(1), Command::Archive], "suspended.user_request"),
-        (vec![post(1), claim(1), Command::Archive, Command::Unarchive], "suspended.user_request"),
-        (vec![post(1), claim(1), Command::Archive, Command::Unarchive, post(2)], "resuming"),
-        (vec![post(1), claim(1), finish(1, 1, failed()), Command::Archive], "error"),
+        (vec![post(1), claim(1), r1(), AgentCommand::Cancel], "running.waiting_for_user"),
+        (vec![post(1), claim(1), post(2), AgentCommand::Cancel], "running.working"),
+        (vec![post(1), AgentCommand::Cancel], "running.waiting_for_user"),
+        (vec![post(1), claim(1), AgentCommand::Archive], "suspended.user_request"),
+        (vec![post(1), claim(1), AgentCommand::Archive, AgentCommand::Unarchive], "suspended.user_request"),
+        (vec![post(1), claim(1), AgentCommand::Archive, AgentCommand::Unarchive, post(2)], "resuming"),
+        (vec![post(1), claim(1), finish(1, 1, failed()), AgentCommand::Archive], "error"),
         (vec![post(1), claim(1), end()], "exit"),
-        (vec![end(), Command::Archive, Command::Unarchive], "exit"),
-        (vec![post(1), claim(1), Command::LoseLease { fence: 1 }], "claimed"),
-        (vec![post(1), claim(1), r1(), Command::LoseLease { fence: 1 }], "running.working"),
-        (vec![post(1), claim(1), r1(), Command::LoseLease { fence: 1 }, claim(9)], "running.working"),
+        (vec![end(), AgentCommand::Archive, AgentCommand::Unarchive], "exit"),
+        (vec![post(1), claim(1), AgentCommand::LoseLease { fence: 1 }], "claimed"),
+        (vec![post(1), claim(1), r1(), AgentCommand::LoseLease { fence: 1 }], "running.working"),
+        (vec![post(1), claim(1), r1(), AgentCommand::LoseLease { fence: 1 }, claim(9)], "running.working"),
     ];
     for (commands, expected) in steps {
         let said = format!("{commands:?}");
@@ -70,27 +73,34 @@ fn where_each_step_of_a_life_leads() {
 fn what_has_ended_or_was_put_away_takes_no_messages() {
     let over = run(session(), [end()]);
     assert_eq!(decide(&over, Actor::Tenure, post(1), &at(9)), Err(Refusal::SessionEnded));
-    let away = run(session(), [Command::Archive]);
+    let away = run(session(), [AgentCommand::Archive]);
     assert_eq!(decide(&away, Actor::Tenure, post(1), &at(9)), Err(Refusal::SessionArchived));
-    assert_eq!(decide(&over, Actor::Tenure, Command::AddChild(over.id), &at(9)), Err(Refusal::SessionEnded));
+    assert_eq!(
+        decide(&over, Actor::Tenure, AgentCommand::AddChild(over.id), &at(9)),
+        Err(Refusal::SessionEnded)
+    );
 }
 
 #[test]
 fn what_was_put_away_is_kept_as_it_is() {
-    let tags = |tags: &[&str]| Command::SetTags(tags.iter().map(|&tag| tag.to_owned()).collect());
-    let title = |title: &str| Command::SetTitle(Some(title.to_owned()));
-    let away = run(session(), [tags(&["a"]), title("A"), Command::Archive]);
-    for command in
-        [tags(&["b"]), tags(&[]), Command::AddTags(vec!["b".into()]), title("B"), Command::SetTitle(None)]
-    {
+    let tags = |tags: &[&str]| AgentCommand::SetTags(tags.iter().map(|&tag| tag.to_owned()).collect());
+    let title = |title: &str| AgentCommand::SetTitle(Some(title.to_owned()));
+    let away = run(session(), [tags(&["a"]), title("A"), AgentCommand::Archive]);
+    for command in [
+        tags(&["b"]),
+        tags(&[]),
+        AgentCommand::AddTags(vec!["b".into()]),
+        title("B"),
+        AgentCommand::SetTitle(None),
+    ] {
         let refused = decide(&away, Actor::Tenure, command.clone(), &at(9));
         assert_eq!(refused, Err(Refusal::SessionArchived), "{command:?}");
     }
-    for command in [tags(&["a"]), Command::AddTags(vec!["a".into()]), title("A")] {
+    for command in [tags(&["a"]), AgentCommand::AddTags(vec!["a".into()]), title("A")] {
         assert_eq!(decide(&away, Actor::Tenure, command.clone(), &at(9)), Ok(vec![]), "{command:?}");
     }
     // Tags of an ended or unarchived session can still be changed.
-    let back = run(away, [Command::Unarchive, tags(&["b"])]);
+    let back = run(away, [AgentCommand::Unarchive, tags(&["b"])]);
     assert_eq!(run(back, [end(), tags(&["c"])]).given.tags, ["c"]);
 }
 
@@ -103,32 +113,34 @@ fn tags_are_counted_as_sent_and_as_kept() {
     };
     let none = session();
     // Tags are counted before they are compared: a request can contain the same tag very often.
-    for tags in [Command::SetTags(twice(full())), Command::AddTags(twice(full()))] {
+    for tags in [AgentCommand::SetTags(twice(full())), AgentCommand::AddTags(twice(full()))] {
         let refused = decide(&none, Actor::Tenure, tags, &at(9));
         assert_eq!(refused, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
     }
-    let held =
-        run(none, [Command::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), Command::AddTags(full())]);
+    let held = run(
+        none,
+        [AgentCommand::SetTags(twice(full()[..MAX_TAGS - 1].to_vec())), AgentCommand::AddTags(full())],
+    );
     assert_eq!(held.given.tags, full());
     // A tag that the session has already does not count again; a new one does.
-    let again = decide(&held, Actor::Tenure, Command::AddTags(vec!["tag 7".into()]), &at(9));
+    let again = decide(&held, Actor::Tenure, AgentCommand::AddTags(vec!["tag 7".into()]), &at(9));
     assert_eq!(again, Ok(vec![]));
-    let more = decide(&held, Actor::Tenure, Command::AddTags(vec!["more".into()]), &at(9));
+    let more = decide(&held, Actor::Tenure, AgentCommand::AddTags(vec!["more".into()]), &at(9));
     assert_eq!(more, Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} tags"))));
 }
 
 #[test]
 fn what_is_so_already_changes_nothing() {
-    let away = run(session(), [Command::Archive]);
+    let away = run(session(), [AgentCommand::Archive]);
     let over = run(session(), [end()]);
     for (session, command) in [
-        (session(), Command::Unarchive),
-        (session(), Command::Cancel),
+        (session(), AgentCommand::Unarchive),
+        (session(), AgentCommand::Cancel),
         (session(), claim(1)),
-        (session(), Command::SetTitle(None)),
-        (session(), Command::SetTags(vec![])),
-        (session(), Command::LoseLease { fence: 1 }),
-        (away, Command::Archive),
+        (session(), AgentCommand::SetTitle(None)),
+        (session(), AgentCommand::SetTags(vec![])),
+        (session(), AgentCommand::LoseLease { fence: 1 }),
+        (away, AgentCommand::Archive),
         (over, end()),
     ] {
         assert_eq!(decide(&session, Actor::Tenure, command.clone(), &at(9)), Ok(vec![]), "{command:?}");
@@ -137,15 +149,20 @@ fn what_is_so_already_changes_nothing() {
 
 #[test]
 fn a_turn_is_told_from_its_beginning_to_its_end() {
-    let asked = run(session(), [Command::Start, post(1)]);
+    let asked = run(session(), [AgentCommand::Start, post(1)]);
     let steps = [
         (claim(1), vec!["turn.started", "session.activated"]),
         (
-            report(1, 1, 0, vec![Item::Output("a".into()), Item::Output("b".into()), Item::Log("l".into())]),
+            report(
+                1,
+                1,
+                0,
+                vec![TurnItem::Output("a".into()), TurnItem::Output("b".into()), TurnItem::Log("l".into())],
+            ),
             vec!["output.message.started", "output.message.delta", "output.message.delta", "worker.log"],
         ),
         (
-            finish(1, 1, Answer::WaitingForUser),
+            finish(1, 1, TurnEnding::WaitingForUser),
             vec!["output.message.completed", "turn.completed", "session.idled"],
         ),
     ];
@@ -153,18 +170,18 @@ fn a_turn_is_told_from_its_beginning_to_its_end() {
     for (command, expected) in steps {
         let changes = decide(&state, Actor::Tenure, command, &at(20)).unwrap();
         assert_eq!(kinds(&changes), expected);
-        state = state.after(&changes, Micros(20));
+        state = state.with_changes(&changes, Micros(20));
     }
     assert_eq!((state.user_messages, state.agent_messages, state.events), (1, 1, 11));
     assert_eq!(state.preview.as_deref(), Some("message 1"));
     assert_eq!(state.output_preview.as_deref(), Some("done"));
     assert_eq!((state.started, state.finished), (Some(Micros(20)), Some(Micros(20))));
-    assert_eq!(state.work(), Work::None);
+    assert_eq!(state.work_demand(), WorkDemand::None);
 }
 
 #[test]
 fn a_repeated_report_is_taken_once_and_a_gap_is_refused() {
-    let items = |n: usize| (0..n).map(|n| Item::Output(n.to_string())).collect::<Vec<_>>();
+    let items = |n: usize| (0..n).map(|n| TurnItem::Output(n.to_string())).collect::<Vec<_>>();
     let state = run(session(), [post(1), claim(1), report(1, 1, 0, items(2))]);
     let again = run(state.clone(), [report(1, 1, 0, items(2))]);
     assert_eq!(again, state);
@@ -177,42 +194,44 @@ fn a_repeated_report_is_taken_once_and_a_gap_is_refused() {
 #[test]
 fn a_worker_that_lost_its_turn_is_refused_and_a_repeated_end_is_not() {
     let state = run(session(), [post(1), post(2), claim(1)]);
-    let lost = run(state.clone(), [Command::LoseLease { fence: 1 }, claim(9)]);
+    let lost = run(state.clone(), [AgentCommand::LoseLease { fence: 1 }, claim(9)]);
     // The second attempt is the same turn with a new fencing number.
     assert_eq!(lost.turn.as_ref().map(|turn| (turn.id, turn.fence, turn.attempt)), Some((turn(1), 2, 2)));
-    for command in [report(1, 1, 0, vec![]), finish(1, 1, Answer::Finished), finish(9, 2, Answer::Finished)] {
+    for command in
+        [report(1, 1, 0, vec![]), finish(1, 1, TurnEnding::Finished), finish(9, 2, TurnEnding::Finished)]
+    {
         assert_eq!(decide(&lost, Actor::Tenure, command, &at(50)), Err(Refusal::TurnLost));
     }
-    let ended = run(state.clone(), [finish(1, 1, Answer::Finished)]);
-    assert_eq!(run(ended.clone(), [finish(1, 1, Answer::Finished)]), ended);
+    let ended = run(state.clone(), [finish(1, 1, TurnEnding::Finished)]);
+    assert_eq!(run(ended.clone(), [finish(1, 1, TurnEnding::Finished)]), ended);
     // Also after the next turn has started.
     let next = run(ended, [claim(2)]);
-    assert_eq!(run(next.clone(), [finish(1, 1, Answer::Finished)]), next);
+    assert_eq!(run(next.clone(), [finish(1, 1, TurnEnding::Finished)]), next);
     // A token gives access to its own claim and no other.
     let opened =
-        |state: &AgentSession, n| state.turn.as_ref().and_then(|turn| turn.opened_by(grant(n).token));
+        |state: &AgentSession, n| state.turn.as_ref().and_then(|turn| turn.find_claim(grant(n).token));
     assert_eq!(opened(&next, 1), Some((turn(1), 1, grant(1).key)));
     assert_eq!(opened(&next, 2), Some((turn(2), 2, grant(2).key)));
     assert_eq!((opened(&next, 3), opened(&lost, 1)), (None, None));
     assert_eq!(opened(&lost, 9), Some((turn(1), 2, grant(9).key)));
     // A cancelled worker can confirm that it stopped, and report nothing else.
-    let stopped = run(state, [Command::Cancel]);
-    assert_eq!(run(stopped.clone(), [finish(1, 1, Answer::Cancelled)]), stopped);
-    let late = decide(&stopped, Actor::Tenure, finish(1, 1, Answer::Finished), &at(50));
+    let stopped = run(state, [AgentCommand::Cancel]);
+    assert_eq!(run(stopped.clone(), [finish(1, 1, TurnEnding::Cancelled)]), stopped);
+    let late = decide(&stopped, Actor::Tenure, finish(1, 1, TurnEnding::Finished), &at(50));
     assert_eq!(late, Err(Refusal::TurnLost));
 }
 
 #[test]
 fn a_turn_goes_to_another_worker_once() {
-    let lose = |fence| Command::LoseLease { fence };
+    let lose = |fence| AgentCommand::LoseLease { fence };
     let state = run(session(), [post(1), post(2), claim(1), lose(1)]);
-    assert_eq!(state.work(), Work::Waiting);
+    assert_eq!(state.work_demand(), WorkDemand::Waiting);
     let state = run(state, [claim(2)]);
-    assert_eq!(state.work(), Work::Taken { fence: 2 });
+    assert_eq!(state.work_demand(), WorkDemand::Taken { fence: 2 });
     let changes = decide(&state, Actor::Tenure, lose(2), &at(60)).unwrap();
     assert_eq!(kinds(&changes), ["turn.failed", "session.idled"]);
-    let state = state.after(&changes, Micros(60));
-    assert_eq!((state.state.name(), state.work()), ("suspended.worker_lost", Work::None));
+    let state = state.with_changes(&changes, Micros(60));
+    assert_eq!((state.state.name(), state.work_demand()), ("suspended.worker_lost", WorkDemand::None));
     // Messages that waited are answered first after the session is resumed.
     let state = run(state, [post(3), claim(3)]);
     assert_eq!(state.turn.as_ref().map(|turn| (turn.message, turn.attempt)), Some((2, 1)));
@@ -224,25 +243,29 @@ fn a_lease_that_has_not_run_out_is_kept() {
     let moment = Moment { lease: Micros(100), ..at(50) };
     let state = run(session(), [post(1)]);
     let changes = decide(&state, Actor::Tenure, claim(1), &moment).unwrap();
-    let state = state.after(&changes, Micros(50));
+    let state = state.with_changes(&changes, Micros(50));
     for (now, kept) in [(99, true), (100, false)] {
-        let changes = decide(&state, Actor::Tenure, Command::LoseLease { fence: 1 }, &at(now)).unwrap();
+        let changes = decide(&state, Actor::Tenure, AgentCommand::LoseLease { fence: 1 }, &at(now)).unwrap();
         assert_eq!(changes.is_empty(), kept, "{now}");
     }
 }
 
 #[test]
 fn a_whole_message_takes_the_place_of_what_was_streamed() {
-    let message = Item::Message { text: "whole".to_owned(), parts: Json::default(), attachments: vec![] };
-    let items = vec![Item::Output("half".to_owned()), message, Item::Output("more".to_owned())];
+    let message = TurnItem::Message { text: "whole".to_owned(), parts: Json::default(), attachments: vec![] };
+    let items = vec![TurnItem::Output("half".to_owned()), message, TurnItem::Output("more".to_owned())];
     let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
     let turn = state.turn.clone().unwrap();
     assert_eq!((state.agent_messages, turn.streamed, turn.streamed_from), (1, 4, state.events));
     assert_eq!(state.output_preview.as_deref(), Some("whole"));
-    let lost = run(state.clone(), [Command::LoseLease { fence: 1 }]);
+    let lost = run(state.clone(), [AgentCommand::LoseLease { fence: 1 }]);
     assert_eq!(lost.state.name(), "suspended.worker_lost", "what has said something is not begun again");
-    let quiet =
-        Command::Finish { turn: turn.id, fence: 1, answer: Answer::Finished, streamed: String::new() };
+    let quiet = AgentCommand::Finish {
+        turn: turn.id,
+        fence: 1,
+        answer: TurnEnding::Finished,
+        streamed: String::new(),
+    };
     assert_eq!(run(state, [quiet]).agent_messages, 1);
 }
 
@@ -252,13 +275,14 @@ fn titles_tags_and_pull_requests() {
     for (tags, fits) in
         [(many(50), true), (many(51), false), (vec![String::new()], false), (vec!["x".repeat(257)], false)]
     {
-        assert_eq!(decide(&session(), Actor::Tenure, Command::SetTags(tags), &at(9)).is_ok(), fits);
+        assert_eq!(decide(&session(), Actor::Tenure, AgentCommand::SetTags(tags), &at(9)).is_ok(), fits);
     }
-    let tagged = run(session(), [Command::SetTags(many(2)), Command::AddTags(vec!["1".into(), "z".into()])]);
+    let tagged =
+        run(session(), [AgentCommand::SetTags(many(2)), AgentCommand::AddTags(vec!["1".into(), "z".into()])]);
     assert_eq!(tagged.given.tags, ["0", "1", "z"]);
-    assert!(decide(&tagged, Actor::Tenure, Command::AddTags(many(51)), &at(9)).is_err());
+    assert!(decide(&tagged, Actor::Tenure, AgentCommand::AddTags(many(51)), &at(9)).is_err());
     let pull = |state: &str| PullRequest { url: "https://x/1".into(), state: Some(state.into()) };
-    let items = ["open", "merged"].map(|state| Item::PullRequest(pull(state))).to_vec();
+    let items = ["open", "merged"].map(|state| TurnItem::PullRequest(pull(state))).to_vec();
     let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
     assert_eq!(state.pull_requests, [pull("merged")]);
 }
@@ -267,32 +291,32 @@ fn titles_tags_and_pull_requests() {
 fn workers_tell_only_of_their_own_events() {
     let state = run(session(), [post(1), claim(1)]);
     for kind in EventKind::ALL {
-        let item = Item::Event { kind: *kind, data: Json::default() };
+        let item = TurnItem::Event { kind: *kind, data: Json::default() };
         let outcome = decide(&state, Actor::Tenure, report(1, 1, 0, vec![item]), &at(9));
-        assert_eq!(outcome.is_ok(), kind.is_workers(), "{kind:?}");
+        assert_eq!(outcome.is_ok(), kind.is_worker_event(), "{kind:?}");
     }
 }
 
 #[test]
 fn what_streams_by_has_no_line_in_the_change_feed() {
     let line = |session: &AgentSession, command| {
-        Change::feed_line(&decide(session, Actor::Tenure, command, &at(50)).unwrap())
+        AgentChange::feed_change_of_batch(&decide(session, Actor::Tenure, command, &at(50)).unwrap())
     };
-    let output = |first| report(1, 1, first, vec![Item::Output("x".to_owned())]);
+    let output = |first| report(1, 1, first, vec![TurnItem::Output("x".to_owned())]);
     let state = run(session(), [post(1), claim(1)]);
-    use crate::session::What::*;
+    use crate::session::FeedChange::*;
     assert_eq!(line(&state, output(0)), Some(Changed));
     let state = run(state, [output(0)]);
     assert_eq!(line(&state, output(1)), None);
     assert_eq!(line(&state, report(1, 1, 1, vec![usage(1)])), Some(Changed));
-    assert_eq!(line(&state, finish(1, 1, Answer::Finished)), Some(Changed));
+    assert_eq!(line(&state, finish(1, 1, TurnEnding::Finished)), Some(Changed));
     assert_eq!(line(&state, end()), Some(Ended));
 }
 
 #[test]
 fn what_is_kept_is_read_back() {
-    let output = report(1, 1, 0, vec![Item::Output("x".to_owned()), usage(2)]);
-    let state = run(session(), [Command::Start, post(1), claim(1), output, end()]);
+    let output = report(1, 1, 0, vec![TurnItem::Output("x".to_owned()), usage(2)]);
+    let state = run(session(), [AgentCommand::Start, post(1), claim(1), output, end()]);
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<AgentSession>(&text).unwrap(), state);
 }

@@ -24,10 +24,13 @@ fn a_session_that_used_up_what_it_may_sleeps_at_once_and_keeps_its_answer() {
     assert_eq!(later.usage.acus, Acus::whole(8));
     let lease = |state: &AgentSession| state.turn.as_ref().map(|turn| turn.lease);
     assert_eq!(lease(&later), lease(&state));
-    let over = run(later.clone(), [finish(1, 1, Answer::Finished)]);
-    assert_eq!((over.state.name(), over.agent_messages, over.work()), (state.state.name(), 1, Work::None));
+    let over = run(later.clone(), [finish(1, 1, TurnEnding::Finished)]);
+    assert_eq!(
+        (over.state.name(), over.agent_messages, over.work_demand()),
+        (state.state.name(), 1, WorkDemand::None)
+    );
     // A worker that never confirms is not replaced.
-    let lost = run(later, [Command::LoseLease { fence: 1 }]);
+    let lost = run(later, [AgentCommand::LoseLease { fence: 1 }]);
     assert_eq!((lost.state, lost.turn.map(|turn| turn.state)), (state.state, Some(TurnState::Cancelled)));
     // A message does not resume the session.
     assert_eq!(run(over, [post(3)]).state, state.state);
@@ -38,7 +41,7 @@ fn an_organizations_cycle_stops_reports_claims_and_messages() {
     let state = run(session(), [post(1), claim(1)]);
     let run_in = |state: AgentSession, command, left| {
         let changes = decide(&state, Actor::Tenure, command, &within_cycle(90, left)).unwrap();
-        state.after(&changes, Micros(90))
+        state.with_changes(&changes, Micros(90))
     };
     let org = "suspended.org_usage_limit_exceeded";
     let one = || report(1, 1, 0, vec![usage(1)]);

@@ -33,30 +33,30 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..60)
 }
 
-fn command(step: &Step, session: &AgentSession, now: i64) -> Command {
+fn command(step: &Step, session: &AgentSession, now: i64) -> AgentCommand {
     let open = session.turn.as_ref().map_or((turn(0), 0, 0), |turn| (turn.id, turn.fence, turn.reported));
     match step {
         Step::Post => post(now as u128),
         Step::Claim => claim(now as u128),
         Step::Report(n) => {
-            let items = vec![Item::Output("x".to_owned()), usage(*n)];
-            Command::Report { turn: open.0, fence: open.1, report: Report { first: open.2, items } }
+            let items = vec![TurnItem::Output("x".to_owned()), usage(*n)];
+            AgentCommand::Report { turn: open.0, fence: open.1, report: TurnItems { first: open.2, items } }
         }
         Step::Finish(n) => {
-            let answers = [Answer::Finished, Answer::WaitingForUser, failed(), Answer::Cancelled];
+            let answers = [TurnEnding::Finished, TurnEnding::WaitingForUser, failed(), TurnEnding::Cancelled];
             let answer = answers[usize::from(*n)].clone();
             let streamed = if *n < 2 { "answer" } else { "" }.to_owned();
-            Command::Finish { turn: open.0, fence: open.1, answer, streamed }
+            AgentCommand::Finish { turn: open.0, fence: open.1, answer, streamed }
         }
-        Step::Lose => Command::LoseLease { fence: open.1 },
-        Step::Cancel => Command::Cancel,
-        Step::Archive => Command::Archive,
-        Step::Unarchive => Command::Unarchive,
+        Step::Lose => AgentCommand::LoseLease { fence: open.1 },
+        Step::Cancel => AgentCommand::Cancel,
+        Step::Archive => AgentCommand::Archive,
+        Step::Unarchive => AgentCommand::Unarchive,
         Step::End => end(),
-        Step::Late => Command::Finish {
+        Step::Late => AgentCommand::Finish {
             turn: open.0,
             fence: open.1 - 1,
-            answer: Answer::WaitingForUser,
+            answer: TurnEnding::WaitingForUser,
             streamed: "late".to_owned(),
         },
     }
@@ -71,12 +71,12 @@ struct Kept {
 }
 
 impl Kept {
-    fn keep(&mut self, changes: &[Change]) {
+    fn keep(&mut self, changes: &[AgentChange]) {
         for change in changes {
             match change {
-                Change::Said(message) => self.messages.push(message.clone()),
-                Change::Happened(event) => self.events.push(event.clone()),
-                Change::Turn(turn) if !turn.is_open() && turn.state != TurnState::Returned => {
+                AgentChange::Message(message) => self.messages.push(message.clone()),
+                AgentChange::Event(event) => self.events.push(event.clone()),
+                AgentChange::Turn(turn) if !turn.is_open() && turn.state != TurnState::Returned => {
                     *self.closed.entry(turn.message).or_default() += 1;
                 }
                 _ => {}
@@ -110,26 +110,26 @@ proptest! {
         for (now, step) in (10i64..).zip(&steps) {
             let before = state.clone();
             let command = command(step, &state, now);
-            let lets_go = matches!(command, Command::Cancel | Command::End { .. });
+            let lets_go = matches!(command, AgentCommand::Cancel | AgentCommand::End { .. });
             let Ok(changes) = decide(&state, Actor::Tenure, command, &at(now)) else { continue };
             kept.keep(&changes);
             if changes.is_empty() { continue }
-            state = state.after(&changes, Micros(now));
+            state = state.with_changes(&changes, Micros(now));
             kept.check(&state);
             let_go += if lets_go && state.waiting.is_empty() { before.waiting.len() } else { 0 };
             let fence = |session: &AgentSession| session.turn.as_ref().map_or(0, |turn| turn.fence);
             prop_assert!(fence(&state) >= fence(&before));
-            prop_assert!(before.ended.is_none() || (before.ended == state.ended && state.state == State::Exit));
+            prop_assert!(before.ended.is_none() || (before.ended == state.ended && state.state == AgentState::Exit));
             prop_assert_eq!(state.revision, before.revision + 1);
             let open = usize::from(state.turn.as_ref().is_some_and(|t| t.is_open() || t.state == TurnState::Returned));
             let accounted = kept.closed.len() + open + state.waiting.len() + let_go;
             prop_assert_eq!(state.user_messages as usize, accounted);
             // A session that waits for a worker is not idle, and an active session has work.
-            if state.work() == Work::Waiting {
-                prop_assert!(state.state.group() != Group::Idle, "{:?}", state.state);
+            if state.work_demand() == WorkDemand::Waiting {
+                prop_assert!(state.state.group() != ActivityGroup::Idle, "{:?}", state.state);
             }
-            if state.state.group() == Group::Active {
-                prop_assert!(state.work() != Work::None);
+            if state.state.group() == ActivityGroup::Active {
+                prop_assert!(state.work_demand() != WorkDemand::None);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::operations::access::own_keys::authorize_key_creation;
 use crate::operations::access::service_users;
 use crate::operations::login::sign_in::check_scopes;
 use domain::Refusal;
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::{CredentialId, parse_uuid};
 use domain::principal::Scopes;
 use domain::refusal::Thing;
@@ -81,7 +81,7 @@ pub async fn create_api_key(
         return Ok(ApiKeyDetails { key, secret: None });
     }
     let now = app.now();
-    let secret = Secret::new(Wire::Probe, app.random_bytes());
+    let secret = KeySecret::new(Wire::Probe, app.random_bytes());
     let credential = Credential {
         organization: caller.bound_organization(),
         expires: key_expiry(caller, ttl, now),
@@ -127,7 +127,7 @@ pub async fn change_api_key(
     if has_expired(&before, app.now()) {
         return Err(Refusal::NotFound(Thing::Credential).into());
     }
-    let secret = Secret::new(before.credential.wire, app.random_bytes());
+    let secret = KeySecret::new(before.credential.wire, app.random_bytes());
     after.credential.suffix = secret.suffix().to_owned();
     after.recoverable = app.settings.probe_recoverable_tokens.then(|| secret.reveal().to_owned());
     app.store.change_api_key(&own, &before, &after, Some((&secret.hash(), secret.suffix()))).await?;
@@ -151,7 +151,7 @@ pub fn has_expired(key: &ApiKey, now: Micros) -> bool {
 
 async fn find_own_key(app: &App, own: &GrantedPerson, name: &str) -> Result<ApiKey, Failure> {
     let by_id = || parse_uuid(name).map(|id| ApiKeyName::Id(CredentialId(id)));
-    let named = Secret::parse(name).map(|secret| ApiKeyName::Secret(secret.hash())).or_else(by_id);
+    let named = KeySecret::parse(name).map(|secret| ApiKeyName::Secret(secret.hash())).or_else(by_id);
     let named = named.ok_or(Refusal::NotFound(Thing::Credential))?;
     Ok(app.store.load_api_key(own, named).await?)
 }

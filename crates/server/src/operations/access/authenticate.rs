@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::operations::login::policies;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Use;
-use domain::credential::{Secret, SecretHash};
+use domain::credential::{KeySecret, SecretHash};
 use domain::login::renewal;
 use std::net::IpAddr;
 use store::{Authentication, Caller, OrganizationChoice, System};
@@ -27,7 +27,7 @@ pub async fn authenticate_from(
     if tokens::looks_signed(credential) {
         return authenticate_login(app, credential, chosen, address).await;
     }
-    let secret = Secret::parse(credential).ok_or(Failure::Unauthenticated)?;
+    let secret = KeySecret::parse(credential).ok_or(Failure::Unauthenticated)?;
     authenticate_key(app, &secret.hash(), chosen, address).await
 }
 

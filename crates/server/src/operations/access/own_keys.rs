@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::second_factor::demand_fresh;
 use domain::Refusal;
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
 use domain::name::{self, MAX_NAME_CHARS};
 use domain::principal::Scopes;
@@ -19,7 +19,7 @@ pub struct CreatedKey {
     /// The key.
     pub credential: Credential,
     /// The secret; `None` when an earlier attempt at the same request created the key.
-    pub secret: Option<Secret>,
+    pub secret: Option<KeySecret>,
 }
 
 /// Authorizes a caller who has signed in. A caller with an API key is refused, and so is a session that was opened
@@ -76,7 +76,7 @@ pub async fn create_own_key(app: &App, caller: &Caller, name: &str) -> Result<Cr
         let made = app.store.load_api_key(&own, ApiKeyName::Id(CredentialId(made))).await?;
         return Ok(CreatedKey { credential: made.credential, secret: None });
     }
-    name::one_line("name", name, MAX_NAME_CHARS)?;
+    name::check_line("name", name, MAX_NAME_CHARS)?;
     let organization = granted.organization();
     let (token, secret) = build_key(app, own.person(), Some(organization), name, caller.scopes(), None);
     app.store.create_api_key(&own, &token, &secret.hash()).await?;
@@ -91,9 +91,9 @@ pub(crate) fn build_key(
     name: &str,
     scopes: Option<Scopes>,
     expires: Option<Micros>,
-) -> (ApiKey, Secret) {
+) -> (ApiKey, KeySecret) {
     let now = app.now();
-    let secret = Secret::new(Wire::MobileNext, app.random_bytes());
+    let secret = KeySecret::new(Wire::MobileNext, app.random_bytes());
     let credential = Credential {
         organization,
         name: name.to_owned(),

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::operations::access::own_keys::CreatedKey;
 use crate::services::Services;
 use domain::Refusal;
-use domain::credential::{Credential, Secret, Wire};
+use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId};
 use domain::name;
 use domain::network::Networks;
@@ -224,7 +224,7 @@ fn build_service_user(
     name: &str,
     role: ServiceUserRole,
 ) -> Result<ServiceUser, Refusal> {
-    name::needed(name)?;
+    name::check_name(name)?;
     let created = services.now();
     let principal = Principal {
         id: PrincipalId::new(created, services.random_bytes()),
@@ -306,8 +306,8 @@ impl<'a> KeyTerms<'a> {
     }
 
     /// Builds a key; the caller stores it.
-    pub(crate) fn build_key(&self, services: &Services, owner: PrincipalId) -> (Credential, Secret) {
-        let secret = Secret::new(self.wire, services.random_bytes());
+    pub(crate) fn build_key(&self, services: &Services, owner: PrincipalId) -> (Credential, KeySecret) {
+        let secret = KeySecret::new(self.wire, services.random_bytes());
         let credential = Credential {
             organization: self.organization,
             name: self.name.to_owned(),
@@ -342,7 +342,7 @@ pub async fn create_service_user_key(
         return Ok(CreatedKey { credential, secret: None });
     }
     if !terms.name.is_empty() {
-        name::needed(terms.name)?;
+        name::check_name(terms.name)?;
     }
     let (credential, secret) = home.limit_terms(terms).build_key(services, id);
     services.store.create_credential(&home.acting_system(), &credential, &secret.hash()).await?;

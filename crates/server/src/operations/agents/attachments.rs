@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::devices::files;
 use bytes::Bytes;
-use domain::agent::{Attachment, Source};
+use domain::agent::{Attachment, MessageSource};
 use domain::ids::{FileId, SessionId};
 use domain::time::Micros;
 use futures_util::Stream;
@@ -12,7 +12,7 @@ use store::access::{UseSessions, ViewSessions};
 use store::{Granted, StoredFile};
 
 /// An attachment of a session, with its sender and time.
-pub type SessionAttachment = (Source, Attachment, Micros);
+pub type SessionAttachment = (MessageSource, Attachment, Micros);
 
 /// Stores a file. Its length counts against the organization's quota.
 ///

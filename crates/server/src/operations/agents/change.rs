@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use domain::agent::{self, AgentSession, Change, Command, Limits, Moment};
+use domain::agent::{self, AgentChange, AgentCommand, AgentSession, Moment, UsageLimits};
 use domain::ids::SessionId;
 use domain::time::{Micros, Span};
 use store::access::{PermissionType, ViewSessions};
@@ -17,7 +17,7 @@ pub struct ChangeOutcome {
     /// The session after the command.
     pub session: AgentSession,
     /// The changes; empty when the command changed nothing.
-    pub changes: Vec<Change>,
+    pub changes: Vec<AgentChange>,
 }
 
 /// Loads the session, decides the command and writes the changes. When another request changed the session first, it
@@ -29,7 +29,7 @@ pub async fn change_agent_session<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     id: SessionId,
-    command: impl Fn(&AgentSession) -> Result<Command, Failure>,
+    command: impl Fn(&AgentSession) -> Result<AgentCommand, Failure>,
 ) -> Result<ChangeOutcome, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
@@ -50,7 +50,7 @@ pub async fn try_change<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
     session: AgentSession,
-    command: Command,
+    command: AgentCommand,
 ) -> Result<Option<ChangeOutcome>, Failure> {
     let now = app.now();
     let limits = load_limits(app, granted, &command, now).await?;
@@ -65,7 +65,7 @@ pub async fn try_change<P: PermissionType>(
 }
 
 /// The time, randomness and limits that a decision needs.
-pub fn decision_moment(app: &App, now: Micros, limits: &Limits) -> Moment {
+pub fn decision_moment(app: &App, now: Micros, limits: &UsageLimits) -> Moment {
     Moment {
         now,
         random: app.random_bytes(),
@@ -78,17 +78,22 @@ pub fn decision_moment(app: &App, now: Micros, limits: &Limits) -> Moment {
 async fn load_limits<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
-    command: &Command,
+    command: &AgentCommand,
     now: Micros,
-) -> Result<Limits, Failure> {
-    let asks = matches!(command, Command::Post(_) | Command::Claim { .. } | Command::Report { .. });
-    if asks { Ok(app.store.load_organization_limits(granted, now).await?) } else { Ok(Limits::default()) }
+) -> Result<UsageLimits, Failure> {
+    let asks =
+        matches!(command, AgentCommand::Post(_) | AgentCommand::Claim { .. } | AgentCommand::Report { .. });
+    if asks {
+        Ok(app.store.load_organization_limits(granted, now).await?)
+    } else {
+        Ok(UsageLimits::default())
+    }
 }
 
-fn cycle_limit(limits: &Limits, changes: &[Change], now: Micros) -> Option<CycleLimit> {
+fn cycle_limit(limits: &UsageLimits, changes: &[AgentChange], now: Micros) -> Option<CycleLimit> {
     let limit = limits.max_cycle_acus?;
-    let spent = |change: &Change| match change {
-        Change::Spent(usage) => usage.acus.0,
+    let spent = |change: &AgentChange| match change {
+        AgentChange::Usage(usage) => usage.acus.0,
         _ => 0,
     };
     let spent = changes.iter().map(spent).fold(0i64, i64::saturating_add);

@@ -8,7 +8,9 @@ use crate::operations::agents::definitions;
 use crate::operations::agents::messages::MessageDraft;
 use crate::operations::agents::secrets;
 use domain::Refusal;
-use domain::agent::{self, Acus, Agent, AgentSession, CATEGORIES, Command, NewMessage, NewSession, decide};
+use domain::agent::{
+    self, Acus, Agent, AgentCommand, AgentSession, CATEGORIES, NewMessage, NewSession, decide,
+};
 use domain::ids::{AgentId, PrincipalId, SessionId, random_tail};
 use domain::json::Json;
 use domain::principal::PrincipalKind;
@@ -139,7 +141,7 @@ async fn insert_session(
     parent: Option<SessionId>,
     message: Option<&NewMessage>,
     secrets: &[SealedSecret],
-    limits: &agent::Limits,
+    limits: &agent::UsageLimits,
 ) -> Result<AgentSession, Failure> {
     let (organization, actor) = (granted.organization(), granted.actor());
     let tail = random_tail(app.random_bytes());
@@ -156,13 +158,13 @@ async fn insert_session(
             let begin = |session: &AgentSession, command| {
                 decide(session, domain::device::Actor::Tenure, command, &moment)
             };
-            let mut changes = begin(&session, Command::Start)?;
+            let mut changes = begin(&session, AgentCommand::Start)?;
             if let Some(message) = message {
-                let started = session.clone().after(&changes, now);
-                changes.extend(begin(&started, Command::Post(message.clone()))?);
+                let started = session.clone().with_changes(&changes, now);
+                changes.extend(begin(&started, AgentCommand::Post(message.clone()))?);
             }
             let parent = parent.clone().map(|parent| {
-                let changes = decide(&parent, actor, Command::AddChild(id), &moment)?;
+                let changes = decide(&parent, actor, AgentCommand::AddChild(id), &moment)?;
                 Ok::<_, Refusal>((parent, changes))
             });
             Ok(NewAgentSession { session, changes, parent: parent.transpose()?, secrets: secrets.to_vec() })
@@ -237,8 +239,8 @@ fn build_session(new: AgentSessionDraft, worker: &Agent, caller: PrincipalId) ->
         created_by: caller,
         agent: worker.id,
         agent_name: worker.name.clone(),
-        title: agent::title(new.title)?,
-        tags: agent::tags(new.tags)?,
+        title: agent::check_title(new.title)?,
+        tags: agent::check_tags(new.tags)?,
         model: new.model.or_else(|| worker.model.clone()),
         capabilities: new.capabilities,
         origin,

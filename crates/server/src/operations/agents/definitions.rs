@@ -7,7 +7,7 @@ use domain::Refusal;
 use domain::agent::{self, Agent};
 use domain::ids::AgentId;
 use domain::json::Json;
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::refusal::Thing;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
@@ -124,7 +124,7 @@ pub async fn list_agents(
     app: &App,
     granted: &Granted<ViewSessions>,
     query: &AgentQuery,
-) -> Result<Listed<Agent>, Failure> {
+) -> Result<ListSlice<Agent>, Failure> {
     let fits = |text: &String| text.chars().count() <= MAX_SEARCH_CHARS && !text.contains('\0');
     if !query.search.as_ref().is_none_or(fits) {
         return Err(Refusal::invalid("search", format!("at most {MAX_SEARCH_CHARS} characters")).into());
@@ -154,7 +154,7 @@ pub async fn load_agent_by_name(
     name: &str,
 ) -> Result<Agent, Failure> {
     // An invalid name matches no agent.
-    agent::agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
+    agent::check_agent_name(name).map_err(|_| Refusal::NotFound(Thing::Agent))?;
     Ok(app.store.load_agent_by_name(granted, name).await?)
 }
 
@@ -209,8 +209,8 @@ fn apply_update(before: &Agent, update: AgentUpdate, now: domain::time::Micros) 
 }
 
 fn check_agent(mut made: Agent) -> Result<Agent, Refusal> {
-    agent::agent_name(&made.name)?;
-    made.tags = agent::tags(made.tags)?;
+    agent::check_agent_name(&made.name)?;
+    made.tags = agent::check_tags(made.tags)?;
     if made.system_prompt.len() > MAX_PROMPT_BYTES || made.system_prompt.contains('\0') {
         return Err(Refusal::invalid("system_prompt", format!("at most {MAX_PROMPT_BYTES} bytes")));
     }

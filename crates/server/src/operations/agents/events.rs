@@ -7,7 +7,7 @@ use crate::signals::Looks;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery};
 use domain::ids::{EventId, SessionId};
-use domain::page::Listed;
+use domain::page::ListSlice;
 use domain::refusal::Thing;
 use store::access::ViewSessions;
 use store::{Granted, Topic};
@@ -26,7 +26,7 @@ pub async fn list_events(
     granted: &Granted<ViewSessions>,
     id: SessionId,
     query: &EventQuery,
-) -> Result<Listed<Event>, Failure> {
+) -> Result<ListSlice<Event>, Failure> {
     Ok(app.store.list_events(granted, id, query).await?)
 }
 
@@ -56,7 +56,7 @@ pub async fn follow_events(
 ) -> Result<EventFollower, Failure> {
     // Subscribes before the first read, so that no event in between is missed.
     let organization = granted.organization().0;
-    let topic = Topic::Agent { organization, created_us: id.created().0 };
+    let topic = Topic::Agent { organization, created_us: id.creation_time().0 };
     let looks = Looks::follow(app, WokenReader::Stream, [topic]);
     app.store.load_agent_session(&granted, id).await?;
     let after = match since {
@@ -109,7 +109,7 @@ impl EventFollower {
     }
 
     fn query(&self) -> EventQuery {
-        EventQuery { bytes: BYTES_AT_ONCE, ..EventQuery::after(self.after, AT_ONCE) }
+        EventQuery { bytes: BYTES_AT_ONCE, ..EventQuery::new(self.after, AT_ONCE) }
     }
 
     fn is_wanted(&self, kind: EventKind) -> bool {

@@ -4,10 +4,10 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::create::resolve_owner;
-use domain::agent::{AgentSession, Attachment, Change, Command, Message, NewMessage, may_act_on};
+use domain::agent::{AgentChange, AgentCommand, AgentSession, Attachment, Message, NewMessage, may_act_on};
 use domain::ids::{MessageId, PrincipalId, SessionId};
 use domain::json::Json;
-use domain::page::Listed;
+use domain::page::ListSlice;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
 pub use store::blocking::run_by_size;
@@ -43,9 +43,9 @@ pub async fn post_message(
         return Ok((session, app.store.find_message(granted, id, MessageId(made)).await?));
     }
     let message = prepare_message(app, granted, post, caller).await?;
-    let changed = change_agent_session(app, granted, id, |_| Ok(Command::Post(message.clone()))).await?;
+    let changed = change_agent_session(app, granted, id, |_| Ok(AgentCommand::Post(message.clone()))).await?;
     let posted = changed.changes.into_iter().find_map(|change| match change {
-        Change::Said(message) => Some(message),
+        AgentChange::Message(message) => Some(message),
         _ => None,
     });
     let posted = posted.ok_or_else(|| Failure::internal("a posted message is missing from the changes"))?;
@@ -62,7 +62,7 @@ pub async fn list_messages(
     id: SessionId,
     after: i64,
     limit: u32,
-) -> Result<Listed<Message>, Failure> {
+) -> Result<ListSlice<Message>, Failure> {
     Ok(app.store.list_messages(granted, id, after, limit).await?)
 }
 

@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents::change::change_agent_session;
-use domain::agent::{self, AgentSession, Command, SessionFilter};
+use domain::agent::{self, AgentCommand, AgentSession, SessionFilter};
 use domain::ids::SessionId;
-use domain::page::{Listed, Select};
+use domain::page::{ListRange, ListSlice};
 use domain::session::EndReason;
 use std::collections::HashSet;
 use store::access::{UseSessions, ViewSessions};
@@ -37,8 +37,8 @@ pub async fn list_agent_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
-    select: Select,
-) -> Result<Listed<AgentSession>, Failure> {
+    select: ListRange,
+) -> Result<ListSlice<AgentSession>, Failure> {
     Ok(app.store.list_agent_sessions(granted, filter, select).await?)
 }
 
@@ -47,8 +47,8 @@ pub async fn list_account_agent_sessions(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     filter: &SessionFilter,
-    select: Select,
-) -> Result<Listed<AgentSession>, Failure> {
+    select: ListRange,
+) -> Result<ListSlice<AgentSession>, Failure> {
     Ok(app.store.list_account_agent_sessions(granted, filter, select).await?)
 }
 
@@ -107,14 +107,14 @@ pub async fn update_agent_session(
 ) -> Result<AgentSession, Failure> {
     let mut commands = Vec::new();
     commands.extend(update.tags.map(|tags| match tags {
-        TagsUpdate::Replace(tags) => Command::SetTags(tags),
-        TagsUpdate::Append(tags) => Command::AddTags(tags),
+        TagsUpdate::Replace(tags) => AgentCommand::SetTags(tags),
+        TagsUpdate::Append(tags) => AgentCommand::AddTags(tags),
     }));
     // Checks the title before it changes the tags, so that an invalid title changes nothing.
-    update.title.clone().map(agent::title).transpose()?;
-    commands.extend(update.title.map(Command::SetTitle));
+    update.title.clone().map(agent::check_title).transpose()?;
+    commands.extend(update.title.map(AgentCommand::SetTitle));
     // Checks the caller's permission even when there is nothing to change.
-    let mut session = run_command(app, granted, id, Command::AddTags(Vec::new())).await?;
+    let mut session = run_command(app, granted, id, AgentCommand::AddTags(Vec::new())).await?;
     for command in commands {
         session = run_command(app, granted, id, command).await?;
     }
@@ -153,7 +153,7 @@ pub async fn cancel_agent_session(
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    run_command(app, granted, id, Command::Cancel).await
+    run_command(app, granted, id, AgentCommand::Cancel).await
 }
 
 /// Archives a session and the sessions that it started, and stops their turns.
@@ -165,11 +165,11 @@ pub async fn archive_agent_session(
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    let session = run_command(app, granted, id, Command::Archive).await?;
+    let session = run_command(app, granted, id, AgentCommand::Archive).await?;
     let mut family = session.children.clone();
     let mut next = 0;
     while next < family.len().min(MAX_FAMILY) {
-        match run_command(app, granted, family[next], Command::Archive).await {
+        match run_command(app, granted, family[next], AgentCommand::Archive).await {
             Ok(child) => family.extend(child.children),
             // The child was deleted, or belongs to another member.
             Err(Failure::Refused(_)) => {}
@@ -189,7 +189,7 @@ pub async fn unarchive_agent_session(
     granted: &Granted<UseSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    run_command(app, granted, id, Command::Unarchive).await
+    run_command(app, granted, id, AgentCommand::Unarchive).await
 }
 
 /// Ends a session, and archives it if `and_archive` is set.
@@ -254,7 +254,7 @@ async fn end_session(
     id: SessionId,
     evidence: &str,
 ) -> Result<AgentSession, Failure> {
-    let command = Command::End { reason: EndReason::Released, evidence: evidence.to_owned() };
+    let command = AgentCommand::End { reason: EndReason::Released, evidence: evidence.to_owned() };
     run_command(app, granted, id, command).await
 }
 
@@ -262,7 +262,7 @@ async fn run_command(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    command: Command,
+    command: AgentCommand,
 ) -> Result<AgentSession, Failure> {
     Ok(change_agent_session(app, granted, id, |_| Ok(command.clone())).await?.session)
 }

@@ -10,7 +10,8 @@ use crate::operations::agents::secrets;
 use crate::services::metrics::WokenReader;
 use domain::Refusal;
 use domain::agent::{
-    Agent, AgentSession, Answer, Change, Command, Event, Item, Message, Report, Turn, TurnGrant, TurnState,
+    Agent, AgentChange, AgentCommand, AgentSession, Event, Message, Turn, TurnCredential, TurnEnding,
+    TurnItem, TurnItems, TurnState,
 };
 use domain::credential::{SecretHash, TurnToken};
 use domain::ids::{OrganizationId, SessionId, TurnId};
@@ -123,7 +124,7 @@ pub async fn authenticate_turn(
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
         loaded => loaded?,
     };
-    let opened = loaded.turn.and_then(|turn| turn.opened_by(token.hash()));
+    let opened = loaded.turn.and_then(|turn| turn.find_claim(token.hash()));
     let (turn, fence, key) = opened.ok_or(Failure::Unauthenticated)?;
     Ok((TurnKey { organization, session, turn, fence }, key))
 }
@@ -138,7 +139,7 @@ pub async fn claim_turn(
     worker: &WorkerGrant,
     claim: &ClaimRequest,
 ) -> Result<Option<TurnAssignment>, Failure> {
-    domain::agent::agent_name(&claim.worker)
+    domain::agent::check_agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Subscribes before the first read, so that no turn in between is missed.
     let only = worker.organization().map(|organization| organization.0);
@@ -204,10 +205,10 @@ async fn try_claim_turn(
     };
     let turn = TurnId::new(app.now(), app.random_bytes());
     let token = TurnToken::new(key.organization, app.random_bytes());
-    let grant = TurnGrant { token: token.hash(), key: claim.key };
-    let command = Command::Claim { worker: claim.worker.clone(), turn, grant };
+    let grant = TurnCredential { token: token.hash(), key: claim.key };
+    let command = AgentCommand::Claim { worker: claim.worker.clone(), turn, grant };
     let Some(changed) = try_change(app, &granted, session, command).await? else { return Ok(None) };
-    let claimed = changed.changes.iter().any(|change| matches!(change, Change::Turn(_)));
+    let claimed = changed.changes.iter().any(|change| matches!(change, AgentChange::Turn(_)));
     Ok(claimed.then_some((changed.session, token)))
 }
 
@@ -261,12 +262,12 @@ pub async fn renew_lease(app: &App, worker_turn: &WorkerTurn) -> Result<LeaseSta
 pub async fn report_turn(
     app: &App,
     worker_turn: &WorkerTurn,
-    report: Report,
+    report: TurnItems,
 ) -> Result<LeaseStatus, Failure> {
     let WorkerTurn { key, granted } = worker_turn;
-    let report = Report { items: check_outputs(app, granted, key.session, report.items).await?, ..report };
+    let report = TurnItems { items: check_outputs(app, granted, key.session, report.items).await?, ..report };
     let changed = change_agent_session(app, granted, key.session, |_| {
-        Ok(Command::Report { turn: key.turn, fence: key.fence, report: report.clone() })
+        Ok(AgentCommand::Report { turn: key.turn, fence: key.fence, report: report.clone() })
     })
     .await?;
     lease_status(app, &changed.session, *key)
@@ -277,11 +278,11 @@ async fn check_outputs(
     app: &App,
     granted: &Granted<UseSessions>,
     session: SessionId,
-    mut items: Vec<Item>,
-) -> Result<Vec<Item>, Failure> {
-    let outputs = items.iter_mut().filter(|item| matches!(item, Item::StructuredOutput(_)));
+    mut items: Vec<TurnItem>,
+) -> Result<Vec<TurnItem>, Failure> {
+    let outputs = items.iter_mut().filter(|item| matches!(item, TurnItem::StructuredOutput(_)));
     for (number, item) in outputs.enumerate() {
-        let Item::StructuredOutput(value) = &*item else { continue };
+        let TurnItem::StructuredOutput(value) = &*item else { continue };
         let problem =
             match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
                 None => None,
@@ -291,7 +292,7 @@ async fn check_outputs(
                 Some(schema) => app.schema_validator.problem(&schema, value).await?,
             };
         if let Some(problem) = problem {
-            *item = Item::Log(format!("the structured output does not fit its schema: {problem}"));
+            *item = TurnItem::Log(format!("the structured output does not fit its schema: {problem}"));
         }
     }
     Ok(items)
@@ -304,14 +305,15 @@ async fn check_outputs(
 pub async fn finish_turn(
     app: &App,
     worker_turn: &WorkerTurn,
-    answer: Answer,
+    answer: TurnEnding,
 ) -> Result<AgentSession, Failure> {
     let WorkerTurn { key, granted } = worker_turn;
     let view = granted.authorize::<ViewSessions>()?;
     for _ in 0..ATTEMPTS {
         let session = app.store.load_agent_session(&view, key.session).await?;
         let streamed = load_streamed_text(app, &view, &session, *key).await?;
-        let command = Command::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
+        let command =
+            AgentCommand::Finish { turn: key.turn, fence: key.fence, answer: answer.clone(), streamed };
         if let Some(changed) = try_change(app, granted, session, command).await? {
             return Ok(changed.session);
         }
@@ -375,9 +377,10 @@ pub async fn end_expired_leases(app: &App) -> Result<(), Failure> {
         let expired = app.store.list_expired_leases(&system, now, LEASES_AT_ONCE).await?;
         for (key, fence) in &expired {
             let granted = system.grant::<UseSessions>(key.organization);
-            let lost =
-                change_agent_session(app, &granted, key.id, |_| Ok(Command::LoseLease { fence: *fence }))
-                    .await;
+            let lost = change_agent_session(app, &granted, key.id, |_| {
+                Ok(AgentCommand::LoseLease { fence: *fence })
+            })
+            .await;
             match lost {
                 Ok(_) | Err(Failure::Refused(Refusal::NotFound(_))) => {}
                 Err(failure) => return Err(failure),

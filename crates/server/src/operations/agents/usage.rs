@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use domain::agent::Limits;
+use domain::agent::UsageLimits;
 use domain::ids::OrganizationId;
 pub use store::UsageDay;
 use store::access::{ViewSessions, ViewUsage};
@@ -31,6 +31,9 @@ pub async fn list_account_usage_days(
 }
 
 /// The organization's limits, and its usage in this cycle.
-pub async fn load_organization_limits(app: &App, granted: &Granted<ViewSessions>) -> Result<Limits, Failure> {
+pub async fn load_organization_limits(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+) -> Result<UsageLimits, Failure> {
     Ok(app.store.load_organization_limits(granted, app.now()).await?)
 }

@@ -230,7 +230,7 @@ async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) ->
     }
     let granted = System::background_jobs().grant::<UseSessions>(file.organization);
     let free = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
-    Err(Refusal::QuotaExceeded { wanted: needed, left: free, quota }.into())
+    Err(Refusal::QuotaExceeded { requested: needed, left: free, quota }.into())
 }
 
 /// Streams bytes into the object store; returns their number.

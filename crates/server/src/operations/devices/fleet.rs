@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::services::metrics::DeviceCounts;
 use domain::Refusal;
-use domain::device::{Device, Hold, HoldState, Offer, Wanted};
+use domain::device::{Device, DeviceFilters, DeviceProfile, Hold, HoldState};
 use domain::session::SessionKey;
 use std::collections::BTreeSet;
 use store::access::ViewSessions;
@@ -20,25 +20,25 @@ const LISTED: usize = 12;
 pub async fn check_match(
     app: &App,
     granted: &Granted<ViewSessions>,
-    filters: &Wanted,
+    filters: &DeviceFilters,
 ) -> Result<(), Failure> {
     let devices = app.store.list_devices(granted).await?;
-    if devices.iter().any(|device| filters.matches(&device.offer)) {
+    if devices.iter().any(|device| filters.matches(&device.profile)) {
         return Ok(());
     }
-    let models = devices.iter().map(|device| device.offer.describe()).collect::<BTreeSet<_>>();
+    let models = devices.iter().map(|device| device.profile.describe()).collect::<BTreeSet<_>>();
     let more = models.len().saturating_sub(LISTED);
     let mut known = models.into_iter().take(LISTED).collect::<Vec<_>>();
     if more > 0 {
         known.push(format!("and {more} more"));
     }
-    Err(Refusal::NoMatch { wanted: filters.describe(), known }.into())
+    Err(Refusal::NoMatch { filters: filters.describe(), known }.into())
 }
 
 /// The kinds of device that are free now, without duplicates.
-pub async fn list_offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<Offer>, Failure> {
+pub async fn list_offers(app: &App, granted: &Granted<ViewSessions>) -> Result<Vec<DeviceProfile>, Failure> {
     let devices = app.store.list_devices(granted).await?;
-    let free = devices.into_iter().filter(Device::free).map(|device| device.offer);
+    let free = devices.into_iter().filter(Device::is_free).map(|device| device.profile);
     Ok(free.collect::<BTreeSet<_>>().into_iter().collect())
 }
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::operations::access::machine_grant::MachineGrant;
 use crate::services::host_connections::HostConnection;
 use domain::Refusal;
-use domain::device::Offer;
+use domain::device::DeviceProfile;
 use domain::ids::{DeviceId, HostId};
 use protocol::{DeviceReport, FromHost, HoldNotice, ToHost};
 use std::sync::Arc;
@@ -110,7 +110,7 @@ async fn report_devices(
         updates.push(DeviceUpdate {
             new: DeviceId::new(now, app.random_bytes()),
             serial: report.serial,
-            offer: Offer {
+            offer: DeviceProfile {
                 platform: report.platform,
                 kind: report.kind,
                 name: report.name,

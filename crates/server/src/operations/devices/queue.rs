@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use domain::device::{Command, Device, HeldDevice, Waiting, assign};
+use domain::device::{Device, DeviceCommand, HeldDevice, assign_devices};
 use futures_util::future::join_all;
 use store::access::UseSessions;
 use store::{QueueEntry, System};
@@ -33,14 +33,14 @@ async fn grant_all(app: &App) -> Result<(), Failure> {
         // Only devices whose host is connected to this server: another server grants the others.
         let near = |device: &Device| app.hosts.get(device.host).is_some();
         let devices = state.devices.into_iter().filter(near).collect::<Vec<_>>();
-        let waiting = state.queue.iter().map(|queued| queued.waiting.clone()).collect::<Vec<Waiting>>();
-        let assignments = assign(&waiting, &devices);
+        let requests = state.queue.iter().map(|queued| queued.request.clone()).collect::<Vec<_>>();
+        let assignments = assign_devices(&requests, &devices);
         if assignments.is_empty() {
             return Ok(());
         }
         let grants = assignments.into_iter().filter_map(|assignment| {
             let device = devices.iter().find(|device| device.id == assignment.device)?;
-            Some(grant(app, &system, &state.queue[assignment.waiting], device))
+            Some(grant(app, &system, &state.queue[assignment.entry], device))
         });
         for outcome in join_all(grants).await {
             outcome?;
@@ -55,10 +55,10 @@ async fn grant(app: &App, system: &System, queued: &QueueEntry, device: &Device)
         device: device.id,
         fence: device.fence + 1,
         handle: device.handle.clone(),
-        offer: device.offer.clone(),
+        profile: device.profile.clone(),
         model: device.model.clone(),
     };
-    let command = Command::Grant { hold: queued.waiting.hold, held };
+    let command = DeviceCommand::Grant { hold: queued.request.hold, held };
     let session = app.store.load_device_session(&granted.authorize()?, queued.session.id).await?;
     let now = app.now();
     let changes = domain::device::decide(&session, granted.actor(), command, now)?;

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::operations::devices::fleet;
 use crate::services::metrics::AllocationOutcome;
 use domain::Refusal;
-use domain::device::{Command, DeviceSession, Hold, HoldState, Wanted, decide};
+use domain::device::{DeviceCommand, DeviceFilters, DeviceSession, Hold, HoldState, decide};
 use domain::ids::{HoldId, SessionId};
 use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
@@ -64,7 +64,7 @@ pub async fn request_device(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    wanted: Wanted,
+    wanted: DeviceFilters,
 ) -> Result<Hold, Failure> {
     let outcome = request_unmetered(app, granted, id, wanted).await;
     match &outcome {
@@ -83,7 +83,7 @@ async fn request_unmetered(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    wanted: Wanted,
+    wanted: DeviceFilters,
 ) -> Result<Hold, Failure> {
     let view = granted.authorize::<ViewSessions>()?;
     // The session comes first: a caller who may not see it must not learn of the pool by a refusal.
@@ -94,7 +94,7 @@ async fn request_unmetered(
     }
     fleet::check_match(app, &view, &wanted).await?;
     let hold = HoldId::new(app.now(), app.random_bytes());
-    let command = Command::Request { hold, wanted };
+    let command = DeviceCommand::Request { hold, filters: wanted };
     change_device_session(app, granted, id, |_| Ok(command.clone())).await?;
     app.queue.run().await;
     let session = app.store.load_device_session(&view, id).await?;
@@ -113,8 +113,8 @@ pub async fn release_device(
     name: &str,
 ) -> Result<Hold, Failure> {
     let session = change_device_session(app, granted, id, |session| {
-        let hold = find_hold(session, |hold| hold.is_called(name))?.id;
-        Ok(Command::Release {
+        let hold = find_hold(session, |hold| hold.has_name(name))?.id;
+        Ok(DeviceCommand::Release {
             hold,
             reason: EndReason::Released,
             evidence: "released by its user".to_owned(),
@@ -122,7 +122,7 @@ pub async fn release_device(
     })
     .await?;
     app.queue.request_run();
-    find_hold(&session, |hold| hold.is_called(name))
+    find_hold(&session, |hold| hold.has_name(name))
 }
 
 /// Releases the caller's device with this id in any session, for clients without sessions.
@@ -132,7 +132,7 @@ pub async fn release_device(
 pub async fn release_anywhere(app: &App, granted: &Granted<UseSessions>, name: &str) -> Result<(), Failure> {
     let open = app.store.list_open_holds(&granted.authorize()?).await?;
     let own = |hold: &Hold| Some(hold.principal) == granted.principal();
-    let mut called = open.iter().filter(|(_, hold)| hold.is_called(name)).collect::<Vec<_>>();
+    let mut called = open.iter().filter(|(_, hold)| hold.has_name(name)).collect::<Vec<_>>();
     called.sort_by_key(|(_, hold)| !own(hold));
     let (session, _) = called.first().ok_or(Refusal::NotFound(Thing::Device))?;
     release_device(app, granted, session.id, name).await.map(|_| ())
@@ -148,7 +148,7 @@ pub async fn end_device_session(
     id: SessionId,
 ) -> Result<DeviceSession, Failure> {
     let session = change_device_session(app, granted, id, |_| {
-        Ok(Command::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() })
+        Ok(DeviceCommand::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() })
     })
     .await?;
     app.queue.request_run();
@@ -164,7 +164,7 @@ pub async fn change_device_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    command: impl Fn(&DeviceSession) -> Result<Command, Failure>,
+    command: impl Fn(&DeviceSession) -> Result<DeviceCommand, Failure>,
 ) -> Result<DeviceSession, Failure> {
     let store: &Store = &app.store;
     let view = granted.authorize::<ViewSessions>()?;
@@ -191,8 +191,9 @@ pub(crate) async fn end_hold(
     evidence: &str,
 ) -> Result<(), Failure> {
     let granted = System::background_jobs().grant::<UseSessions>(due.session.organization);
-    let command =
-        |_: &DeviceSession| Ok(Command::Release { hold: due.hold, reason, evidence: evidence.to_owned() });
+    let command = |_: &DeviceSession| {
+        Ok(DeviceCommand::Release { hold: due.hold, reason, evidence: evidence.to_owned() })
+    };
     change_device_session(app, &granted, due.session.id, command).await.map(drop)
 }
 

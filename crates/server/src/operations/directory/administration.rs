@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::operations::directory::members::check_role;
 use crate::services::{Services, mailer};
 use domain::Refusal;
-use domain::agent::{Acus, Limits};
+use domain::agent::{Acus, UsageLimits};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::name;
 use domain::organization::Organization;
@@ -139,7 +139,7 @@ pub async fn remove_member(
 pub async fn list_organizations(
     app: &App,
     granted: &GrantedAccount<ManageOrganizations>,
-) -> Result<Vec<(Organization, Limits)>, Failure> {
+) -> Result<Vec<(Organization, UsageLimits)>, Failure> {
     Ok(app.store.list_organizations_with_limits(granted, app.now()).await?)
 }
 
@@ -151,7 +151,7 @@ pub async fn load_organization(
     services: &Services,
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
-) -> Result<(Organization, Limits), Failure> {
+) -> Result<(Organization, UsageLimits), Failure> {
     let organization = services.store.load_organization(&acting_system(granted), id).await?;
     let limits = services.store.load_organization_limits(&granted.narrow_to(id), services.now()).await?;
     Ok((organization, limits))
@@ -161,7 +161,7 @@ pub async fn load_organization(
 pub async fn load_own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
-) -> Result<(Organization, Limits), Failure> {
+) -> Result<(Organization, UsageLimits), Failure> {
     let system = System::administration();
     let organization = app.store.load_organization(&system, granted.organization()).await?;
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
@@ -178,12 +178,12 @@ pub async fn create_organization(
     granted: &GrantedAccount<ManageOrganizations>,
     name: &str,
     limits: OrganizationUpdate,
-) -> Result<(Organization, Limits), Failure> {
+) -> Result<(Organization, UsageLimits), Failure> {
     let acting = acting_system(granted);
     let id = match services.store.find_earlier_creation(&acting).await? {
         Some(made) => OrganizationId(made),
         None => {
-            name::of_organization(name)?;
+            name::check_organization_name(name)?;
             let created = services.now();
             let id = OrganizationId::new(created, services.random_bytes());
             let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };
@@ -203,7 +203,7 @@ pub async fn update_organization(
     granted: &GrantedAccount<ManageOrganizations>,
     id: OrganizationId,
     update: OrganizationUpdate,
-) -> Result<(Organization, Limits), Failure> {
+) -> Result<(Organization, UsageLimits), Failure> {
     let system = acting_system(granted);
     let OrganizationUpdate { name, max_session_acus, max_cycle_acus } = update;
     for (field, limit) in
@@ -214,7 +214,7 @@ pub async fn update_organization(
         }
     }
     if let Some(name) = &name {
-        name::of_organization(name)?;
+        name::check_organization_name(name)?;
         services.store.rename_organization(&system, id, name, services.now()).await?;
     }
     if max_session_acus.is_some() || max_cycle_acus.is_some() {

@@ -28,7 +28,7 @@ pub async fn list_people_in_organization(
 /// # Errors
 /// [`Refusal::Invalid`]; [`Refusal::Forbidden`].
 pub fn check_role(granted: &Granted<ManageMembers>, role: Role) -> Result<(), Refusal> {
-    Role::read(role.name(), PrincipalKind::User, "role")?;
+    Role::parse_for(role.name(), PrincipalKind::User, "role")?;
     let given = role.permissions();
     let lacking = Permission::ALL.into_iter().find(|one| given.has(*one) && !granted.has(*one));
     lacking.map_or(Ok(()), |permission| Err(Refusal::Forbidden(permission)))
@@ -98,7 +98,7 @@ pub async fn create_own_organization(
         let found = all.map(|(one, _)| one).find(|one| one.id == OrganizationId(made));
         return found.ok_or_else(|| Refusal::NotFound(Thing::Organization).into());
     }
-    name::of_organization(name)?;
+    name::check_organization_name(name)?;
     let created = app.now();
     let id = OrganizationId::new(created, app.random_bytes());
     let new = Organization { id, name: name.to_owned(), created, deleted: None, max_devices: None };

@@ -10,10 +10,10 @@ use crate::operations::login::second_factor::demand_fresh;
 use crate::services::mailer;
 use domain::Refusal;
 use domain::ids::PrincipalId;
-use domain::login::Reach;
+use domain::login::PersonAccess;
 use domain::name;
 use domain::permission::{PermissionSet, Role};
-use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, normal_email};
+use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, normalize_email};
 use domain::refusal::Thing;
 use store::access::ManageMembers;
 use store::{Caller, GrantedPerson, System};
@@ -118,8 +118,10 @@ pub async fn load_own_profile(app: &App, caller: &Caller) -> Result<Profile, Fai
 /// # Errors
 /// [`Refusal::NotFound`], also for a user whom the caller may not see.
 pub async fn load_profile(app: &App, caller: &Caller, number: i64) -> Result<Profile, Failure> {
-    let granted =
-        app.store.authorize_over_person(caller, number, Reach::See, "read:user", "read:sub-user").await?;
+    let granted = app
+        .store
+        .authorize_over_person(caller, number, PersonAccess::See, "read:user", "read:sub-user")
+        .await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     build_profile(app, &granted, permissions).await
 }
@@ -131,7 +133,7 @@ pub async fn load_profile(app: &App, caller: &Caller, number: i64) -> Result<Pro
 pub async fn find_person(app: &App, caller: &Caller, named: &str) -> Result<Principal, Failure> {
     caller.authorize_in_account::<ManageMembers>()?;
     caller.require_scope("read:sub-user")?;
-    if let Some(email) = normal_email(named) {
+    if let Some(email) = normalize_email(named) {
         let known = app.store.find_person_by_email(&System::administration(), &email).await?;
         return Ok(known.ok_or(Refusal::NotFound(Thing::Principal))?.person.principal);
     }
@@ -172,7 +174,7 @@ pub async fn rename_user(
 ) -> Result<Profile, Failure> {
     let granted = app
         .store
-        .authorize_over_person(caller, number, Reach::Change, "write:user", "write:sub-user")
+        .authorize_over_person(caller, number, PersonAccess::Change, "write:user", "write:sub-user")
         .await?;
     let permissions = (granted.person() == caller.principal()).then(|| caller.permissions());
     rename(app, &granted, names, permissions).await
@@ -185,7 +187,7 @@ async fn rename(
     permissions: Option<PermissionSet>,
 ) -> Result<Profile, Failure> {
     for (field, name) in [("first-name", names.first), ("last-name", names.last)] {
-        name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
+        name::check_line(field, name.unwrap_or_default(), MAX_NAME)?;
     }
     app.store.set_names(granted, names.first, names.last, app.now()).await?;
     build_profile(app, granted, permissions).await
@@ -223,7 +225,7 @@ pub async fn create_sub_user(app: &App, caller: &Caller, new: NewUser<'_>) -> Re
     for (field, name) in
         [("username", new.name), ("first-name", new.names.first), ("last-name", new.names.last)]
     {
-        name::one_line(field, name.unwrap_or_default(), MAX_NAME)?;
+        name::check_line(field, name.unwrap_or_default(), MAX_NAME)?;
     }
     let hash = match new.password {
         Some(password) => Some(hash_first_password(app, &app.passwords, password).await?),

@@ -15,7 +15,7 @@ use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::Origin;
 use domain::password::AttemptLimits;
-use domain::principal::normal_email;
+use domain::principal::normalize_email;
 use domain::time::Span;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -53,19 +53,19 @@ impl AttemptBudget {
     /// The attempts of a known person to prove who they are.
     pub(crate) fn per_person(app: &App, name: &str, person: PrincipalId) -> AttemptBudget {
         let (limits, window) = attempt_limits(app);
-        AttemptBudget::new(&format!("{name} {person}"), limits.of_user(), window)
+        AttemptBudget::new(&format!("{name} {person}"), limits.user_limit(), window)
     }
 
     /// The attempts of a network for a purpose; `None` when the address is unknown.
     pub(crate) fn per_network(app: &App, name: &str, origin: &Origin) -> Option<AttemptBudget> {
         let ((limits, window), ip) = (attempt_limits(app), origin.remote_ip?);
-        Some(AttemptBudget::new(&format!("{name} from {}", network(ip)), limits.of_network(), window))
+        Some(AttemptBudget::new(&format!("{name} from {}", network(ip)), limits.network_limit(), window))
     }
 
     /// How many people a user may invite or create.
     pub(crate) fn per_inviter(app: &App, inviter: PrincipalId) -> AttemptBudget {
         let (limits, window) = attempt_limits(app);
-        AttemptBudget::new(&format!("invitations by {inviter}"), limits.of_network(), window)
+        AttemptBudget::new(&format!("invitations by {inviter}"), limits.network_limit(), window)
     }
 
     /// The mails to an address about invitations and new users: one an hour from one organization, three a day from
@@ -101,7 +101,7 @@ pub(crate) async fn try_reserve(
         let attempts = app.store.load_attempts(&system, &hashes, now).await?;
         let mut each = attempts.iter().zip(budgets).enumerate();
         let exhausted = each.find_map(|(at, (attempts, budget))| {
-            attempts.locked(budget.limit, now).map(|wait| ExhaustedBudget { at, wait })
+            attempts.lockout(budget.limit, now).map(|wait| ExhaustedBudget { at, wait })
         });
         Ok(exhausted)
     };
@@ -178,7 +178,7 @@ impl ReservedAttempt {
             Some(known) => {
                 let name = format!("sign-in in browser {}", known.name);
                 ReservedAttempt {
-                    own: AttemptBudget::new(&name, limits.of_user(), window),
+                    own: AttemptBudget::new(&name, limits.user_limit(), window),
                     shared: Vec::new(),
                 }
             }
@@ -197,21 +197,22 @@ impl ReservedAttempt {
 
     async fn begin_anonymous(app: &App, email: &str, origin: &Origin) -> Result<ReservedAttempt, Failure> {
         let (limits, window) = attempt_limits(app);
-        let email = normal_email(email).unwrap_or_else(|| email.to_owned());
+        let email = normalize_email(email).unwrap_or_else(|| email.to_owned());
         let from = origin.remote_ip.map(network);
         let everywhere = AttemptBudget::new(
             &format!("sign-in everywhere {email}"),
-            limits.of_user_everywhere(),
+            limits.user_limit_everywhere(),
             Span(window.0.saturating_mul(4)),
         );
         let mut shared = vec![everywhere];
-        let mut of_user = limits.of_user();
+        let mut of_user = limits.user_limit();
         if let Some(ip) = from {
-            let network_budget = AttemptBudget::new(&format!("sign-in from {ip}"), limits.of_crowd(), window);
+            let network_budget =
+                AttemptBudget::new(&format!("sign-in from {ip}"), limits.shared_network_limit(), window);
             let attempts =
                 app.store.load_attempts(&System::sign_in(), &[network_budget.key], app.now()).await?;
-            if attempts.iter().any(|attempts| attempts.locked(limits.of_network(), app.now()).is_some()) {
-                of_user = limits.of_user_in_a_crowd();
+            if attempts.iter().any(|attempts| attempts.lockout(limits.network_limit(), app.now()).is_some()) {
+                of_user = limits.user_limit_on_shared_network();
             }
             shared.push(network_budget);
         }
@@ -248,7 +249,7 @@ async fn audit_once(
     if !is_first_in_window(app, &format!("{action} {name}"), budget.window).await? {
         return Ok(());
     }
-    let email = normal_email(email).unwrap_or_default();
+    let email = normalize_email(email).unwrap_or_default();
     let known = app.store.find_person_by_email(&System::sign_in(), &email).await?;
     let target = if known.is_some() { email } else { String::new() };
     let by = Attribution::anonymous(origin.remote_ip);

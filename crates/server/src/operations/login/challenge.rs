@@ -13,7 +13,7 @@ use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::login::{Method, Origin};
 use domain::principal::{Person, PrincipalState};
-use domain::second_factor::CHALLENGE;
+use domain::second_factor::CHALLENGE_LIFETIME;
 use domain::time::Micros;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -143,7 +143,7 @@ async fn create_challenge(
     first_factor: &FirstFactor<'_>,
 ) -> Result<LoginChallenge, Failure> {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(app.random_bytes::<32>());
-    let expires = app.now() + CHALLENGE;
+    let expires = app.now() + CHALLENGE_LIFETIME;
     let stored = StoredFirstFactor {
         long: first_factor.long,
         alone: first_factor.end_others,

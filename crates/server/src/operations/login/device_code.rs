@@ -12,8 +12,8 @@ use crate::operations::login::second_factor::demand_fresh;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::Refusal;
-use domain::credential::{Secret, SecretHash};
-use domain::device_login::{self, Answer, DeviceLogin, INTERVAL, State};
+use domain::credential::{KeySecret, SecretHash};
+use domain::device_login::{self, DeviceLogin, DeviceLoginState, INTERVAL, PollReply};
 use domain::ids::OrganizationId;
 use domain::login::Origin;
 use domain::permission::{Permission, Role};
@@ -45,9 +45,9 @@ pub struct DeviceCodes {
 /// The reply to a poll.
 pub enum DeviceLoginReply {
     /// There is no key: the login is pending, denied or expired.
-    Status(Answer),
+    Status(PollReply),
     /// The program's key.
-    Key(Secret),
+    Key(KeySecret),
 }
 
 /// Begins a device login.
@@ -72,7 +72,7 @@ pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Resu
             expires: now + expires,
             interval: INTERVAL,
             polled: None,
-            state: State::Pending,
+            state: DeviceLoginState::Pending,
         };
         let system = System::sign_in();
         match app
@@ -83,7 +83,7 @@ pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Resu
             Err(Error::Stale) => {}
             outcome => {
                 outcome?;
-                let user_code = device_login::shown(&user_code);
+                let user_code = device_login::display_code(&user_code);
                 return Ok(DeviceCodes { device_code, user_code, expires, interval: INTERVAL });
             }
         }
@@ -100,16 +100,16 @@ pub async fn poll_device_login(
     let (system, code, now) = (System::sign_in(), hash_code(device_code), app.now());
     let found = app.store.load_device_login(&system, &code).await?;
     let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
-    let reply = login.answer(now);
+    let reply = login.poll_reply(now);
     let interval = match reply {
-        Answer::Pending => login.interval,
+        PollReply::Pending => login.interval,
         // A program that polls without end causes no writes.
-        Answer::SlowDown(interval) if interval == login.interval => {
+        PollReply::SlowDown(interval) if interval == login.interval => {
             return Ok(Some(DeviceLoginReply::Status(reply)));
         }
-        Answer::SlowDown(interval) => interval,
-        Answer::Denied | Answer::Expired => return Ok(Some(DeviceLoginReply::Status(reply))),
-        Answer::Ready => {
+        PollReply::SlowDown(interval) => interval,
+        PollReply::Denied | PollReply::Expired => return Ok(Some(DeviceLoginReply::Status(reply))),
+        PollReply::Ready => {
             let approval =
                 approval.ok_or_else(|| Failure::internal("a device login is ready without an approval"))?;
             let place = login.origin.remote_ip.map_or_else(String::new, |ip| format!(" at {ip}"));
@@ -132,7 +132,7 @@ pub async fn poll_device_login(
                     Ok(Some(DeviceLoginReply::Key(secret)))
                 }
                 // Another poll has redeemed it, or the approver can no longer act.
-                Err(Error::Unauthenticated) => Ok(Some(DeviceLoginReply::Status(Answer::Denied))),
+                Err(Error::Unauthenticated) => Ok(Some(DeviceLoginReply::Status(PollReply::Denied))),
                 Err(error) => Err(error.into()),
             };
         }
@@ -140,7 +140,7 @@ pub async fn poll_device_login(
     match app.store.record_device_login_poll(&system, &code, login.polled, interval, now).await {
         Ok(()) => Ok(Some(DeviceLoginReply::Status(reply))),
         // The program polls concurrently.
-        Err(Error::Stale) => Ok(Some(DeviceLoginReply::Status(Answer::SlowDown(interval)))),
+        Err(Error::Stale) => Ok(Some(DeviceLoginReply::Status(PollReply::SlowDown(interval)))),
         Err(error) => Err(error.into()),
     }
 }
@@ -222,7 +222,7 @@ async fn reserve_code_attempt(
     }
     let codes_tried = AttemptBudget::per_person(app, "device login by", own.person()).scale(CODES);
     attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
-    let code = device_login::typed_code(typed).ok_or(Refusal::NotFound(Thing::Program))?;
+    let code = device_login::parse_code(typed).ok_or(Refusal::NotFound(Thing::Program))?;
     Ok((own, hash_code(&code), codes_tried))
 }
 

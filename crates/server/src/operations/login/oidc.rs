@@ -23,7 +23,9 @@ use crate::services::master_key::NONCE;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::credential::SecretHash;
-use domain::federation::{Admission, Claimed, JOURNEY, Owner, Stranger, admit, changes};
+use domain::federation::{
+    AddressOwner, Admission, AdmissionRefusal, IdentityClaims, SIGN_IN_LIFETIME, admit, membership_changes,
+};
 use domain::ids::PrincipalId;
 use domain::login::Method;
 use domain::permission::AccountRole;
@@ -70,7 +72,7 @@ pub enum OidcError {
         /// The issuer's id of the user.
         subject: String,
         /// The reason.
-        why: Stranger,
+        why: AdmissionRefusal,
     },
     /// Another failure.
     #[error(transparent)]
@@ -152,8 +154,14 @@ pub async fn begin_oidc(app: &App, request: OidcRequest<'_>) -> Result<OidcRedir
     let max_age = request.again.then_some(app.settings.fresh_auth);
     let url = issuer.authorization_url(now, &authorization, max_age).await?;
     let next = if request.next.len() <= MAX_NEXT { request.next.to_owned() } else { String::new() };
-    let stored =
-        OidcState { state, nonce, verifier, next, again: request.again, until_us: (now + JOURNEY).0 };
+    let stored = OidcState {
+        state,
+        nonce,
+        verifier,
+        next,
+        again: request.again,
+        until_us: (now + SIGN_IN_LIFETIME).0,
+    };
     let text = serde_json::to_string(&stored).map_err(Failure::internal)?;
     let sealed = app.keys.seal(PURPOSE, &text, app.random_bytes::<NONCE>())?;
     Ok(OidcRedirect { url, cookie: BASE64_URL_SAFE_NO_PAD.encode(sealed) })
@@ -243,7 +251,7 @@ fn denial(error: &str) -> OidcError {
 async fn find_or_create_person(
     app: &App,
     issuer: &Issuer,
-    claimed: &Claimed,
+    claimed: &IdentityClaims,
     by: Attribution,
 ) -> Result<Person, OidcError> {
     let system = System::sign_in().attribute_to(by);
@@ -257,7 +265,10 @@ async fn find_or_create_person(
         let owner = match &namesake {
             Some(person) => {
                 let (id, state) = (person.principal.id, person.principal.state);
-                Some(Owner { state, linked: app.store.has_identity(&system, id, issuer.name()).await? })
+                Some(AddressOwner {
+                    state,
+                    linked: app.store.has_identity(&system, id, issuer.name()).await?,
+                })
             }
             None => None,
         };
@@ -307,7 +318,7 @@ async fn audit_refusal(
     app: &App,
     issuer: &Issuer,
     subject: &str,
-    why: Stranger,
+    why: AdmissionRefusal,
     by: Attribution,
 ) -> Result<(), OidcError> {
     let window = Span::from(app.settings.sign_in_window);
@@ -322,7 +333,7 @@ async fn audit_refusal(
     Ok(())
 }
 
-fn new_person(app: &App, claimed: &Claimed, now: Micros) -> Person {
+fn new_person(app: &App, claimed: &IdentityClaims, now: Micros) -> Person {
     let email = claimed.email.clone();
     let name = claimed.name.clone().or_else(|| email.clone()).unwrap_or_else(|| claimed.subject.clone());
     Person {
@@ -345,7 +356,7 @@ fn new_person(app: &App, claimed: &Claimed, now: Micros) -> Person {
 }
 
 /// The memberships that the user's groups give.
-async fn list_group_memberships(app: &App, claimed: &Claimed) -> Result<Vec<Membership>, OidcError> {
+async fn list_group_memberships(app: &App, claimed: &IdentityClaims) -> Result<Vec<Membership>, OidcError> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let mut memberships = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
@@ -361,7 +372,7 @@ async fn list_group_memberships(app: &App, claimed: &Claimed) -> Result<Vec<Memb
 }
 
 /// The role in the account that the user's groups give.
-fn group_account_role(app: &App, claimed: &Claimed) -> Option<AccountRole> {
+fn group_account_role(app: &App, claimed: &IdentityClaims) -> Option<AccountRole> {
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let rules = app.settings.oidc_account_roles.iter().filter(|rule| groups.contains(&rule.group));
     AccountRole::greatest(rules.map(|rule| rule.role))
@@ -372,7 +383,7 @@ fn group_account_role(app: &App, claimed: &Claimed) -> Option<AccountRole> {
 async fn apply_groups(
     app: &App,
     person: PrincipalId,
-    claimed: &Claimed,
+    claimed: &IdentityClaims,
     by: Attribution,
 ) -> Result<(), OidcError> {
     if !app.settings.uses_groups() {
@@ -387,7 +398,7 @@ async fn apply_groups(
     app.store.set_account_role(&system, person, role, RoleSource::Groups, app.now()).await?;
     for _ in 0..TRIES {
         let memberships = list_group_memberships(app, claimed).await?;
-        let changes = changes(&app.store.list_memberships(&system, person).await?, &memberships);
+        let changes = membership_changes(&app.store.list_memberships(&system, person).await?, &memberships);
         match app.store.apply_groups(&system, person, &changes, app.now()).await {
             Err(Error::Stale) => {}
             outcome => return Ok(outcome?),

@@ -19,7 +19,7 @@ use crate::services::password_hasher::PasswordHasher;
 use crate::services::{Services, mailer};
 use domain::Refusal;
 use domain::ids::PrincipalId;
-use domain::login::{Origin, Reach, Standing};
+use domain::login::{Origin, PersonAccess, PersonRelation};
 use domain::principal::{Person, PrincipalState};
 use domain::refusal::Thing;
 use domain::session::{EndReason, Ending};
@@ -79,9 +79,9 @@ pub async fn change_user_password(
     let authorize = async |reach| {
         app.store.authorize_over_person(caller, number, reach, "write:user", "write:sub-user").await
     };
-    let visible = authorize(Reach::See).await?;
-    match authorize(Reach::Change).await {
-        Ok(granted) if granted.standing() != Standing::Administrator => {
+    let visible = authorize(PersonAccess::See).await?;
+    match authorize(PersonAccess::Change).await {
+        Ok(granted) if granted.standing() != PersonRelation::Administrator => {
             change_password(app, caller, &granted, old, new, revoked).await?;
             Ok(PasswordChangeOutcome::Set)
         }
@@ -153,7 +153,7 @@ async fn change_password(
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     policies::demand_password_allowed(app, granted.person()).await?;
-    let is_own = granted.standing() == Standing::Itself;
+    let is_own = granted.standing() == PersonRelation::Same;
     let scope = if is_own { "write:user" } else { "write:sub-user" };
     let (mut checked, passwords_tried) = check_own_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;

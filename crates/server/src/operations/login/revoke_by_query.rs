@@ -84,7 +84,7 @@ pub async fn revoke_logins(
     }
     let mut logins =
         find_logins(&app.store, &granted, &query, login::sessions::current_login(caller), now).await?;
-    logins.retain(|login| login.id.created() <= at);
+    logins.retain(|login| login.id.creation_time() <= at);
     let ending = revocation_ending(granted.principal());
     end_in_batches(&app.store, &granted, &logins, &ending, now).await?;
     Ok(LoginQueryResult { logins, token: None })
@@ -109,7 +109,7 @@ pub async fn find_logins(
     now: Micros,
 ) -> Result<Vec<Login>, Failure> {
     let mut logins = store.list_all_logins(granted, now).await?;
-    logins.retain(|login| query.fits(login) && Some(login.id) != except);
+    logins.retain(|login| query.matches(login) && Some(login.id) != except);
     Ok(logins)
 }
 

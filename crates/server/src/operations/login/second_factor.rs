@@ -13,7 +13,7 @@ use domain::ids::{PrincipalId, SessionId};
 use domain::login::{Login, Method};
 use domain::permission::Permission;
 use domain::refusal::Thing;
-use domain::second_factor::{Code, RECOVERY_CODES, SECRET_BYTES, fresh, recovery_code};
+use domain::second_factor::{RECOVERY_CODES, SECRET_BYTES, SecondFactorCode, is_fresh, recovery_code};
 use domain::time::{Micros, Span};
 use sha2::{Digest, Sha256};
 use store::{Authentication, Caller, Error, GrantedPerson, SecondFactor, System};
@@ -51,7 +51,7 @@ pub struct SecondFactorStatus {
 /// [`Refusal::StaleAuthentication`].
 pub fn demand_fresh(app: &App, caller: &Caller) -> Result<(), Refusal> {
     let within = Span::from(app.settings.fresh_auth);
-    if fresh(caller.last_authentication(), within, app.now()) {
+    if is_fresh(caller.last_authentication(), within, app.now()) {
         return Ok(());
     }
     Err(Refusal::StaleAuthentication { seconds: within.0 / 1_000_000 })
@@ -151,7 +151,9 @@ pub async fn confirm_second_factor(app: &App, caller: &Caller, typed: &str) -> R
     for _ in 0..TRIES {
         let factor = app.store.load_second_factor(&own).await?.filter(|factor| factor.confirmed.is_none());
         let factor = factor.ok_or(Refusal::NotFound(Thing::SecondFactor))?;
-        let Some(Code::Time(digits)) = Code::read(typed) else { return Err(Refusal::WrongCode.into()) };
+        let Some(SecondFactorCode::Time(digits)) = SecondFactorCode::parse(typed) else {
+            return Err(Refusal::WrongCode.into());
+        };
         let step = find_time_step(app, own.person(), &factor, &digits)?.ok_or(Refusal::WrongCode)?;
         let login = app.store.load_login(&own, session).await?;
         match app.store.confirm_second_factor(&own, &factor, step, &hashes, Some(&login), app.now()).await {
@@ -223,12 +225,12 @@ pub(crate) async fn check_code(app: &App, person: PrincipalId, typed: &str) -> R
     attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
     let factor = app.store.load_second_factor(&granted).await?.filter(|factor| factor.confirmed.is_some());
     let factor = factor.ok_or(Refusal::WrongCode)?;
-    match Code::read(typed).ok_or(Refusal::WrongCode)? {
-        Code::Time(digits) => {
+    match SecondFactorCode::parse(typed).ok_or(Refusal::WrongCode)? {
+        SecondFactorCode::Time(digits) => {
             let step = find_time_step(app, person, &factor, &digits)?.ok_or(Refusal::WrongCode)?;
             app.store.use_one_time_code(&granted, step).await?;
         }
-        Code::Recovery(code) => {
+        SecondFactorCode::Recovery(code) => {
             app.store.use_recovery_code(&granted, &hash_recovery_code(person, &code)).await?
         }
     }

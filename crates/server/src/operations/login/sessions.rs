@@ -23,7 +23,7 @@ pub async fn list_logins(app: &App, caller: &Caller) -> Result<Vec<Login>, Failu
 /// [`Refusal::NotFound`], also for another user's session.
 pub async fn load_login(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
     let login = app.store.load_login(&caller.authorize_self("read:user")?, id).await?;
-    let alive = login.alive(app.now());
+    let alive = login.is_open(app.now());
     if alive { Ok(login) } else { Err(Refusal::NotFound(Thing::Session).into()) }
 }
 
@@ -34,7 +34,7 @@ pub async fn load_login(app: &App, caller: &Caller, id: SessionId) -> Result<Log
 pub async fn revoke_login(app: &App, caller: &Caller, id: SessionId) -> Result<(), Failure> {
     let own = caller.authorize_self("write:user")?;
     let now = app.now();
-    if !app.store.load_login(&own, id).await?.alive(now) {
+    if !app.store.load_login(&own, id).await?.is_open(now) {
         return Err(Refusal::NotFound(Thing::Session).into());
     }
     let ending = build_ending(&own, EndReason::Revoked, "revoked by its user");
@@ -81,7 +81,7 @@ pub fn build_ending(granted: &GrantedPerson, reason: EndReason, evidence: &str) 
 pub async fn sweep_logins(app: &App) -> Result<(), Failure> {
     let (system, now) = (System::background_jobs(), app.now());
     for login in app.store.list_expired_logins(&system, now).await? {
-        let reason = login.over(now).unwrap_or(EndReason::Expired);
+        let reason = login.expiry_reason(now).unwrap_or(EndReason::Expired);
         let ending = Ending { reason, actor: None, evidence: evidence(&login, reason) };
         app.store.expire_login(&system, &login, &ending, now).await?;
     }

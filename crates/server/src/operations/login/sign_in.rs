@@ -15,8 +15,8 @@ use crate::operations::login::tokens::Claims;
 use crate::operations::login::tokens::Use;
 use domain::Refusal;
 use domain::ids::{PrincipalId, SessionId, random_tail};
-use domain::login::{Login, Method, Origin, displaced};
-use domain::principal::{Person, PrincipalState, Scopes, normal_email};
+use domain::login::{Login, Method, Origin, sessions_to_displace};
+use domain::principal::{Person, PrincipalState, Scopes, normalize_email};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
 use serde_json::{Map, Value};
@@ -64,7 +64,7 @@ pub struct IssuedToken {
 pub async fn sign_in(app: &App, request: SignInRequest<'_>) -> Result<SignInOutcome, Failure> {
     policies::demand_passwords(app)?;
     let (email, origin) = (request.email, &request.origin);
-    let known = match normal_email(email) {
+    let known = match normalize_email(email) {
         Some(email) => app.store.find_person_by_email(&System::sign_in(), &email).await?,
         None => None,
     };
@@ -238,9 +238,9 @@ pub(crate) fn lifetime(app: &App, long: bool) -> Span {
 fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(SessionId, Ending)> {
     let end = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
     let (expired, active): (Vec<_>, Vec<_>) =
-        open.iter().cloned().partition(|login| login.over(now).is_some());
+        open.iter().cloned().partition(|login| login.expiry_reason(now).is_some());
     let expired = expired.iter().map(|login| {
-        let reason = login.over(now).unwrap_or(EndReason::Expired);
+        let reason = login.expiry_reason(now).unwrap_or(EndReason::Expired);
         (login.id, end(reason, "had expired at a later sign-in"))
     });
     let superseded = if end_others {
@@ -251,7 +251,7 @@ fn endings(app: &App, open: &[Login], end_others: bool, now: Micros) -> Vec<(Ses
     } else {
         let limit = app.settings.logins_per_user;
         let evidence = format!("more than {limit} sessions, and this one was the least recently used");
-        let superseded = displaced(&active, limit).into_iter();
+        let superseded = sessions_to_displace(&active, limit).into_iter();
         superseded.map(|id| (id, end(EndReason::Displaced, &evidence))).collect::<Vec<_>>()
     };
     expired.chain(superseded).collect()

@@ -2,8 +2,8 @@
 
 use super::IssuerError;
 use super::types::ExtraClaims;
-use domain::federation::{Claimed, MAX_SUBJECT};
-use domain::principal::normal_email;
+use domain::federation::{IdentityClaims, MAX_SUBJECT};
+use domain::principal::normalize_email;
 use domain::time::Micros;
 use serde_json::{Map, Value};
 
@@ -91,7 +91,11 @@ impl CollectedClaims {
     ///
     /// # Errors
     /// [`IssuerError::Untrusted`] for an invalid subject.
-    pub fn into_identity(self, groups: &str, authenticated: Option<Micros>) -> Result<Claimed, IssuerError> {
+    pub fn into_identity(
+        self,
+        groups: &str,
+        authenticated: Option<Micros>,
+    ) -> Result<IdentityClaims, IssuerError> {
         let groups = match self.groups(groups) {
             GroupsClaim::List(groups) => Some(groups),
             GroupsClaim::Missing => Some(Vec::new()),
@@ -103,9 +107,9 @@ impl CollectedClaims {
         if !has_valid_length || subject.chars().any(char::is_control) {
             return Err(IssuerError::Untrusted("the subject is empty or too long".to_owned()));
         }
-        let email = email.and_then(|email| normal_email(&email));
+        let email = email.and_then(|email| normalize_email(&email));
         let plain = |name: Option<String>| name.as_deref().and_then(plain_name);
-        Ok(Claimed {
+        Ok(IdentityClaims {
             subject,
             verified: email.is_some() && verified == Some(true),
             email,

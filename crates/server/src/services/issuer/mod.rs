@@ -7,7 +7,7 @@ mod types;
 
 use crate::settings::Settings;
 use claims::{CollectedClaims, standard_claims};
-use domain::federation::Claimed;
+use domain::federation::IdentityClaims;
 use domain::time::{Micros, Span};
 use http::{HttpClient, HttpError};
 use openidconnect::core::{
@@ -188,7 +188,7 @@ impl Issuer {
         now: Micros,
         code: &str,
         authorization: &AuthorizationRequest<'_>,
-    ) -> Result<Claimed, IssuerError> {
+    ) -> Result<IdentityClaims, IssuerError> {
         let metadata = self.metadata(now).await?;
         let client = self.client(&metadata, authorization.redirect_url)?;
         let exchange = client
@@ -214,7 +214,7 @@ impl Issuer {
         let authenticated = claims.auth_time().map(|time| Micros(time.timestamp_micros()));
         let mut methods = claims.auth_method_refs().into_iter().flatten();
         let multi_factor = methods.any(|method| method.as_str() == "mfa");
-        Ok(Claimed { multi_factor, ..collected.into_identity(&self.groups_claim, authenticated)? })
+        Ok(IdentityClaims { multi_factor, ..collected.into_identity(&self.groups_claim, authenticated)? })
     }
 
     /// Verifies the ID token. Returns its claims.

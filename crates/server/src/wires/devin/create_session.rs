@@ -166,7 +166,7 @@ fn read_word(body: &Body, name: &str, known: &[&str]) -> Result<Option<String>, 
 fn read_schema(body: &Body) -> Result<Option<Json>, Refusal> {
     let name = "structured_output_schema";
     let Some(schema) = body.value(name) else { return Ok(None) };
-    let text = Json::of(schema);
+    let text = Json::encode(schema);
     if !schema.is_object() || text.text().len() > MAX_SCHEMA_BYTES {
         return Err(Refusal::invalid(name, "a self-contained JSON Schema of at most 64 KB"));
     }
@@ -186,7 +186,7 @@ fn read_extra(body: &Body) -> Result<Json, Refusal> {
     for name in ["knowledge_ids", "secret_ids", "session_links"] {
         body.texts(name, MAX_ITEMS, 1..=MAX_URL)?;
     }
-    Ok(Json::of(&kept.collect::<Map<_, _>>()))
+    Ok(Json::encode(&kept.collect::<Map<_, _>>()))
 }
 
 fn read_secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {

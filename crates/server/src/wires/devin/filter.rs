@@ -3,7 +3,7 @@
 use super::query::{CommaValue, Query, split_commas};
 use super::shapes::{ORIGINS, read_principal_id, read_session_id};
 use domain::Refusal;
-use domain::agent::{CATEGORIES, Range, SessionFilter};
+use domain::agent::{CATEGORIES, SessionFilter, TimeRange};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::principal::PrincipalKind;
 use domain::time::Micros;
@@ -179,12 +179,12 @@ fn owners(query: &Query) -> Option<Vec<PrincipalId>> {
 }
 
 /// Reads a half-open range of seconds: `from` is inclusive, `until` is exclusive.
-fn range(query: &Query, from: &str, until: &str) -> Result<Range, Refusal> {
+fn range(query: &Query, from: &str, until: &str) -> Result<TimeRange, Refusal> {
     let time = |name| -> Result<Option<Micros>, Refusal> {
         let seconds = query.number(name, 0..=LAST_SECOND)?;
         Ok(seconds.map(|seconds| Micros(seconds * 1_000_000)))
     };
-    Ok(Range { from: time(from)?, until: time(until)? })
+    Ok(TimeRange { from: time(from)?, until: time(until)? })
 }
 
 #[cfg(test)]

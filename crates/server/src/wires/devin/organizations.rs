@@ -14,7 +14,7 @@ use crate::operations::directory::administration::OrganizationUpdate;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::Refusal;
-use domain::agent::{Acus, Limits};
+use domain::agent::{Acus, UsageLimits};
 use domain::ids::OrganizationId;
 use domain::organization::Organization;
 use domain::refusal::Thing;
@@ -27,7 +27,7 @@ const MAX_ACUS: i64 = 1_000_000_000;
 
 type Admin = AuthorizedInAccount<ManageOrganizations>;
 
-fn organization_shape((organization, limits): &(Organization, Limits)) -> Value {
+fn organization_shape((organization, limits): &(Organization, UsageLimits)) -> Value {
     json!({
         "org_id": organization_id(organization.id),
         "name": organization.name,

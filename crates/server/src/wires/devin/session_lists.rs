@@ -10,7 +10,7 @@ use crate::operations::agents;
 use domain::Refusal;
 use domain::agent::{AgentSession, MAX_TAGS, SessionFilter};
 use domain::ids::{OrganizationId, SessionId};
-use domain::page::{Listed, Select};
+use domain::page::{ListRange, ListSlice};
 use domain::time::Micros;
 use store::access::ViewSessions;
 use store::{Granted, GrantedAccount};
@@ -48,8 +48,8 @@ impl Scope<'_> {
         &self,
         app: &App,
         filter: &SessionFilter,
-        select: Select,
-    ) -> Result<Listed<AgentSession>, Failure> {
+        select: ListRange,
+    ) -> Result<ListSlice<AgentSession>, Failure> {
         match self {
             Scope::Organization(granted) => {
                 agents::sessions::list_agent_sessions(app, granted, filter, select).await
@@ -86,7 +86,7 @@ impl Scope<'_> {
         let binding = self.binding(app, list, &filter);
         let position = after.map(|after| binding.read(&after)).transpose()?.map(read_position).transpose()?;
         let filter = self.resolve_tags(app, filter).await?;
-        let found = self.list(app, &filter, Select::Before { position, limit: first }).await?;
+        let found = self.list(app, &filter, ListRange::Before { position, limit: first }).await?;
         let last = found.items.last().filter(|_| found.more);
         let end_cursor = last.map(|last| binding.write(last.id.uuid().as_u128())).transpose()?;
         Ok(SessionPage { end_cursor, items: found.items, total: found.total })
@@ -117,5 +117,5 @@ fn read_position(position: u128) -> Result<(Micros, SessionId), Failure> {
     let id = SessionId::from_uuid(Uuid::from_u128(position));
     // The cursor is ours, so only a key that is used for something else leads here.
     let id = id.ok_or_else(|| Failure::internal("a cursor that verifies names no session"))?;
-    Ok((id.created(), id))
+    Ok((id.creation_time(), id))
 }

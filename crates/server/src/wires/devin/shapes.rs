@@ -1,6 +1,6 @@
 //! The JSON shapes of sessions and messages, and the formats of ids.
 
-use domain::agent::{AgentSession, Attachment, Message, Source, State};
+use domain::agent::{AgentSession, AgentState, Attachment, Message, MessageSource};
 use domain::ids::{FileId, OrganizationId, PrincipalId, SessionId, parse_uuid};
 use domain::json::Json;
 use domain::principal::PrincipalKind;
@@ -127,7 +127,7 @@ fn origin(origin: &str) -> &'static str {
     ORIGINS.into_iter().find(|known| *known == origin).unwrap_or("other")
 }
 
-fn status_detail(state: State) -> Option<&'static str> {
+fn status_detail(state: AgentState) -> Option<&'static str> {
     match state.detail() {
         // `worker_lost` is Tenure's own; this wire's strict clients do not know it.
         Some("worker_lost") => Some("error"),
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
             org_id: organization_id(session.organization),
             user_id: owner(PrincipalKind::User),
             service_user_id: owner(PrincipalKind::ServiceUser),
-            created_at: seconds(session.id.created()),
+            created_at: seconds(session.id.creation_time()),
             updated_at: seconds(session.updated),
             acus_consumed: session.usage.acus.units(),
             pull_requests: session.pull_requests.iter().map(pull_request).collect(),
@@ -240,10 +240,10 @@ impl From<&Message> for SessionMessage {
 }
 
 /// This wire's name for a message's source.
-pub fn source(source: Source) -> &'static str {
+pub fn source(source: MessageSource) -> &'static str {
     match source {
-        Source::User => "user",
-        Source::Agent => "devin",
+        MessageSource::User => "user",
+        MessageSource::Agent => "devin",
     }
 }
 
@@ -267,7 +267,7 @@ pub struct SessionAttachment<'a> {
 
 impl<'a> SessionAttachment<'a> {
     /// The shape of a message's attachment.
-    pub fn new(by: Source, attachment: &'a Attachment) -> SessionAttachment<'a> {
+    pub fn new(by: MessageSource, attachment: &'a Attachment) -> SessionAttachment<'a> {
         SessionAttachment {
             attachment_id: attachment.id.map_or_else(|| foreign_id(&attachment.url), file_id),
             name: &attachment.name,
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_lost_worker_is_an_error_of_this_wire() {
-        for state in State::ALL {
+        for state in AgentState::ALL {
             assert_ne!(status_detail(state), Some("worker_lost"));
         }
     }

@@ -15,9 +15,9 @@ use crate::operations::audit;
 use crate::operations::audit::AuditEntry;
 use axum::extract::{RawQuery, State};
 use domain::Refusal;
-use domain::agent::{Acus, SessionFilter, State as SessionState, cycle_days, day};
+use domain::agent::{Acus, AgentState as SessionState, SessionFilter, cycle_days, day};
 use domain::ids::{OrganizationId, PrincipalId};
-use domain::page::{Page, Select};
+use domain::page::{ListRange, Page};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use store::access::{ViewAudit, ViewSessions, ViewUsage};
@@ -92,7 +92,7 @@ pub async fn queue(account: AuthorizedInAccount<ViewUsage>, State(app): State<Ap
         &app,
         &view,
         &filter,
-        Select::Offset { offset: 0, limit: 0 },
+        ListRange::Offset { offset: 0, limit: 0 },
     )
     .await?;
     let status = match waiting.total {

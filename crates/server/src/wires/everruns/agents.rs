@@ -72,7 +72,7 @@ impl AgentRequest {
             system_prompt: self.system_prompt,
             model: self.default_model_id,
             tags: self.tags,
-            capabilities: self.capabilities.map(|capabilities| Json::of(&capabilities)),
+            capabilities: self.capabilities.map(|capabilities| Json::encode(&capabilities)),
         }
     }
 
@@ -86,7 +86,7 @@ impl AgentRequest {
             description: self.description.flatten(),
             model: self.default_model_id.flatten(),
             tags: self.tags.unwrap_or_default(),
-            capabilities: Json::of(&self.capabilities.unwrap_or_default()),
+            capabilities: Json::encode(&self.capabilities.unwrap_or_default()),
         })
     }
 }

@@ -75,15 +75,15 @@ struct MessageDataShape {
 
 /// An event's data, with the vendor's field names.
 fn data_shape(event: &Event, streamed: &mut StreamedText) -> Json {
-    if event.kind.is_workers() {
+    if event.kind.is_worker_event() {
         return event.data.clone();
     }
     if matches!(event.kind, EventKind::InputMessage | EventKind::OutputCompleted) {
         return match event.data.read::<MessageData>() {
             Some(MessageData { message }) => {
-                Json::of(&MessageDataShape { message: MessageShape::new(event.session, message) })
+                Json::encode(&MessageDataShape { message: MessageShape::new(event.session, message) })
             }
-            None => Json::of(&json!({})),
+            None => Json::encode(&json!({})),
         };
     }
     // The data of all other events is the domain's own, and small except for its texts.
@@ -115,7 +115,7 @@ fn data_shape(event: &Event, streamed: &mut StreamedText) -> Json {
         usage.remove("acus");
     }
     data.retain(|_, value| !value.is_null());
-    Json::of(&data)
+    Json::encode(&data)
 }
 
 fn rename_id(data: &mut Map<String, Value>, from: &str, to: &str, prefixed: impl Fn(Uuid) -> Prefixed) {

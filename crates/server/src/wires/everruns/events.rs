@@ -310,7 +310,7 @@ pub async fn catch_up(
         kinds: Some(vec![EventKind::OutputDelta]),
         turn: event.context.turn,
         newest_first: true,
-        ..EventQuery::after(0, AT_ONCE)
+        ..EventQuery::new(0, AT_ONCE)
     };
     let mut missed = Vec::new();
     'back: loop {

@@ -4,7 +4,7 @@ use super::ids;
 use super::query::Query;
 use crate::failure::Failure;
 use domain::Refusal;
-use domain::agent::{Doing, Group, Range, SessionFilter, State};
+use domain::agent::{ActivityGroup, AgentState, RunPhase, SessionFilter, TimeRange};
 use domain::ids::PrincipalId;
 
 /// The query parameters of a list of sessions.
@@ -43,7 +43,7 @@ pub fn read(query: &Query, caller: Option<PrincipalId>) -> Result<SessionFilter,
         tags: read_tags(query)?,
         origins: limit_values(query, "source", query.list("source"))?.map(to_strings),
         owners,
-        created: Range { from: query.time("created_after")?, until: query.time("created_before")? },
+        created: TimeRange { from: query.time("created_after")?, until: query.time("created_before")? },
         archived: read_archived(query)?,
         states: read_states(query)?,
         ..SessionFilter::default()
@@ -80,7 +80,7 @@ fn read_archived(query: &Query) -> Result<Option<bool>, Failure> {
 }
 
 /// Reads `status`: the statuses that sessions show, and the words of the newest clients' filters.
-fn read_states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
+fn read_states(query: &Query) -> Result<Option<Vec<AgentState>>, Failure> {
     let Some(words) = limit_values(query, "status", query.list("status"))? else { return Ok(None) };
     let mut states = Vec::new();
     for word in words {
@@ -91,14 +91,16 @@ fn read_states(query: &Query) -> Result<Option<Vec<State>>, Failure> {
     Ok(Some(states))
 }
 
-fn states_for_word(word: &str) -> Option<Vec<State>> {
-    let all = State::ALL.into_iter();
+fn states_for_word(word: &str) -> Option<Vec<AgentState>> {
+    let all = AgentState::ALL.into_iter();
     Some(match word {
-        "running" => all.filter(|state| state.group() == Group::Active || *state == State::Claimed).collect(),
-        "paused" => all.filter(|state| matches!(state, State::Suspended(_))).collect(),
-        "failed" => vec![State::Error],
-        "completed" => vec![State::Running(Doing::Finished), State::Exit],
-        word => Group::parse(word)?.states().collect(),
+        "running" => all
+            .filter(|state| state.group() == ActivityGroup::Active || *state == AgentState::Claimed)
+            .collect(),
+        "paused" => all.filter(|state| matches!(state, AgentState::Suspended(_))).collect(),
+        "failed" => vec![AgentState::Error],
+        "completed" => vec![AgentState::Running(RunPhase::Finished), AgentState::Exit],
+        word => ActivityGroup::parse(word)?.states().collect(),
     })
 }
 
@@ -147,10 +149,10 @@ mod tests {
 
     #[test]
     fn every_state_has_one_status_and_at_most_one_activity() {
-        let count = |word: &'static str, state: State| {
+        let count = |word: &'static str, state: AgentState| {
             states_for_word(word).unwrap().contains(&state).then_some(word)
         };
-        for state in State::ALL {
+        for state in AgentState::ALL {
             let groups = ["started", "active", "idle"].map(|word| count(word, state)).into_iter().flatten();
             assert_eq!(groups.collect::<Vec<_>>(), [state.group().name()]);
             let activities = ["running", "paused", "failed", "completed"].map(|word| count(word, state));

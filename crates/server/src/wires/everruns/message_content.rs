@@ -6,7 +6,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::http::object;
 use crate::http::object::AnyObject;
 use crate::http::rfc3339::Time;
-use domain::agent::{Message, Source};
+use domain::agent::{Message, MessageSource};
 use domain::ids::SessionId;
 use domain::json::Json;
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ impl SentMessage {
             return Ok((text, Json::default()));
         }
         parts.insert("content".to_owned(), json!(content));
-        Ok((text, Json::of(&parts)))
+        Ok((text, Json::encode(&parts)))
     }
 }
 
@@ -152,7 +152,7 @@ impl SentMessage {
 fn describe_expected(part: &Map<String, Value>) -> Option<&'static str> {
     let has =
         |name: &str| part.get(name).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
-    let shaped = has_known_shape(&Json::of(part));
+    let shaped = has_known_shape(&Json::encode(part));
     match part.get("type").and_then(Value::as_str) {
         Some("text") => (!has("text")).then_some("a text that is not empty"),
         Some("image") => (!shaped || !has("url") && !has("base64")).then_some("a url or base64 of the image"),
@@ -202,15 +202,15 @@ impl MessageShape {
         let mut content = stored.content.unwrap_or_default();
         content.retain(has_known_shape);
         if content.is_empty() {
-            content.push(Json::of(&json!({ "type": "text", "text": message.text })));
+            content.push(Json::encode(&json!({ "type": "text", "text": message.text })));
         }
         MessageShape {
             id: ids::message(message.id),
             session_id: ids::session(session),
             sequence: message.sequence,
             role: match message.source {
-                Source::User => "user",
-                Source::Agent => "agent",
+                MessageSource::User => "user",
+                MessageSource::Agent => "agent",
             },
             content,
             controls: stored.controls.and_then(|controls| controls.read()),
@@ -250,7 +250,7 @@ mod tests {
         let message = Message {
             id: MessageId::new(Micros(1), [7; 10]),
             sequence: 3,
-            source: Source::Agent,
+            source: MessageSource::Agent,
             author: None,
             text: text.to_owned(),
             parts: parts.into(),

@@ -110,7 +110,7 @@ impl SessionExtras {
         if *self == SessionExtras::default() {
             return Ok(Json::default());
         }
-        let stored = Json::of(self);
+        let stored = Json::encode(self);
         if stored.text().len() > MAX_BYTES {
             let sentence =
                 format!("tools, files and settings of a session: expected at most {MAX_BYTES} bytes");

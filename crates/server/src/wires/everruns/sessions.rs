@@ -21,7 +21,7 @@ use axum::http::StatusCode;
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
 use domain::json::Json;
-use domain::page::Select;
+use domain::page::ListRange;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::Granted;
@@ -69,7 +69,7 @@ pub async fn list(
 pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
     let paging = query.paging()?;
     let filter = filter::read(query, granted.principal())?;
-    let select = Select::Offset { offset: paging.offset, limit: paging.limit };
+    let select = ListRange::Offset { offset: paging.offset, limit: paging.limit };
     let found = agents::sessions::list_agent_sessions(app, granted, &filter, select).await?;
     let all = found.items.iter().map(|session| session.id).collect::<Vec<_>>();
     let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
@@ -116,7 +116,7 @@ pub async fn create_from_body(
         title: request.title,
         tags: request.tags.unwrap_or_default(),
         model: request.model_id,
-        capabilities: Json::of(&request.capabilities.unwrap_or_default()),
+        capabilities: Json::encode(&request.capabilities.unwrap_or_default()),
         origin: request.source,
         parent: request.parent_session_id.as_deref().map(ids::read_session).transpose()?,
         extra: extras.to_stored()?,

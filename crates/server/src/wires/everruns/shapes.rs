@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
             output_preview: session.output_preview.as_deref(),
             usage: TokenUsage::from_usage(session.usage),
             is_pinned: pinned,
-            created_at: Time(session.id.created()),
+            created_at: Time(session.id.creation_time()),
             updated_at: Time(session.updated),
             started_at: session.started.map(Time),
             finished_at: session.finished.map(Time),

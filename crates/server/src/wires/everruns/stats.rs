@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::operations::agents;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use domain::agent::{Group, State as SessionState};
+use domain::agent::{ActivityGroup, AgentState as SessionState};
 use serde::Serialize;
 use store::Granted;
 use store::access::ViewSessions;
@@ -40,7 +40,7 @@ struct Facet {
     count: u64,
 }
 
-fn count_group(states: &[(SessionState, u64)], group: Group) -> u64 {
+fn count_group(states: &[(SessionState, u64)], group: ActivityGroup) -> u64 {
     states.iter().filter(|(state, _)| state.group() == group).map(|(_, count)| count).sum()
 }
 
@@ -61,9 +61,9 @@ pub async fn session_stats(app: &App, granted: &Granted<ViewSessions>) -> Result
     let found = agents::sessions::load_agent_session_stats(app, granted).await?;
     let stats = Stats {
         session_count: found.total,
-        started_session_count: count_group(&found.by_state, Group::Started),
-        active_session_count: count_group(&found.by_state, Group::Active),
-        idle_session_count: count_group(&found.by_state, Group::Idle),
+        started_session_count: count_group(&found.by_state, ActivityGroup::Started),
+        active_session_count: count_group(&found.by_state, ActivityGroup::Active),
+        idle_session_count: count_group(&found.by_state, ActivityGroup::Idle),
         waiting_for_tool_results_session_count: 0,
         archived_session_count: found.archived,
     };
@@ -90,8 +90,8 @@ pub async fn session_facets(
 ) -> Result<Output, Failure> {
     let filter = filter::read(query, granted.principal())?;
     let found = agents::sessions::load_agent_session_facets(app, granted, &filter).await?;
-    let groups =
-        [Group::Started, Group::Active, Group::Idle].map(|group| (group, count_group(&found.states, group)));
+    let groups = [ActivityGroup::Started, ActivityGroup::Active, ActivityGroup::Idle]
+        .map(|group| (group, count_group(&found.states, group)));
     let groups = groups.into_iter().filter(|(_, count)| *count > 0);
     let agents = found.agents.into_iter().map(|(agent, count)| (ids::agent(agent).to_string(), count));
     let facets = Facets {

@@ -15,7 +15,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use domain::Refusal;
-use domain::device_login::Answer;
+use domain::device_login::PollReply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -113,15 +113,17 @@ async fn token_response(app: &App, ask: &TokenRequest) -> Result<Response, Mobil
         Some(DeviceLoginReply::Key(key)) => {
             respond(StatusCode::OK, &TokenResponse { access_token: key.reveal(), token_type: "Bearer" })
         }
-        Some(DeviceLoginReply::Status(Answer::Pending)) => {
+        Some(DeviceLoginReply::Status(PollReply::Pending)) => {
             oauth_error("authorization_pending", "nobody has answered yet")
         }
-        Some(DeviceLoginReply::Status(Answer::SlowDown(interval))) => {
+        Some(DeviceLoginReply::Status(PollReply::SlowDown(interval))) => {
             let wait = format!("ask every {} s from now on", interval.0 / 1_000_000);
             oauth_error("slow_down", &wait)
         }
-        Some(DeviceLoginReply::Status(Answer::Denied)) => oauth_error("access_denied", "it was not let in"),
-        Some(DeviceLoginReply::Status(Answer::Expired | Answer::Ready)) => {
+        Some(DeviceLoginReply::Status(PollReply::Denied)) => {
+            oauth_error("access_denied", "it was not let in")
+        }
+        Some(DeviceLoginReply::Status(PollReply::Expired | PollReply::Ready)) => {
             oauth_error("expired_token", "the code has expired or was used: begin again")
         }
         None => oauth_error("invalid_grant", "device_code: expected one that this client was given"),

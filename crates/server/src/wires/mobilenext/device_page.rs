@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use domain::Refusal;
-use domain::device_login::{DeviceLogin, shown, typed_code};
+use domain::device_login::{DeviceLogin, display_code, parse_code};
 use domain::ids::OrganizationId;
 use sha2::{Digest, Sha256};
 use store::{Caller, OrganizationChoice};
@@ -60,7 +60,7 @@ struct Waiting {
 impl Page {
     fn new(caller: Option<&str>, code: &str) -> Page {
         // A malformed code is not shown again.
-        let code = typed_code(code).map(|code| shown(&code)).unwrap_or_default();
+        let code = parse_code(code).map(|code| display_code(&code)).unwrap_or_default();
         // It has only letters and a hyphen, which need no escaping.
         let back = if code.is_empty() { String::new() } else { format!("%3Fuser_code%3D{code}") };
         let entrance = format!("/sign-in?back=%2Flogin%2Fdevice{back}");
@@ -144,7 +144,7 @@ async fn load_waiting(app: &App, caller: &Caller, code: &str) -> Result<Waiting,
     let choices = device_code::list_approvable_organizations(app, caller).await?;
     let DeviceLogin { origin, created, .. } = &login;
     let from = origin.remote_ip.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
-    let minutes = app.now().since(*created).whole_minutes();
+    let minutes = app.now().duration_since(*created).whole_minutes();
     let since = if minutes == 0 { "just now".to_owned() } else { format!("{minutes} min ago") };
     Ok(Waiting { program: program_name(&login), from, agent: origin.agent.clone(), since, choices })
 }

@@ -15,7 +15,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Refusal;
-use domain::device::{Filter, HoldState, Wanted};
+use domain::device::{DeviceFilter, DeviceFilters, HoldState};
 use domain::refusal::Thing;
 use serde::Deserialize;
 use store::access::{UseSessions, ViewSessions};
@@ -26,7 +26,7 @@ use store::access::{UseSessions, ViewSessions};
 pub struct DeviceRequest {
     /// The device must match all of them.
     #[serde(deserialize_with = "object::list")]
-    pub filters: Vec<Filter>,
+    pub filters: Vec<DeviceFilter>,
 }
 
 /// `GET …/devices`: mobilewright polls it until `status` is `in_use` and `info.serial` is present.
@@ -49,7 +49,7 @@ pub async fn request(
 ) -> Result<Response, MobileError> {
     let session = session_id(session)?;
     let ask: DeviceRequest = middleware::read_json(&app, body).await?;
-    let filters = Wanted::new(ask.filters).map_err(Failure::from)?;
+    let filters = DeviceFilters::new(ask.filters).map_err(Failure::from)?;
     let hold = devices::sessions::request_device(&app, &granted, session, filters).await?;
     let status = if hold.state() == HoldState::InUse { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     respond(status, &AllocationResponse::new(session, &hold))

@@ -122,7 +122,7 @@ pub async fn change(
 }
 
 fn read_role(text: &str) -> Result<Role, Failure> {
-    Ok(Role::read(text, PrincipalKind::User, "role")?)
+    Ok(Role::parse_for(text, PrincipalKind::User, "role")?)
 }
 
 /// `DELETE /members/{user}`: ends a membership, also the caller's own.

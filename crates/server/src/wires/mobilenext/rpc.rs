@@ -13,8 +13,8 @@ use crate::operations::devices::driving;
 use crate::operations::devices::files;
 use crate::operations::devices::fleet;
 use domain::Refusal;
-use domain::device::Wanted;
-use domain::json::SENT;
+use domain::device::DeviceFilters;
+use domain::json::REQUEST_BOUNDS;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,7 +87,7 @@ pub fn read_request(text: &str) -> Result<Request, Reply> {
     let wrong = |id: Value, code, title: &str, message: String| {
         Reply::with_error(Some(id), MobileError::rpc(code, title, message))
     };
-    if let Err(excess) = SENT.check(text.as_bytes()) {
+    if let Err(excess) = REQUEST_BOUNDS.check(text.as_bytes()) {
         return Err(wrong(Value::Null, INVALID_REQUEST, "Invalid Request", excess.to_string()));
     }
     let value: Value = serde_json::from_str(text)
@@ -167,7 +167,7 @@ async fn list_offers(app: &App, caller: &Caller) -> Result<Value, Failure> {
 async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Result<Value, Failure> {
     let granted = caller.authorize::<UseSessions>()?;
     let ask: DeviceRequest = read_params(params)?;
-    let filters = Wanted::new(ask.filters)?;
+    let filters = DeviceFilters::new(ask.filters)?;
     fleet::check_match(app, &granted.authorize()?, &filters).await?;
     let session = devices::sessions::create_device_session(app, &granted).await?;
     match devices::sessions::request_device(app, &granted, session.id, filters).await {

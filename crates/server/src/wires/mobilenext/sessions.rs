@@ -35,7 +35,7 @@ pub async fn list(
 ) -> HandlerResult {
     let page = read_page(query.as_deref())?;
     let found = devices::sessions::list_device_sessions(&app, &granted, page).await?;
-    let next = found.items.last().filter(|_| found.more).map(|session| session.id.created());
+    let next = found.items.last().filter(|_| found.more).map(|session| session.id.creation_time());
     respond(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
 }
 

@@ -2,7 +2,7 @@
 
 pub use crate::http::rfc3339::Time;
 pub use crate::http::rfc3339::parse_time;
-use domain::device::{DeviceSession, Hold, HoldState, Offer};
+use domain::device::{DeviceProfile, DeviceSession, Hold, HoldState};
 use domain::ids::SessionId;
 use domain::organization::Organization;
 use domain::permission::Role;
@@ -62,8 +62,8 @@ impl<'a> From<&'a DeviceSession> for Session<'a> {
             user: session.owner.0,
             device: session.newest_hold().map(SessionDevice::from).unwrap_or_default(),
             devices: session.holds.iter().map(Allocation::from).collect(),
-            created_at: Time(session.id.created()),
-            released_at: session.released_at().map(Time),
+            created_at: Time(session.id.creation_time()),
+            released_at: session.release_time().map(Time),
         }
     }
 }
@@ -71,13 +71,13 @@ impl<'a> From<&'a DeviceSession> for Session<'a> {
 impl<'a> From<&'a Hold> for SessionDevice<'a> {
     fn from(hold: &'a Hold) -> SessionDevice<'a> {
         match &hold.held {
-            None => SessionDevice { platform: hold.wanted.platform(), ..SessionDevice::default() },
+            None => SessionDevice { platform: hold.filters.platform(), ..SessionDevice::default() },
             Some(held) => SessionDevice {
                 id: &held.handle,
-                platform: &held.offer.platform,
-                kind: &held.offer.kind,
-                name: &held.offer.name,
-                os_version: &held.offer.version,
+                platform: &held.profile.platform,
+                kind: &held.profile.kind,
+                name: &held.profile.name,
+                os_version: &held.profile.version,
             },
         }
     }
@@ -213,8 +213,8 @@ pub struct FleetDevice<'a> {
     form_factor: &'static str,
 }
 
-impl<'a> From<&'a Offer> for FleetDevice<'a> {
-    fn from(offer: &'a Offer) -> FleetDevice<'a> {
+impl<'a> From<&'a DeviceProfile> for FleetDevice<'a> {
+    fn from(offer: &'a DeviceProfile) -> FleetDevice<'a> {
         let name = offer.name.to_lowercase();
         let tablet = ["ipad", "tablet", "tab ", "pad "].iter().any(|word| name.contains(word));
         FleetDevice {

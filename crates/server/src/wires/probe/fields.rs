@@ -7,7 +7,7 @@ use crate::http::unreadable_body::describe_error;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
-use domain::json::SENT;
+use domain::json::REQUEST_BOUNDS;
 use domain::principal::Scopes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -56,7 +56,7 @@ impl Fields {
         if bytes.is_empty() {
             return Ok(Fields { fields: Vec::new(), text: false, place: "body:" });
         }
-        middleware::check_json_size(&bytes, SENT)?;
+        middleware::check_json_size(&bytes, REQUEST_BOUNDS)?;
         let Object(fields) =
             serde_json::from_slice(&bytes).map_err(|error| wrong(&describe_error(&error)))?;
         Ok(Fields { fields, text: false, place: "body:" })

@@ -52,7 +52,7 @@ impl Session {
     pub fn new(login: &Login, current: Option<SessionId>) -> Session {
         Session {
             id: login.id.uuid(),
-            created: time(login.id.created()),
+            created: time(login.id.creation_time()),
             expire: time(login.expires),
             remote_ip: login.origin.remote_ip.map(|ip| ip.to_string()),
             ua_type: login.origin.agent_type.clone(),
@@ -161,7 +161,7 @@ impl ApiKey {
             updated: time(token.updated),
             expired,
             expires_at: token.credential.expires.map(time),
-            permissions: permissions(token.scopes.unwrap_or(Scopes::of(own))),
+            permissions: permissions(token.scopes.unwrap_or(Scopes::from_permissions(own))),
             restrictions: BTreeMap::new(),
             suffix: token.credential.suffix,
             token: secret,
@@ -250,7 +250,7 @@ impl From<Profile> for User {
             created: time(principal.created),
             updated: time(person.updated),
             parent: parent.as_ref().map(UserShort::from),
-            permissions: own.map(|own| permissions(Scopes::of(own))).unwrap_or_default(),
+            permissions: own.map(|own| permissions(Scopes::from_permissions(own))).unwrap_or_default(),
             role,
             status: principal.state.name(),
         }

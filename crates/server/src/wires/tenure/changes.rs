@@ -7,7 +7,7 @@ use crate::http::middleware::query_number;
 use crate::operations::feed;
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use domain::session::FeedLine;
+use domain::session::FeedEntry;
 use serde::Serialize;
 use store::access::ViewSessions;
 use uuid::Uuid;
@@ -35,14 +35,14 @@ struct ChangeEntry {
     at_us: i64,
 }
 
-impl From<FeedLine> for ChangeEntry {
-    fn from(line: FeedLine) -> ChangeEntry {
+impl From<FeedEntry> for ChangeEntry {
+    fn from(line: FeedEntry) -> ChangeEntry {
         ChangeEntry {
             sequence: line.sequence,
             kind: line.session.kind.name(),
             session: line.session.id.uuid(),
             revision: line.revision,
-            what: line.what.name(),
+            what: line.change.name(),
             at_us: line.at.0,
         }
     }

@@ -19,7 +19,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
-use domain::json::ANSWERED;
+use domain::json::HOST_REPLY_BOUNDS;
 use protocol::{CLOSE_REPLACED, CallError, FromHost, HOST_FAILED, PROTOCOL_VERSION, ToHost};
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -222,7 +222,7 @@ struct Call {
 /// Parses a frame. An answer with too much JSON becomes a failure of its call, because a device can show anything and the
 /// host must not lose its connection for that.
 fn read_frame(text: &str) -> Result<FromHost, serde_json::Error> {
-    let Err(excess) = ANSWERED.check(text.as_bytes()) else { return serde_json::from_str(text) };
+    let Err(excess) = HOST_REPLY_BOUNDS.check(text.as_bytes()) else { return serde_json::from_str(text) };
     let Call { id } = serde_json::from_str(text)?;
     let data = Some(format!("the device's answer is too large: {excess}"));
     let error = CallError { code: HOST_FAILED, message: "AnswerTooLarge".to_owned(), data };

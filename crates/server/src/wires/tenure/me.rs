@@ -67,7 +67,7 @@ impl Session {
             id: login.id.uuid(),
             user: login.owner.0,
             current: current == Some(login.id),
-            created_us: login.id.created().0,
+            created_us: login.id.creation_time().0,
             seen_us: login.seen.0,
             expires_us: login.expires.min(login.idle_until()).0,
             authenticated_us: login.authenticated.0,

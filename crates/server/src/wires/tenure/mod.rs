@@ -17,7 +17,7 @@ use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
 use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
 use errors::TenureError;
-use protocol::work::MOST_WAIT_SECONDS;
+use protocol::work::MAX_WAIT_SECONDS;
 
 /// This wire.
 pub const WIRE: WireSpec = WireSpec {
@@ -52,7 +52,7 @@ fn routes() -> Vec<Route> {
         post("/tenure/v1/login-sessions/revoke", InAccount(ManageMembers), login_sessions::revoke),
         put("/tenure/v1/users/{user}/suspension", InAccount(ManageMembers), users::suspend),
         delete("/tenure/v1/users/{user}/suspension", InAccount(ManageMembers), users::resume),
-        post("/tenure/v1/work/claim", Permitted(ConnectWorkers), work::claim).wait(MOST_WAIT_SECONDS),
+        post("/tenure/v1/work/claim", Permitted(ConnectWorkers), work::claim).wait(MAX_WAIT_SECONDS),
         post("/tenure/v1/work/{session}/heartbeat", TokenHolder, work::heartbeat),
         post("/tenure/v1/work/{session}/report", TokenHolder, work::report),
         post("/tenure/v1/work/{session}/done", TokenHolder, work::finish),

@@ -23,10 +23,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
-use domain::agent::{Acus, Answer, EventKind, Item, MAX_TITLE_CHARS, PullRequest, Report, Usage};
-use domain::credential::{Secret, SecretHash, TurnToken};
+use domain::agent::{Acus, EventKind, MAX_TITLE_CHARS, PullRequest, TurnEnding, TurnItem, TurnItems, Usage};
+use domain::credential::{KeySecret, SecretHash, TurnToken};
 use domain::ids::SessionId;
-use domain::json::{self, REPORTED};
+use domain::json::{self, REPORT_BOUNDS};
 use protocol::{WARNING_HEADER, work as messages};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -51,15 +51,15 @@ pub async fn claim(
     let (mut parts, body) = request.into_parts();
     let key = claiming_key(&app, &parts)?;
     let mut reach = reach(&app, &mut parts).await?;
-    let message: messages::Claim = read_json(&app, Request::from_parts(parts.clone(), body)).await?;
+    let message: messages::TurnClaim = read_json(&app, Request::from_parts(parts.clone(), body)).await?;
     if message.agents.as_ref().is_some_and(|agents| agents.len() > MOST_AGENTS) {
         let expected = format!("at most {MOST_AGENTS} names");
         return Err(Failure::from(Refusal::invalid("agents", expected)).into());
     }
     // An invalid name matches no agent.
-    let named = |name: &String| domain::agent::agent_name(name).is_ok();
+    let named = |name: &String| domain::agent::check_agent_name(name).is_ok();
     let agents = message.agents.clone().map(|agents| agents.into_iter().filter(named).collect::<Vec<_>>());
-    let mut remaining = Duration::from_secs(message.wait_seconds.min(messages::MOST_WAIT_SECONDS));
+    let mut remaining = Duration::from_secs(message.wait_seconds.min(messages::MAX_WAIT_SECONDS));
     loop {
         let wait = remaining.min(KEY_HOLDS);
         let claim = turns::ClaimRequest { worker: message.worker.clone(), agents: agents.clone(), wait, key };
@@ -88,8 +88,8 @@ pub async fn heartbeat(
     State(app): State<App>,
     session: Session,
     WholeRequest(request): WholeRequest,
-) -> Result<Json<messages::Beat>, TenureError> {
-    let (held, messages::Heartbeat { claimed }) = read_turn_request(&app, session, request).await?;
+) -> Result<Json<messages::LeaseRenewal>, TenureError> {
+    let (held, messages::Heartbeat { turn_ref: claimed }) = read_turn_request(&app, session, request).await?;
     check_claim(&held, claimed)?;
     Ok(Json(beat_message(turns::renew_lease(&app, &held).await?)))
 }
@@ -99,15 +99,15 @@ pub async fn report(
     State(app): State<App>,
     session: Session,
     WholeRequest(request): WholeRequest,
-) -> Result<Json<messages::Beat>, TenureError> {
-    let (held, report): (_, messages::Report) = read_turn_request(&app, session, request).await?;
-    if report.items.len() > messages::MOST_ITEMS {
-        let expected = format!("at most {}", messages::MOST_ITEMS);
+) -> Result<Json<messages::LeaseRenewal>, TenureError> {
+    let (held, report): (_, messages::TurnReport) = read_turn_request(&app, session, request).await?;
+    if report.items.len() > messages::MAX_REPORT_ITEMS {
+        let expected = format!("at most {}", messages::MAX_REPORT_ITEMS);
         return Err(Failure::from(Refusal::invalid("items", expected)).into());
     }
-    check_claim(&held, report.claimed)?;
+    check_claim(&held, report.turn_ref)?;
     let first = i64::try_from(report.first).unwrap_or(i64::MAX);
-    let report = Report { first, items: report.items.into_iter().map(read_item).collect() };
+    let report = TurnItems { first, items: report.items.into_iter().map(read_item).collect() };
     let standing = match turns::report_turn(&app, &held, report).await {
         // A cancelled turn accepts no more reports. Its worker learns that it was cancelled, not that it was lost.
         Err(Failure::Refused(Refusal::TurnLost)) => turns::renew_lease(&app, &held).await?,
@@ -122,16 +122,16 @@ pub async fn finish(
     session: Session,
     WholeRequest(request): WholeRequest,
 ) -> Result<StatusCode, TenureError> {
-    let (held, done): (_, messages::Done) = read_turn_request(&app, session, request).await?;
-    check_claim(&held, done.claimed)?;
+    let (held, done): (_, messages::TurnCompletion) = read_turn_request(&app, session, request).await?;
+    check_claim(&held, done.turn_ref)?;
     let ending = match done.outcome {
-        messages::Outcome::Finished => Answer::Finished,
-        messages::Outcome::WaitingForUser => Answer::WaitingForUser,
-        messages::Outcome::WaitingForApproval => Answer::WaitingForApproval,
-        messages::Outcome::Failed { message, exit_code } => {
-            Answer::Failed { message: replace_nul(message), exit_code: exit_code.map(i64::from) }
+        messages::TurnOutcome::Finished => TurnEnding::Finished,
+        messages::TurnOutcome::WaitingForUser => TurnEnding::WaitingForUser,
+        messages::TurnOutcome::WaitingForApproval => TurnEnding::WaitingForApproval,
+        messages::TurnOutcome::Failed { message, exit_code } => {
+            TurnEnding::Failed { message: replace_nul(message), exit_code: exit_code.map(i64::from) }
         }
-        messages::Outcome::Cancelled => Answer::Cancelled,
+        messages::TurnOutcome::Cancelled => TurnEnding::Cancelled,
     };
     turns::finish_turn(&app, &held, ending).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -146,7 +146,7 @@ async fn reach(app: &App, parts: &mut Parts) -> Result<WorkerGrant, TenureError>
 /// The hash of the worker's API key. A login session cannot claim work, because its token has no hash to check later.
 fn claiming_key(app: &App, parts: &Parts) -> Result<SecretHash, Failure> {
     let credential = credential::read_credential(app, parts)?;
-    let key = credential.as_deref().and_then(Secret::parse).ok_or(Failure::Unauthenticated)?;
+    let key = credential.as_deref().and_then(KeySecret::parse).ok_or(Failure::Unauthenticated)?;
     Ok(key.hash())
 }
 
@@ -158,7 +158,7 @@ async fn read_turn_request<T: DeserializeOwned>(
 ) -> Result<(WorkerTurn, T), TenureError> {
     let (parts, body) = request.into_parts();
     let held = authorize_turn(app, session, &parts).await?;
-    Ok((held, read_json_within(app, Request::from_parts(parts, body), REPORTED).await?))
+    Ok((held, read_json_within(app, Request::from_parts(parts, body), REPORT_BOUNDS).await?))
 }
 
 /// Checks the token of a turn. The key that claimed the turn must still be valid from this address, and its owner must
@@ -174,21 +174,21 @@ async fn authorize_turn(app: &App, session: Session, parts: &Parts) -> Result<Wo
 }
 
 /// Refuses a body about another turn than the token's.
-fn check_claim(held: &WorkerTurn, claimed: messages::Claimed) -> Result<(), Failure> {
+fn check_claim(held: &WorkerTurn, claimed: messages::TurnRef) -> Result<(), Failure> {
     let TurnKey { organization, turn, fence, .. } = held.key;
-    let expected = messages::Claimed { organization: organization.0, turn: turn.0, fence };
+    let expected = messages::TurnRef { organization: organization.0, turn: turn.0, fence };
     if claimed == expected { Ok(()) } else { Err(Refusal::TurnLost.into()) }
 }
 
-fn beat_message(standing: LeaseStatus) -> messages::Beat {
-    messages::Beat { lease_seconds: seconds(standing.lease), cancelled: standing.cancelled }
+fn beat_message(standing: LeaseStatus) -> messages::LeaseRenewal {
+    messages::LeaseRenewal { lease_seconds: seconds(standing.lease), cancelled: standing.cancelled }
 }
 
 fn seconds(lease: domain::time::Span) -> u64 {
     u64::try_from(lease.0 / 1_000_000).unwrap_or(0).max(1)
 }
 
-fn assignment_message(assignment: turns::TurnAssignment) -> messages::Assignment {
+fn assignment_message(assignment: turns::TurnAssignment) -> messages::TurnAssignment {
     let turns::TurnAssignment { session, turn, message, agent, secrets, token, lease } = assignment;
     let lease_seconds = seconds(lease);
     let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
@@ -197,7 +197,7 @@ fn assignment_message(assignment: turns::TurnAssignment) -> messages::Assignment
         model: session.given.model.or_else(|| agent.and_then(|agent| agent.model)),
         name: session.given.agent_name,
     };
-    messages::Assignment {
+    messages::TurnAssignment {
         organization: session.organization.0,
         session: session.id.uuid(),
         title: session.given.title.unwrap_or_default(),
@@ -206,7 +206,7 @@ fn assignment_message(assignment: turns::TurnAssignment) -> messages::Assignment
         number: turn.number,
         fence: turn.fence,
         attempt: u32::try_from(turn.attempt).unwrap_or(u32::MAX),
-        token: messages::TurnToken(token.reveal().to_owned()),
+        token: messages::TurnTokenText(token.reveal().to_owned()),
         lease_seconds,
         message: message_shape(message),
         secrets: messages::Secrets(secrets.into_iter().collect()),
@@ -217,7 +217,7 @@ fn assignment_message(assignment: turns::TurnAssignment) -> messages::Assignment
 }
 
 fn message_shape(message: domain::agent::Message) -> messages::IncomingMessage {
-    let attachments = message.attachments.into_iter().map(|file| messages::Attachment {
+    let attachments = message.attachments.into_iter().map(|file| messages::AttachmentBrief {
         name: file.name,
         url: file.url,
         content_type: file.content_type,
@@ -234,46 +234,47 @@ fn message_shape(message: domain::agent::Message) -> messages::IncomingMessage {
 
 /// Reads an item of a report. An invalid item becomes a log entry: the rest of the report is valid, and a retry would not
 /// help.
-fn read_item(item: messages::Item) -> Item {
+fn read_item(item: messages::ReportedItem) -> TurnItem {
     match item {
-        messages::Item::Output { text } => Item::Output(replace_nul(text)),
-        messages::Item::Log { line } => Item::Log(replace_nul(line)),
-        messages::Item::Event { event, data } => {
-            match EventKind::parse(&event).filter(|kind| kind.is_workers()) {
-                Some(kind) => Item::Event { kind, data: data.into() },
+        messages::ReportedItem::Output { text } => TurnItem::Output(replace_nul(text)),
+        messages::ReportedItem::Log { line } => TurnItem::Log(replace_nul(line)),
+        messages::ReportedItem::Event { event, data } => {
+            match EventKind::parse(&event).filter(|kind| kind.is_worker_event()) {
+                Some(kind) => TurnItem::Event { kind, data: data.into() },
                 None => reject_item("an event that workers do not tell of", &event),
             }
         }
-        messages::Item::Message { text, parts } => {
-            let parts = if parts.is_empty() { json::Json::default() } else { json::Json::of(&parts) };
-            Item::Message { text: replace_nul(text), parts, attachments: Vec::new() }
+        messages::ReportedItem::Message { text, parts } => {
+            let parts = if parts.is_empty() { json::Json::default() } else { json::Json::encode(&parts) };
+            TurnItem::Message { text: replace_nul(text), parts, attachments: Vec::new() }
         }
-        messages::Item::Usage(amounts) => match read_usage(&amounts) {
-            Some(usage) => Item::Usage(usage),
+        messages::ReportedItem::Usage(amounts) => match read_usage(&amounts) {
+            Some(usage) => TurnItem::Usage(usage),
             None => reject_item("a usage that is no amount", &format!("{amounts:?}")),
         },
-        messages::Item::PullRequest(messages::PullRequest { url, state }) => {
+        messages::ReportedItem::PullRequest(messages::ReportedPullRequest { url, state }) => {
             let long =
                 url.len() > MAX_ADDRESS || state.as_ref().is_some_and(|state| state.len() > MAX_ADDRESS);
             match long || url.is_empty() {
                 true => reject_item("a pull request without an address, or with a long one", &url),
-                false => {
-                    Item::PullRequest(PullRequest { url: replace_nul(url), state: state.map(replace_nul) })
-                }
+                false => TurnItem::PullRequest(PullRequest {
+                    url: replace_nul(url),
+                    state: state.map(replace_nul),
+                }),
             }
         }
-        messages::Item::StructuredOutput { value } => Item::StructuredOutput(value.into()),
-        messages::Item::Title { title } => {
-            Item::Title(replace_nul(title).trim().chars().take(MAX_TITLE_CHARS).collect())
+        messages::ReportedItem::StructuredOutput { value } => TurnItem::StructuredOutput(value.into()),
+        messages::ReportedItem::Title { title } => {
+            TurnItem::Title(replace_nul(title).trim().chars().take(MAX_TITLE_CHARS).collect())
         }
     }
 }
 
-fn reject_item(name: &str, which: &str) -> Item {
-    Item::Log(replace_nul(format!("not taken: {name}: {which}")))
+fn reject_item(name: &str, which: &str) -> TurnItem {
+    TurnItem::Log(replace_nul(format!("not taken: {name}: {which}")))
 }
 
-fn read_usage(amounts: &messages::Usage) -> Option<Usage> {
+fn read_usage(amounts: &messages::ReportedUsage) -> Option<Usage> {
     let tokens = |count: u64| i64::try_from(count).ok();
     Some(Usage {
         input_tokens: tokens(amounts.input_tokens)?,

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::world::{Answer, World};
-use domain::agent::{Answer as Outcome, EventKind, Item, Usage};
+use domain::agent::{EventKind, TurnEnding as Outcome, TurnItem, Usage};
 use domain::permission::Role;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -59,10 +59,10 @@ async fn story(world: &World) -> (crate::world::Actor<'_>, String, String) {
     let usage = Usage { input_tokens: 1, output_tokens: 2, cache_read_tokens: 3, ..Usage::default() };
     worker
         .report(vec![
-            Item::Output("a".into()),
-            Item::Event { kind: EventKind::ToolStarted, data: tool.into() },
-            Item::Log("log".into()),
-            Item::Usage(usage),
+            TurnItem::Output("a".into()),
+            TurnItem::Event { kind: EventKind::ToolStarted, data: tool.into() },
+            TurnItem::Log("log".into()),
+            TurnItem::Usage(usage),
         ])
         .await;
     worker.finish(Outcome::WaitingForUser).await;

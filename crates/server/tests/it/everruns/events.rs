@@ -1,7 +1,7 @@
 //! Events by page.
 
 use super::{Worker, each, plain};
-use domain::agent::{Answer as Outcome, EventKind, Item};
+use domain::agent::{EventKind, TurnEnding as Outcome, TurnItem};
 use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
@@ -16,10 +16,10 @@ both! {
         world.advance(Span::seconds(3));
         let tool = json!({ "tool_name": "ls", "tool_call": { "id": "1", "name": "ls", "arguments": {} } });
         worker.report(vec![
-            Item::Output("Hello ".into()),
-            Item::Log("warming up".into()),
-            Item::Event { kind: EventKind::ToolStarted, data: tool.into() },
-            Item::Output("there.".into()),
+            TurnItem::Output("Hello ".into()),
+            TurnItem::Log("warming up".into()),
+            TurnItem::Event { kind: EventKind::ToolStarted, data: tool.into() },
+            TurnItem::Output("there.".into()),
         ]).await;
         worker.finish(Outcome::WaitingForUser).await;
         ana.say(&id, "again").await;
@@ -39,9 +39,9 @@ both! {
         for text in ["first", "second"] {
             ana.say(&id, text).await;
             let mut worker = Worker::claim(&admin).await;
-            worker.report(vec![Item::Output("a".into()), Item::Output("b".into())]).await;
+            worker.report(vec![TurnItem::Output("a".into()), TurnItem::Output("b".into())]).await;
             let data = json!({ "tool_name": text });
-            worker.report(vec![Item::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
+            worker.report(vec![TurnItem::Event { kind: EventKind::ToolStarted, data: data.into() }]).await;
             worker.finish(Outcome::WaitingForUser).await;
             world.advance(Span::seconds(10));
         }

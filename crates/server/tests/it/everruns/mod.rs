@@ -13,7 +13,7 @@ mod talk;
 
 use crate::world::{Actor, Answer, World};
 use axum::body::Body;
-use domain::agent::{Answer as Outcome, Item, Report};
+use domain::agent::{TurnEnding as Outcome, TurnItem, TurnItems};
 use domain::credential::SecretHash;
 use serde_json::{Value, json};
 use server::operations::access::authenticate::authenticate;
@@ -83,14 +83,14 @@ impl<'w> Worker<'w> {
         Worker { world: admin.world, held: WorkerTurn::authorize(&worker, key).unwrap(), reported: 0 }
     }
 
-    pub async fn report(&mut self, items: Vec<Item>) {
+    pub async fn report(&mut self, items: Vec<TurnItem>) {
         let first = self.reported;
         self.reported += i64::try_from(items.len()).unwrap();
-        turns::report_turn(self.world.app(), &self.held, Report { first, items }).await.unwrap();
+        turns::report_turn(self.world.app(), &self.held, TurnItems { first, items }).await.unwrap();
     }
 
     pub async fn stream(&mut self, text: &str) {
-        self.report(vec![Item::Output(text.into())]).await;
+        self.report(vec![TurnItem::Output(text.into())]).await;
     }
 
     pub async fn finish(self, outcome: Outcome) {

@@ -1,7 +1,7 @@
 //! Sessions: list, read, change, archive, delete.
 
 use super::{Worker, each, plain};
-use domain::agent::{Answer as Outcome, Item, Usage};
+use domain::agent::{TurnEnding as Outcome, TurnItem, Usage};
 use domain::permission::Role;
 use domain::time::Span;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ both! {
         assert_eq!(ana.get(&path).await.json()["status"], "active");
         world.advance(Span::seconds(1));
         let usage = Usage { input_tokens: 10, output_tokens: 5, cache_read_tokens: 3, ..Usage::default() };
-        worker.report(vec![Item::Output("done.".into()), Item::Usage(usage)]).await;
+        worker.report(vec![TurnItem::Output("done.".into()), TurnItem::Usage(usage)]).await;
         worker.finish(Outcome::WaitingForUser).await;
         let shown = ana.get(&path).await.json();
         insta::assert_snapshot!("session_idle", plain(&shown));

@@ -4,7 +4,7 @@ use super::Worker;
 use crate::world::{Actor, START, World, wait_until};
 use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
-use domain::agent::Answer as Outcome;
+use domain::agent::TurnEnding as Outcome;
 use domain::permission::Role;
 use futures_util::StreamExt;
 use serde_json::{Value, json};

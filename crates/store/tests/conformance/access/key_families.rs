@@ -1,7 +1,7 @@
 //! Families of keys, and the age, idle time and networks of keys.
 
 use crate::world::{NOW, bytes, organization, system};
-use domain::credential::{Credential, KeyLimits, Secret, SecretHash, Wire};
+use domain::credential::{Credential, KeyLimits, KeySecret, SecretHash, Wire};
 use domain::ids::{CredentialId, PrincipalId, SessionId};
 use domain::login::{Login, Method, Origin};
 use domain::network::Networks;
@@ -16,7 +16,7 @@ fn with(key: CredentialId) -> System {
 async fn keep(store: &Store, by: &System, owner: PrincipalId, networks: &str) -> (CredentialId, SecretHash) {
     let mut random = [0; 28];
     random[..10].copy_from_slice(&bytes());
-    let secret = Secret::new(Wire::Tenure, random);
+    let secret = KeySecret::new(Wire::Tenure, random);
     let networks = Networks::parse(networks).unwrap();
     let key = Credential { networks, ..Credential::new(&secret, Wire::Tenure, owner, NOW, bytes()) };
     store.create_credential(by, &key, &secret.hash()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::world::{NOW, key, organization, principal, system};
 use domain::Refusal;
-use domain::credential::Secret;
+use domain::credential::KeySecret;
 use domain::ids::OrganizationId;
 use domain::organization::Organization;
 use domain::permission::{AccountRole, Role};
@@ -15,7 +15,7 @@ fn named(organization: OrganizationId) -> OrganizationChoice {
     OrganizationChoice::Named(Some(organization))
 }
 
-async fn ask(store: &Store, secret: &Secret, chosen: OrganizationChoice) -> store::Result<Caller> {
+async fn ask(store: &Store, secret: &KeySecret, chosen: OrganizationChoice) -> store::Result<Caller> {
     store.authenticate_key(&secret.hash(), chosen, NOW).await
 }
 
@@ -31,7 +31,7 @@ both! {
     async fn unknown_expired_and_revoked_keys_are_refused(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let unknown = Secret::new(domain::credential::Wire::Tenure, [1; 28]);
+        let unknown = KeySecret::new(domain::credential::Wire::Tenure, [1; 28]);
         assert!(nobody(&ask(&store, &unknown, OrganizationChoice::ByDefault).await));
 
         let (_, secret) = key(&store, owner, None, Some(NOW + Span(1))).await;

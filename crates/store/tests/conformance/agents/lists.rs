@@ -2,9 +2,9 @@
 
 use crate::agents::world::{act, create, given};
 use crate::world::{NOW, organization, system, viewer};
-use domain::agent::{AgentSession, CATEGORIES, Command, Range, SessionFilter, State};
+use domain::agent::{AgentCommand, AgentSession, AgentState, CATEGORIES, SessionFilter, TimeRange};
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
-use domain::page::{Listed, Select};
+use domain::page::{ListRange, ListSlice};
 use domain::session::EndReason;
 use domain::time::Span;
 use proptest::prelude::*;
@@ -120,7 +120,7 @@ impl World {
             sessions.push(session);
         }
         store.delete_organization(&system(), organizations[2].0, NOW).await.unwrap();
-        sessions.sort_by_key(|session| std::cmp::Reverse((session.id.created(), session.id.tail())));
+        sessions.sort_by_key(|session| std::cmp::Reverse((session.id.creation_time(), session.id.tail())));
         World { organizations, sessions }
     }
 
@@ -136,7 +136,7 @@ impl World {
         let mut new = given(owner);
         new.agent = agent(made.agent);
         new.title = made.title.map(|title| TITLES[title].to_owned());
-        new.tags = domain::agent::tags(words(&TAGS, &made.tags)).unwrap();
+        new.tags = domain::agent::check_tags(words(&TAGS, &made.tags)).unwrap();
         new.repos = words(&REPOS, &made.repos);
         new.origin = ORIGINS[made.origin].into();
         let name = |pick: Option<usize>| pick.map(|pick| NAMES[pick].to_owned());
@@ -150,10 +150,10 @@ impl World {
         let later = at + Span::seconds(made.at);
         match made.then {
             0 => act(store, &session, crate::agents::world::claim(), later).await.unwrap(),
-            1 | 2 => act(store, &session, Command::Archive, later).await.unwrap(),
+            1 | 2 => act(store, &session, AgentCommand::Archive, later).await.unwrap(),
             3 => {
                 let evidence = "test".to_owned();
-                act(store, &session, Command::End { reason: EndReason::Released, evidence }, later)
+                act(store, &session, AgentCommand::End { reason: EndReason::Released, evidence }, later)
                     .await
                     .unwrap()
             }
@@ -169,7 +169,7 @@ impl World {
             |all: &[&str]| Some(words(all, &pick(all.len())).first().cloned().unwrap_or("none".into()));
         let time = |which: usize| {
             let session = picks.get(which)?.get(&self.sessions);
-            Some(session.id.created() + Span(which as i64))
+            Some(session.id.creation_time() + Span(which as i64))
         };
         let sessions = || picks.iter().map(|pick| pick.get(&self.sessions).id).collect::<Vec<_>>();
         match what {
@@ -183,8 +183,8 @@ impl World {
             5 => filter.tags = Some(words(&TAGS, &pick(TAGS.len()))),
             6 => filter.origins = Some(words(&ORIGINS, &pick(3))),
             7 => filter.owners = Some(pick(3).into_iter().map(|at| self.organizations[at].1).collect()),
-            8 => filter.created = Range { from: time(0), until: time(1) },
-            9 => filter.updated = Range { from: time(0), until: time(1) },
+            8 => filter.created = TimeRange { from: time(0), until: time(1) },
+            9 => filter.updated = TimeRange { from: time(0), until: time(1) },
             10 => filter.playbook = first(&NAMES),
             11 => filter.schedule = first(&NAMES),
             12 => filter.automations = Some(words(&NAMES, &pick(4))),
@@ -192,7 +192,10 @@ impl World {
             14 => filter.parent = sessions().first().copied().or(Some(SessionId::new(NOW, 1))),
             15 => filter.category = first(&CATEGORIES[..3]),
             16 => filter.archived = Some(picks.len() % 2 == 0),
-            _ => filter.states = Some(pick(State::ALL.len()).into_iter().map(|at| State::ALL[at]).collect()),
+            _ => {
+                filter.states =
+                    Some(pick(AgentState::ALL.len()).into_iter().map(|at| AgentState::ALL[at]).collect())
+            }
         }
     }
 
@@ -233,7 +236,7 @@ impl World {
             agents: counts(expected.iter().map(|session| session.given.agent)),
             states: counts(expected.iter().map(|session| session.state.name()))
                 .into_iter()
-                .map(|(name, count)| (State::parse(name).unwrap(), count))
+                .map(|(name, count)| (AgentState::parse(name).unwrap(), count))
                 .collect(),
             tags: counts(expected.iter().flat_map(|session| session.given.tags.clone())),
             origins: counts(expected.iter().map(|session| session.given.origin.clone())),
@@ -254,17 +257,17 @@ async fn compare(
     filter: &SessionFilter,
     offset: u64,
     limit: u32,
-    list: impl AsyncFn(Select) -> Listed<AgentSession>,
+    list: impl AsyncFn(ListRange) -> ListSlice<AgentSession>,
 ) {
     let total = expected.len() as u64;
     let from = offset.min(total) as usize;
     let part = |from: usize| {
         let items = expected[from..].iter().take(limit as usize).cloned().collect::<Vec<_>>();
         let more = from + items.len() < expected.len();
-        Listed { items, total, more }
+        ListSlice { items, total, more }
     };
     assert_eq!(
-        list(Select::Offset { offset, limit }).await,
+        list(ListRange::Offset { offset, limit }).await,
         part(from),
         "{filter:?} offset {offset} limit {limit}"
     );
@@ -272,13 +275,13 @@ async fn compare(
     let (mut position, mut at) = (None, 0);
     loop {
         let limit = limit.max(1);
-        let page = list(Select::Before { position, limit }).await;
+        let page = list(ListRange::Before { position, limit }).await;
         let items = expected[at..].iter().take(limit as usize).cloned().collect::<Vec<_>>();
         at += items.len();
         let more = at < expected.len();
-        assert_eq!(page, Listed { items, total, more }, "{filter:?} by position");
+        assert_eq!(page, ListSlice { items, total, more }, "{filter:?} by position");
         match page.items.last() {
-            Some(last) if more => position = Some((last.id.created(), last.id)),
+            Some(last) if more => position = Some((last.id.creation_time(), last.id)),
             _ => break,
         }
     }
@@ -328,7 +331,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         create(&store, acme, given(owner), Some("x"), NOW).await;
-        let all = Select::Offset { offset: 0, limit: 5 };
+        let all = ListRange::Offset { offset: 0, limit: 5 };
         let nul = || "a\0b".to_owned();
         for filter in [
             SessionFilter { search: Some(nul()), ..Default::default() },
@@ -339,17 +342,17 @@ both! {
             SessionFilter { repos: Some(vec![nul(), String::new()]), ..Default::default() },
         ] {
             let found = store.list_agent_sessions(&viewer(acme), &filter, all).await.unwrap();
-            assert_eq!(found, Listed { items: vec![], total: 0, more: false });
+            assert_eq!(found, ListSlice { items: vec![], total: 0, more: false });
             let found = store.list_account_agent_sessions(&system().grant_account(), &filter, all).await.unwrap();
             assert_eq!(found.total, 0);
         }
-        let nothing = Select::Offset { offset: u64::MAX, limit: 0 };
+        let nothing = ListRange::Offset { offset: u64::MAX, limit: 0 };
         let found = store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), nothing).await.unwrap();
         assert_eq!((found.items.len(), found.total, found.more), (0, 1, false));
-        let only = Select::Offset { offset: 0, limit: 0 };
+        let only = ListRange::Offset { offset: 0, limit: 0 };
         let found = store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), only).await.unwrap();
         assert_eq!((found.items.len(), found.total, found.more), (0, 1, true));
-        let before = Select::Before { position: Some((NOW, SessionId::new(NOW, 0))), limit: 3 };
+        let before = ListRange::Before { position: Some((NOW, SessionId::new(NOW, 0))), limit: 3 };
         assert!(store.list_agent_sessions(&viewer(acme), &SessionFilter::default(), before).await.unwrap().items.is_empty());
     }
 }

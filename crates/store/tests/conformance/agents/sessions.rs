@@ -3,12 +3,13 @@
 use crate::agents::world::{act, claim, create, finish, given, message, moment, report, texts};
 use crate::world::{NOW, bytes, organization, system, user, viewer};
 use domain::agent::{
-    Agent, AgentSession, Attachment, Command, EventKind, EventQuery, Item, Source, State, decide,
+    Agent, AgentCommand, AgentSession, AgentState, Attachment, EventKind, EventQuery, MessageSource,
+    TurnItem, decide,
 };
 use domain::ids::{AgentId, FileId, OrganizationId, SessionId, random_tail};
-use domain::page::{Listed, Select};
+use domain::page::{ListRange, ListSlice};
 use domain::refusal::{Refusal, Thing};
-use domain::session::{Kind, What};
+use domain::session::{FeedChange, SessionKind};
 use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -57,7 +58,7 @@ both! {
         assert_eq!(store.load_agent_by_name(&viewer(acme), "tester").await.unwrap(), new);
         not_found(store.load_agent(&viewer(globex), old.id).await, Thing::Agent);
         let all = store.list_agents(&viewer(acme), None, 0, 1).await.unwrap();
-        assert_eq!(all, Listed { items: vec![new.clone()], total: 2, more: true });
+        assert_eq!(all, ListSlice { items: vec![new.clone()], total: 2, more: true });
         for (search, count) in [("WRITER", 1), ("the ", 2), ("100% of tests", 2), ("1%0", 0), ("_", 0), ("\\", 0)] {
             let found = store.list_agents(&viewer(acme), Some(search), 0, 10).await.unwrap();
             assert_eq!((found.total, found.items.len()), (count, count as usize), "{search}");
@@ -94,14 +95,14 @@ both! {
         new.repos = vec!["o/r".into(), "o/r".into()];
         let mut session = create(&store, acme, new, Some("do it"), NOW).await;
         assert_eq!((session.revision, session.messages()), (1, 1));
-        let steps: [&dyn Fn(&AgentSession) -> Command; 7] = [
+        let steps: [&dyn Fn(&AgentSession) -> AgentCommand; 7] = [
             &|_| claim(),
-            &|session| report(session, vec![Item::Output("ye".into()), Item::Output("s\0".into())]),
-            &|_| Command::Post(message(owner, "and more")),
+            &|session| report(session, vec![TurnItem::Output("ye".into()), TurnItem::Output("s\0".into())]),
+            &|_| AgentCommand::Post(message(owner, "and more")),
             &|session| finish(session, "yes\0"),
-            &|_| Command::SetTags(vec!["b".into(), "c".into()]),
-            &|_| Command::SetTitle(Some("Done".into())),
-            &|_| Command::Archive,
+            &|_| AgentCommand::SetTags(vec!["b".into(), "c".into()]),
+            &|_| AgentCommand::SetTitle(Some("Done".into())),
+            &|_| AgentCommand::Archive,
         ];
         for (number, step) in (1..).zip(steps) {
             session = act(&store, &session, step(&session), NOW + Span::seconds(number)).await.unwrap();
@@ -114,16 +115,16 @@ both! {
         assert_eq!((texts(&said.items), said.total, said.more), (vec!["do it", "and more"], 3, true));
         let said = store.list_messages(&viewer(acme), session.id, 2, 9).await.unwrap();
         assert_eq!((texts(&said.items), said.total, said.more), (vec!["yes\0"], 3, false));
-        assert_eq!(said.items[0].source, Source::Agent);
+        assert_eq!(said.items[0].source, MessageSource::Agent);
         assert_eq!(store.load_message(&user(acme), session.id, 3).await.unwrap(), said.items[0]);
         // Another organization does not find it, and a wrong tail is another session.
-        let other = SessionId::new(session.id.created(), session.id.tail() ^ 1);
+        let other = SessionId::new(session.id.creation_time(), session.id.tail() ^ 1);
         for (organization, id) in [(globex, session.id), (acme, other)] {
             let viewer = viewer(organization);
             not_found(store.load_agent_session(&viewer, id).await, Thing::Session);
             not_found(store.list_messages(&viewer, id, 0, 9).await, Thing::Session);
             not_found(store.load_message(&viewer, id, 1).await, Thing::Session);
-            not_found(store.list_events(&viewer, id, &EventQuery::after(0, 9)).await, Thing::Session);
+            not_found(store.list_events(&viewer, id, &EventQuery::new(0, 9)).await, Thing::Session);
             not_found(store.load_streamed_output(&viewer, id, 0, 9).await, Thing::Session);
             not_found(store.list_session_attachments(&viewer, id).await, Thing::Session);
             not_found(store.pin_session(&viewer, id).await, Thing::Session);
@@ -137,8 +138,8 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let old = create(&store, acme, given(owner), Some("one"), NOW).await;
-        let new = act(&store, &old, Command::Post(message(owner, "two")), NOW).await.unwrap();
-        let late = act(&store, &old, Command::Post(message(owner, "lost")), NOW).await;
+        let new = act(&store, &old, AgentCommand::Post(message(owner, "two")), NOW).await.unwrap();
+        let late = act(&store, &old, AgentCommand::Post(message(owner, "lost")), NOW).await;
         assert!(matches!(late, Err(Error::Stale)), "{late:?}");
         assert!(matches!(store.delete_agent_session(&user(acme), &old, NOW).await, Err(Error::Stale)));
         assert_eq!(store.load_agent_session(&viewer(acme), old.id).await.unwrap(), new);
@@ -149,7 +150,7 @@ both! {
             async move {
                 loop {
                     let session = store.load_agent_session(&viewer(acme), old.id).await.unwrap();
-                    let post = Command::Post(message(owner, &number.to_string()));
+                    let post = AgentCommand::Post(message(owner, &number.to_string()));
                     match act(store, &session, post, NOW).await {
                         Err(Error::Stale) => {}
                         outcome => break drop(outcome.unwrap()),
@@ -168,10 +169,10 @@ both! {
         let (acme, owner) = organization(&store).await;
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
         let session = act(&store, &session, claim(), NOW).await.unwrap();
-        let items = ["a", "b", "c"].map(|text| Item::Output(text.into())).to_vec();
+        let items = ["a", "b", "c"].map(|text| TurnItem::Output(text.into())).to_vec();
         let session = act(&store, &session, report(&session, items), NOW).await.unwrap();
         let session = act(&store, &session, finish(&session, "abc"), NOW).await.unwrap();
-        let all = EventQuery::after(0, 1_000);
+        let all = EventQuery::new(0, 1_000);
         let events = store.list_events(&viewer(acme), session.id, &all).await.unwrap();
         assert_eq!((events.total, events.more), (session.events as u64, false));
         let events = events.items;
@@ -197,7 +198,7 @@ both! {
             let more = expected.len() > query.limit as usize;
             expected.truncate(query.limit as usize);
             let found = store.list_events(&viewer(acme), session.id, &query).await.unwrap();
-            assert_eq!(found, Listed { items: expected, total, more }, "{query:?}");
+            assert_eq!(found, ListSlice { items: expected, total, more }, "{query:?}");
         }
         let streamed = store.load_streamed_output(&user(acme), session.id, 1, session.events).await.unwrap();
         let streams = |event: &&domain::agent::Event| event.kind == EventKind::OutputDelta;
@@ -218,8 +219,8 @@ both! {
                 let mut new = given(owner);
                 new.parent = Some(parent.id);
                 let session = AgentSession::new(acme, id, new);
-                let changes = decide(&session, granted.actor(), Command::Start, &moment(NOW))?;
-                let of_parent = decide(&parent, granted.actor(), Command::AddChild(id), &moment(NOW))?;
+                let changes = decide(&session, granted.actor(), AgentCommand::Start, &moment(NOW))?;
+                let of_parent = decide(&parent, granted.actor(), AgentCommand::AddChild(id), &moment(NOW))?;
                 let secret = SealedSecret { key: "TOKEN".into(), ciphertext: vec![0, 1, 255], sensitive: true };
                 Ok(NewAgentSession { session, changes, parent: Some((parent.clone(), of_parent)), secrets: vec![secret] })
             }
@@ -230,7 +231,7 @@ both! {
         assert_eq!((known.children.clone(), known.revision), (vec![child.id], 2));
         let stale = store.create_agent_session(&granted, NOW, tail(), birth(parent)).await;
         assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
-        let both = Select::Offset { offset: 0, limit: 10 };
+        let both = ListRange::Offset { offset: 0, limit: 10 };
         let all = store.list_agent_sessions(&viewer(acme), &Default::default(), both).await.unwrap();
         assert_eq!(all.items, [child.clone(), known], "the second left nothing behind");
         let secrets = store.list_session_secrets(&user(acme), child.id).await.unwrap();
@@ -251,7 +252,7 @@ both! {
         let made = join_all((0..40).map(|number| {
             create(if number % 2 == 0 { &store } else { &again }, acme, given(owner), Some("x"), NOW)
         })).await;
-        let mut times = made.iter().map(|session| session.id.created()).collect::<Vec<_>>();
+        let mut times = made.iter().map(|session| session.id.creation_time()).collect::<Vec<_>>();
         times.sort();
         times.dedup();
         assert_eq!(times.len(), 40);
@@ -275,22 +276,22 @@ both! {
         let (acme, owner) = organization(&store).await;
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
         let session = act(&store, &session, claim(), NOW).await.unwrap();
-        let session = act(&store, &session, report(&session, vec![Item::Output("a".into())]), NOW).await.unwrap();
+        let session = act(&store, &session, report(&session, vec![TurnItem::Output("a".into())]), NOW).await.unwrap();
         let quiet = store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest;
-        let topic = |session: &AgentSession| Topic::Agent { organization: acme.0, created_us: session.id.created().0 };
+        let topic = |session: &AgentSession| Topic::Agent { organization: acme.0, created_us: session.id.creation_time().0 };
         let mut news = db.watch([topic(&session)]);
-        let session = act(&store, &session, report(&session, vec![Item::Output("b".into())]), NOW).await.unwrap();
+        let session = act(&store, &session, report(&session, vec![TurnItem::Output("b".into())]), NOW).await.unwrap();
         assert!(news.wait_for_commit().await, "who follows the session is woken");
         assert_eq!(store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
         let session = act(&store, &session, finish(&session, "ab"), NOW).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
         let lines = store.list_changes(&viewer(acme), 0, 99).await.unwrap().entries;
         assert!((1..).zip(&lines).all(|(place, line)| line.sequence == place));
-        assert!(lines.iter().all(|line| line.session.kind == Kind::Agent && line.session.id == session.id));
-        assert_eq!(lines[0].what, What::Created);
-        assert_eq!(lines.last().map(|line| (line.what, line.revision)), Some((What::Deleted, session.revision + 1)));
+        assert!(lines.iter().all(|line| line.session.kind == SessionKind::Agent && line.session.id == session.id));
+        assert_eq!(lines[0].change, FeedChange::Created);
+        assert_eq!(lines.last().map(|line| (line.change, line.revision)), Some((FeedChange::Deleted, session.revision + 1)));
         assert!(lines.is_sorted_by_key(|line| line.revision));
-        assert!(store.list_session_revisions(&viewer(acme), Kind::Agent, 9).await.unwrap().is_empty());
+        assert!(store.list_session_revisions(&viewer(acme), SessionKind::Agent, 9).await.unwrap().is_empty());
     }
 
     async fn a_deleted_session_disappears_and_its_rows_are_removed_in_steps(db: &TestDatabase) {
@@ -315,12 +316,12 @@ both! {
         let name = "a.txt".to_owned();
         second.attachments =
             vec![Attachment { id: Some(file), name, url: "https://x/a.txt".into(), content_type: None, size: None }];
-        let mut session = act(&store, &session, Command::Post(second.clone()), NOW).await.unwrap();
+        let mut session = act(&store, &session, AgentCommand::Post(second.clone()), NOW).await.unwrap();
         for number in 0..5 {
-            session = act(&store, &session, Command::Post(message(owner, &number.to_string())), NOW).await.unwrap();
+            session = act(&store, &session, AgentCommand::Post(message(owner, &number.to_string())), NOW).await.unwrap();
         }
         let attached = store.list_session_attachments(&viewer(acme), session.id).await.unwrap();
-        assert_eq!(attached, [(Source::User, second.attachments[0].clone(), NOW)]);
+        assert_eq!(attached, [(MessageSource::User, second.attachments[0].clone(), NOW)]);
         store.pin_session(&viewer(acme), session.id).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
         not_found(store.load_agent_session(&viewer(acme), session.id).await, Thing::Session);
@@ -330,7 +331,7 @@ both! {
         assert_eq!(facets, Default::default());
         // No session takes its time while some of its rows are left.
         let other = Store::new(db.open_again().await);
-        assert_eq!(create(&other, acme, given(owner), None, NOW).await.id.created(), NOW + Span(1));
+        assert_eq!(create(&other, acme, given(owner), None, NOW).await.id.creation_time(), NOW + Span(1));
         let mut rounds = 0;
         while store.purge_agents(&system(), 2, NOW).await.unwrap() {
             rounds += 1;
@@ -371,11 +372,11 @@ both! {
         let (acme, owner) = organization(&store).await;
         let first = create(&store, acme, given(owner), None, NOW).await;
         create(&store, acme, given(owner), None, NOW).await;
-        let first = act(&store, &first, Command::Archive, NOW).await.unwrap();
+        let first = act(&store, &first, AgentCommand::Archive, NOW).await.unwrap();
         let stats = store.load_agent_session_stats(&viewer(acme)).await.unwrap();
         assert_eq!((stats.total, stats.archived), (2, 1));
         let mut by_state = stats.by_state;
         by_state.sort_by_key(|(state, _)| state.name());
-        assert_eq!(by_state, [(State::New, 1), (first.state, 1)]);
+        assert_eq!(by_state, [(AgentState::New, 1), (first.state, 1)]);
     }
 }

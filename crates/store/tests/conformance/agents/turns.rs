@@ -2,7 +2,7 @@
 
 use crate::agents::world::{act, act_within, claim, create, given, report, spent};
 use crate::world::{NOW, organization, system, user, viewer};
-use domain::agent::{Acus, AgentSession, Command, Work};
+use domain::agent::{Acus, AgentCommand, AgentSession, WorkDemand};
 use domain::ids::OrganizationId;
 use domain::refusal::{Refusal, Thing};
 use domain::session::SessionKey;
@@ -101,14 +101,14 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
-        assert_eq!(session.work(), Work::Waiting);
+        assert_eq!(session.work_demand(), WorkDemand::Waiting);
         let claims = (0..8).map(|_| act(&store, &session, claim(), NOW));
         let claims = futures_util::future::join_all(claims).await;
         assert_eq!(claims.iter().filter(|claim| claim.is_ok()).count(), 1);
         assert!(claims.iter().all(|claim| matches!(claim, Ok(_) | Err(Error::Stale))));
         assert!(candidates(&store, None, 9).await.is_empty());
         let idle = create(&store, acme, given(owner), None, NOW).await;
-        assert_eq!(idle.work(), Work::None);
+        assert_eq!(idle.work_demand(), WorkDemand::None);
         assert!(candidates(&store, None, 9).await.is_empty());
     }
 
@@ -130,15 +130,15 @@ both! {
         let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
         assert_eq!((known.revision, known.turn.as_ref().unwrap().lease), (session.revision, later));
         // A decision on the lease from before the heartbeat comes too late.
-        let lost = act(&store, &session, Command::LoseLease { fence }, due).await;
+        let lost = act(&store, &session, AgentCommand::LoseLease { fence }, due).await;
         assert!(matches!(lost, Err(Error::Stale)), "{lost:?}");
         // And a change that has nothing to do with the lease does not move it back.
-        let said = Command::Post(crate::agents::world::message(owner, "more"));
+        let said = AgentCommand::Post(crate::agents::world::message(owner, "more"));
         act(&store, &session, said, NOW).await.unwrap();
         let known = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
         assert_eq!(known.turn.as_ref().unwrap().lease, later);
-        let lost = act(&store, &known, Command::LoseLease { fence }, later).await.unwrap();
-        assert_eq!(lost.work(), Work::Waiting);
+        let lost = act(&store, &known, AgentCommand::LoseLease { fence }, later).await.unwrap();
+        assert_eq!(lost.work_demand(), WorkDemand::Waiting);
         assert!(!renew(fence, later + Span::minutes(9)).await);
         assert_eq!(candidates(&store, None, 9).await.len(), 1);
     }

@@ -2,8 +2,8 @@
 
 use crate::world::{NOW, bytes, user};
 use domain::agent::{
-    Acus, AgentSession, Answer, Change, Command, Item, Message, Moment, NewMessage, NewSession, Report,
-    TurnGrant, Usage, decide,
+    Acus, AgentChange, AgentCommand, AgentSession, Message, Moment, NewMessage, NewSession, TurnCredential,
+    TurnEnding, TurnItem, TurnItems, Usage, decide,
 };
 use domain::credential::SecretHash;
 use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, TurnId, random_tail};
@@ -59,10 +59,10 @@ pub async fn create(
     let granted = user(organization);
     let birth = |id: SessionId| {
         let session = AgentSession::new(organization, id, given.clone());
-        let mut changes = decide(&session, granted.actor(), Command::Start, &moment(at))?;
+        let mut changes = decide(&session, granted.actor(), AgentCommand::Start, &moment(at))?;
         if let Some(first) = first.clone() {
-            let begun = session.clone().after(&changes, at);
-            changes.extend(decide(&begun, granted.actor(), Command::Post(first), &moment(at))?);
+            let begun = session.clone().with_changes(&changes, at);
+            changes.extend(decide(&begun, granted.actor(), AgentCommand::Post(first), &moment(at))?);
         }
         Ok(NewAgentSession { session, changes, parent: None, secrets: vec![] })
     };
@@ -73,7 +73,7 @@ pub async fn create(
 pub async fn act(
     store: &Store,
     session: &AgentSession,
-    command: Command,
+    command: AgentCommand,
     now: Micros,
 ) -> Result<AgentSession, Error> {
     act_within(store, session, command, now, None).await
@@ -83,36 +83,36 @@ pub async fn act(
 pub async fn act_within(
     store: &Store,
     session: &AgentSession,
-    command: Command,
+    command: AgentCommand,
     now: Micros,
     limit: Option<CycleLimit>,
 ) -> Result<AgentSession, Error> {
     let granted = user(session.organization);
-    let changes: Vec<Change> = decide(session, granted.actor(), command, &moment(now))?;
+    let changes: Vec<AgentChange> = decide(session, granted.actor(), command, &moment(now))?;
     store.change_agent_session(&granted, session.clone(), &changes, now, limit).await
 }
 
-pub fn claim() -> Command {
-    let grant = TurnGrant { token: SecretHash([1; 32]), key: SecretHash([2; 32]) };
-    Command::Claim { worker: "worker".into(), turn: TurnId::new(NOW, bytes()), grant }
+pub fn claim() -> AgentCommand {
+    let grant = TurnCredential { token: SecretHash([1; 32]), key: SecretHash([2; 32]) };
+    AgentCommand::Claim { worker: "worker".into(), turn: TurnId::new(NOW, bytes()), grant }
 }
 
 /// A report of the session's newest turn.
-pub fn report(session: &AgentSession, items: Vec<Item>) -> Command {
+pub fn report(session: &AgentSession, items: Vec<TurnItem>) -> AgentCommand {
     let turn = session.turn.as_ref().unwrap();
-    let report = Report { first: turn.reported, items };
-    Command::Report { turn: turn.id, fence: turn.fence, report }
+    let report = TurnItems { first: turn.reported, items };
+    AgentCommand::Report { turn: turn.id, fence: turn.fence, report }
 }
 
 /// The end of the session's newest turn.
-pub fn finish(session: &AgentSession, streamed: &str) -> Command {
+pub fn finish(session: &AgentSession, streamed: &str) -> AgentCommand {
     let turn = session.turn.as_ref().unwrap();
     let (turn, fence) = (turn.id, turn.fence);
-    Command::Finish { turn, fence, answer: Answer::WaitingForUser, streamed: streamed.into() }
+    AgentCommand::Finish { turn, fence, answer: TurnEnding::WaitingForUser, streamed: streamed.into() }
 }
 
-pub fn spent(acus: i64) -> Item {
-    Item::Usage(Usage { input_tokens: 10, output_tokens: 5, acus: Acus::whole(acus), ..Usage::default() })
+pub fn spent(acus: i64) -> TurnItem {
+    TurnItem::Usage(Usage { input_tokens: 10, output_tokens: 5, acus: Acus::whole(acus), ..Usage::default() })
 }
 
 pub fn texts(messages: &[Message]) -> Vec<&str> {

@@ -2,8 +2,8 @@
 
 use crate::world::{NOW, bytes, organization, system};
 use domain::agent::Acus;
-use domain::credential::{Credential, Secret, SecretHash, Wire};
-use domain::device_login::{DeviceLogin, State};
+use domain::credential::{Credential, KeySecret, SecretHash, Wire};
+use domain::device_login::{DeviceLogin, DeviceLoginState};
 use domain::ids::{CredentialId, InvitationId, OrganizationId, PrincipalId};
 use domain::invitation::Invitation;
 use domain::login::Origin;
@@ -205,7 +205,7 @@ both! {
             default_organization: Some(id),
         };
         store.create_principal(&acting, &ci, None, Some((id, Role::Readonly))).await.unwrap();
-        let secret = Secret::new(Wire::Tenure, [7; 28]);
+        let secret = KeySecret::new(Wire::Tenure, [7; 28]);
         let key = Credential {
             organization: Some(id), name: "k".into(),
             ..Credential::new(&secret, Wire::Tenure, ci.id, NOW, bytes())
@@ -305,7 +305,7 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
             let asked = DeviceLogin {
                 client: "cli".into(),
                 origin: Origin { remote_ip: None, agent: String::new(), agent_type: String::new() },
-                created: NOW, expires: NOW + Span::minutes(1), interval: Span(1), polled: None, state: State::Pending,
+                created: NOW, expires: NOW + Span::minutes(1), interval: Span(1), polled: None, state: DeviceLoginState::Pending,
             };
             store.create_device_login(&system(), &asked, &number, &code).await.unwrap();
             match number.0[0] {
@@ -316,7 +316,7 @@ login.end_found {{\"ended\":[],\"reason\":\"revoked\"}}"));
         }
         let key = Credential {
             organization: Some(acme), name: "cli".into(),
-            ..Credential::new(&Secret::new(Wire::MobileNext, [8; 28]), Wire::MobileNext, ana, NOW, bytes())
+            ..Credential::new(&KeySecret::new(Wire::MobileNext, [8; 28]), Wire::MobileNext, ana, NOW, bytes())
         };
         let token = ApiKey { credential: key, scopes: None, updated: NOW, recoverable: None };
         let redeem = async || {

@@ -3,7 +3,7 @@
 use crate::world::{NOW, change, create, grant, organization, pool, release, request, viewer};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::page::PageRequest;
-use domain::session::{Kind, What};
+use domain::session::{FeedChange, SessionKind};
 use domain::time::Span;
 use futures_util::stream::{self, StreamExt};
 use std::collections::{BTreeMap, HashSet};
@@ -83,7 +83,7 @@ async fn walk(
         }
         seen.extend(page.items.iter().map(|session| session.id));
         match page.items.last() {
-            Some(last) if page.more => before = Some(last.id.created()),
+            Some(last) if page.more => before = Some(last.id.creation_time()),
             _ => break,
         }
     }
@@ -100,7 +100,7 @@ async fn walk_and_check(
     for number in walks {
         let there = known.lock().unwrap().clone();
         let seen = walk(store, organization, permits, number).await;
-        assert!(seen.is_sorted_by(|a, b| a.created() > b.created()), "newest first, none twice");
+        assert!(seen.is_sorted_by(|a, b| a.creation_time() > b.creation_time()), "newest first, none twice");
         let seen = seen.into_iter().collect::<HashSet<_>>();
         let missing = there.iter().filter(|id| !seen.contains(id)).count();
         assert_eq!(missing, 0, "walk {number} of {} sessions", there.len());
@@ -108,7 +108,7 @@ async fn walk_and_check(
 }
 
 async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64)> {
-    store.list_session_revisions(&viewer(organization), Kind::Device, 10_000_000).await.unwrap()
+    store.list_session_revisions(&viewer(organization), SessionKind::Device, 10_000_000).await.unwrap()
 }
 
 both! {
@@ -119,7 +119,7 @@ both! {
         let (acme, owner) = organization(&store).await;
         let known = Known::default();
         fill(&store, acme, owner, &known).await;
-        let times = known.lock().unwrap().iter().map(|id| id.created()).collect::<HashSet<_>>();
+        let times = known.lock().unwrap().iter().map(|id| id.creation_time()).collect::<HashSet<_>>();
         assert_eq!(times.len(), SESSIONS as usize, "no two sessions share a time");
         let permits = Arc::new(Semaphore::new(WRITERS as usize));
         let writers = writers(&other, acme, owner, &permits, &known);
@@ -160,7 +160,7 @@ both! {
                 assert_eq!(line.sequence, position + 1);
                 position = line.sequence;
                 let before = replay.insert(line.session.id, line.revision);
-                assert_eq!((before.is_none(), before.unwrap_or(0) + 1), (line.what == What::Created, line.revision));
+                assert_eq!((before.is_none(), before.unwrap_or(0) + 1), (line.change == FeedChange::Created, line.revision));
             }
             tokio::task::yield_now().await;
         }
@@ -197,12 +197,12 @@ both! {
         let mut served = Vec::new();
         while served.len() < asked.len() {
             let state = store.load_queue(&crate::world::system()).await.unwrap();
-            let waiting = state.queue.iter().map(|queued| queued.waiting.clone()).collect::<Vec<_>>();
-            for assignment in domain::device::assign(&waiting, &state.devices) {
-                let queued = &state.queue[assignment.waiting];
+            let waiting = state.queue.iter().map(|queued| queued.request.clone()).collect::<Vec<_>>();
+            for assignment in domain::device::assign_devices(&waiting, &state.devices) {
+                let queued = &state.queue[assignment.entry];
                 let device = state.devices.iter().find(|device| device.id == assignment.device).unwrap();
                 let session = store.load_device_session(&viewer(acme), queued.session.id).await.unwrap();
-                let hold = queued.waiting.hold;
+                let hold = queued.request.hold;
                 change(&store, session, grant(hold, device.id, device.fence + 1), NOW).await.unwrap();
                 served.push(hold);
             }
@@ -220,7 +220,7 @@ both! {
             }
         }
         assert_eq!(served, asked);
-        assert!(store.list_all_devices(&crate::world::system()).await.unwrap().iter().all(|device| device.free()));
+        assert!(store.list_all_devices(&crate::world::system()).await.unwrap().iter().all(|device| device.is_free()));
         let fences = store.list_all_devices(&crate::world::system()).await.unwrap().iter().map(|device| device.fence).sum::<i64>();
         assert_eq!(fences, 64, "each hold had a number of its own");
     }

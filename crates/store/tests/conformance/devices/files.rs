@@ -33,7 +33,7 @@ both! {
         };
         let outcomes = join_all((0..10).map(announce)).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
-        let full = |error: &Error| matches!(error, Error::Refused(Refusal::QuotaExceeded { wanted: 30, quota: 100, .. }));
+        let full = |error: &Error| matches!(error, Error::Refused(Refusal::QuotaExceeded { requested: 30, quota: 100, .. }));
         assert!(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).all(full));
         assert_eq!(store.count_used_bytes(&granted).await.unwrap(), 90);
         store.announce_file(&granted, &file(owner, 10, 77), 100).await.unwrap();

@@ -125,7 +125,7 @@ both! {
             store.record_device_cleaned(&link, "device-0", fence - 1).await.unwrap();
             assert_eq!(store.list_devices_to_clean(&system()).await.unwrap().len(), 1, "an old number changes nothing");
             store.record_device_cleaned(&link, "device-0", fence).await.unwrap();
-            assert!(store.list_all_devices(&system()).await.unwrap()[0].free());
+            assert!(store.list_all_devices(&system()).await.unwrap()[0].is_free());
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::world::{
     NOW, change, create, device, grant, host, organization, release, request, system, viewer,
 };
-use domain::device::{Command, DeviceSession, HoldState};
+use domain::device::{DeviceCommand, DeviceSession, HoldState};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
 use domain::page::PageRequest;
 use domain::refusal::Refusal;
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
     }
 
     /// Loads, decides and applies.
-    async fn command(&self, session: usize, command: Command) -> Result<DeviceSession, Error> {
+    async fn command(&self, session: usize, command: DeviceCommand) -> Result<DeviceSession, Error> {
         change(self.store, self.load(session).await, command, NOW + Span(self.steps)).await
     }
 
@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
     }
 
     async fn end(&mut self, session: usize) {
-        let end = Command::End { reason: EndReason::Released, evidence: "test".into() };
+        let end = DeviceCommand::End { reason: EndReason::Released, evidence: "test".into() };
         self.command(session, end).await.unwrap();
         if self.sessions[session].ended {
             return;
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         let state = self.store.load_queue(&system()).await.unwrap();
         let ours = |id| self.organizations.iter().any(|(known, _)| *known == id);
         let queue = state.queue.iter().filter(|queued| ours(queued.session.organization));
-        let waiting = queue.map(|queued| queued.waiting.hold).collect::<Vec<_>>();
+        let waiting = queue.map(|queued| queued.request.hold).collect::<Vec<_>>();
         assert_eq!(waiting, self.holds_in_order(|_, hold| hold.state == HoldState::Pending));
     }
 
@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
         let listed = self.store.list_device_sessions(&granted, page).await.unwrap().items;
         let mut models =
             self.sessions.iter().filter(|model| model.organization == organization).collect::<Vec<_>>();
-        models.sort_by_key(|model| std::cmp::Reverse(model.id.created()));
+        models.sort_by_key(|model| std::cmp::Reverse(model.id.creation_time()));
         assert_eq!(listed.len(), models.len());
         for (session, model) in listed.iter().zip(&models) {
             self.compare_session(session, model);

@@ -4,11 +4,11 @@ use crate::world::{
     NOW, bytes, change, create, device, grant, host, organization, pool, release, request, system, user,
     viewer,
 };
-use domain::device::{Command, HoldState};
+use domain::device::{DeviceCommand, HoldState};
 use domain::ids::SessionId;
 use domain::page::PageRequest;
 use domain::refusal::{Refusal, Thing};
-use domain::session::{EndReason, Kind};
+use domain::session::{EndReason, SessionKind};
 use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use store::{Error, Store};
@@ -24,7 +24,7 @@ both! {
             ask,
             grant(hold, devices[0], 1),
             release(hold),
-            Command::End { reason: EndReason::Idle, evidence: "idle 15 min".into() },
+            DeviceCommand::End { reason: EndReason::Idle, evidence: "idle 15 min".into() },
         ];
         for (number, step) in (1..).zip(steps) {
             session = change(&store, session, step, NOW + Span::seconds(number)).await.unwrap();
@@ -34,7 +34,7 @@ both! {
         }
         assert_eq!(session.revision, 5);
         store.record_device_cleaned(&link, "device-0", 1).await.unwrap();
-        assert!(store.list_all_devices(&system()).await.unwrap()[0].free());
+        assert!(store.list_all_devices(&system()).await.unwrap()[0].is_free());
     }
 
     async fn a_change_of_an_outdated_session_is_stale(db: &TestDatabase) {
@@ -69,18 +69,18 @@ both! {
         let (acme, owner) = organization(&store).await;
         let mut times = Vec::new();
         for at in [NOW, NOW, NOW - Span::seconds(1), NOW] {
-            times.push(create(&store, acme, owner, at).await.id.created().0 - NOW.0);
+            times.push(create(&store, acme, owner, at).await.id.creation_time().0 - NOW.0);
         }
         assert_eq!(times, [0, 1, 2, 3]);
         // A restart: the memory is empty, and the clock is where it was.
         let again = Store::new(db.open_again().await);
-        let restarted = create(&again, acme, owner, NOW).await.id.created().0 - NOW.0;
+        let restarted = create(&again, acme, owner, NOW).await.id.creation_time().0 - NOW.0;
         assert_eq!(restarted, 4);
         // Another server on the same database.
         let made = join_all((0..20).map(|number| {
             create(if number % 2 == 0 { &store } else { &again }, acme, owner, NOW)
         })).await;
-        let mut times = made.iter().map(|session| session.id.created()).collect::<Vec<_>>();
+        let mut times = made.iter().map(|session| session.id.creation_time()).collect::<Vec<_>>();
         times.sort();
         times.dedup();
         assert_eq!(times.len(), 20);
@@ -95,14 +95,14 @@ both! {
         let session = change(&store, session, ask, NOW).await.unwrap();
         let not_found = |error| matches!(error, Error::Refused(Refusal::NotFound(Thing::Session)));
         assert!(not_found(store.load_device_session(&viewer(globex), session.id).await.unwrap_err()));
-        let other_tail = SessionId::new(session.id.created(), session.id.tail() ^ 1);
+        let other_tail = SessionId::new(session.id.creation_time(), session.id.tail() ^ 1);
         assert!(not_found(store.load_device_session(&viewer(acme), other_tail).await.unwrap_err()));
         let all = PageRequest { limit: 10, before: None };
         assert!(store.list_device_sessions(&viewer(globex), all).await.unwrap().items.is_empty());
         assert!(store.list_open_holds(&viewer(globex)).await.unwrap().is_empty());
         assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().entries.is_empty());
         assert_eq!(store.count_used_bytes(&user(globex)).await.unwrap(), 0);
-        assert!(store.list_session_revisions(&viewer(globex), Kind::Device, 10).await.unwrap().is_empty());
+        assert!(store.list_session_revisions(&viewer(globex), SessionKind::Device, 10).await.unwrap().is_empty());
         // Each organization sees its own devices and the pool's.
         let (link, _) = host(&store, Some(acme), "rack").await;
         store.report_devices(&link, &[device("private")], NOW).await.unwrap();
@@ -133,7 +133,7 @@ both! {
             asked.push(hold);
         }
         let queue = store.load_queue(&system()).await.unwrap().queue;
-        assert_eq!(queue.into_iter().map(|queued| queued.waiting.hold).collect::<Vec<_>>(), asked);
+        assert_eq!(queue.into_iter().map(|queued| queued.request.hold).collect::<Vec<_>>(), asked);
     }
 
     async fn an_import_keeps_its_time_or_takes_the_next_free_one(db: &TestDatabase) {
@@ -143,7 +143,7 @@ both! {
         let past = domain::device::DeviceSession::new(acme, id, owner);
         assert_eq!(store.import_device_session(&system(), past.clone()).await.unwrap(), past);
         let next = store.import_device_session(&system(), past.clone()).await.unwrap();
-        assert_eq!(next.id.created().0, id.created().0 + 1);
+        assert_eq!(next.id.creation_time().0, id.creation_time().0 + 1);
         for kept in [past, next] {
             assert_eq!(store.load_device_session(&viewer(acme), kept.id).await.unwrap(), kept);
         }
@@ -198,8 +198,8 @@ both! {
         };
         assert_eq!(page(5, None).await, (made.clone(), false));
         assert_eq!(page(4, None).await, (made[..4].to_vec(), true));
-        assert_eq!(page(4, Some(made[0].created())).await, (made[1..].to_vec(), false), "strictly before");
-        assert_eq!(page(1, Some(made[3].created() + Span(1))).await, (vec![made[3]], true));
+        assert_eq!(page(4, Some(made[0].creation_time())).await, (made[1..].to_vec(), false), "strictly before");
+        assert_eq!(page(1, Some(made[3].creation_time() + Span(1))).await, (vec![made[3]], true));
         assert_eq!(page(9, Some(NOW)).await, (vec![], false));
         assert_eq!(page(9, Some(Micros(i64::MIN))).await, (vec![], false));
         assert_eq!(page(9, Some(Micros(i64::MAX))).await, (made, false));
@@ -215,7 +215,7 @@ both! {
         assert!(matches!(created, Err(Error::Refused(Refusal::NotAMember))), "{created:?}");
         let asked = change(&store, session.clone(), request().1, NOW).await;
         assert!(matches!(asked, Err(Error::Refused(Refusal::NotAMember))), "{asked:?}");
-        let end = Command::End { reason: EndReason::OrganizationDeleted, evidence: String::new() };
+        let end = DeviceCommand::End { reason: EndReason::OrganizationDeleted, evidence: String::new() };
         change(&store, session, end, NOW).await.unwrap();
     }
 
@@ -226,9 +226,9 @@ both! {
         // A later time, after a free microsecond, is not part of the run.
         create(&store, acme, owner, NOW + Span(201)).await;
         let again = Store::new(db.open_again().await);
-        let back = create(&again, acme, owner, NOW + Span(50)).await.id.created().0 - NOW.0;
+        let back = create(&again, acme, owner, NOW + Span(50)).await.id.creation_time().0 - NOW.0;
         assert_eq!(back, 200);
-        let next = create(&again, acme, owner, NOW).await.id.created().0 - NOW.0;
+        let next = create(&again, acme, owner, NOW).await.id.creation_time().0 - NOW.0;
         assert_eq!(next, 202);
     }
 }

@@ -3,7 +3,7 @@
 use crate::world::{
     NOW, bytes, change, create, grant, organization, pool, principal, release, request, system, viewer,
 };
-use domain::device::{Command, DeviceSession};
+use domain::device::{DeviceCommand, DeviceSession};
 use domain::ids::{HoldId, SessionId};
 use domain::principal::PrincipalState;
 use domain::refusal::Refusal;
@@ -50,7 +50,7 @@ both! {
 
         change(&store, known, release(held), LATER).await.unwrap();
         change(&store, waiting, release(asked), LATER).await.unwrap();
-        let end = Command::End { reason: EndReason::Idle, evidence: String::new() };
+        let end = DeviceCommand::End { reason: EndReason::Idle, evidence: String::new() };
         change(&store, empty, end, LATER).await.unwrap();
         assert_eq!(due(LATER).await, SweepWork::default(), "what is over is not due");
         assert_eq!(due(LATER + Span(1)).await.empty.len(), 2, "sessions that hold nothing any more are");

@@ -2,9 +2,9 @@
 
 use crate::world::{NOW, bytes, key, organization, principal, system};
 use domain::Refusal;
-use domain::credential::{Credential, Secret, SecretHash, Wire};
+use domain::credential::{Credential, KeySecret, SecretHash, Wire};
 use domain::ids::{OrganizationId, PrincipalId, SigningKeyId};
-use domain::login::{Reach, Standing};
+use domain::login::{PersonAccess, PersonRelation};
 use domain::permission::{AccountRole, Permission, Role};
 use domain::principal::{Person, Principal, PrincipalKind, PrincipalState, Scopes};
 use domain::refusal::Thing;
@@ -66,10 +66,10 @@ async fn sub(
     (id, number)
 }
 
-fn token(owner: PrincipalId, scopes: Option<Scopes>) -> (ApiKey, Secret) {
+fn token(owner: PrincipalId, scopes: Option<Scopes>) -> (ApiKey, KeySecret) {
     let mut random = [0; 28];
     random[..10].copy_from_slice(&bytes());
-    let secret = Secret::new(Wire::Probe, random);
+    let secret = KeySecret::new(Wire::Probe, random);
     let credential = Credential::new(&secret, Wire::Probe, owner, NOW, bytes());
     (ApiKey { credential, scopes, updated: NOW, recoverable: None }, secret)
 }
@@ -97,8 +97,8 @@ both! {
             }
         };
         let not_found = || Err(Refusal::NotFound(Thing::Principal));
-        let expect = async |who, sees: Result<Standing, Refusal>, changes: Result<Standing, Refusal>| {
-            assert_eq!((over(who, Reach::See).await, over(who, Reach::Change).await), (sees, changes));
+        let expect = async |who, sees: Result<PersonRelation, Refusal>, changes: Result<PersonRelation, Refusal>| {
+            assert_eq!((over(who, PersonAccess::See).await, over(who, PersonAccess::Change).await), (sees, changes));
         };
         let people = async |who| {
             let people = store.list_people(&caller(&store, who).await).await.unwrap().into_iter();
@@ -106,8 +106,8 @@ both! {
         };
         let set = |ids: &[PrincipalId]| ids.iter().copied().collect::<BTreeSet<_>>();
         // Not verified yet.
-        expect(root, Ok(Standing::Maker), Ok(Standing::Maker)).await;
-        expect(admin, Ok(Standing::Administrator), Ok(Standing::Administrator)).await;
+        expect(root, Ok(PersonRelation::Maker), Ok(PersonRelation::Maker)).await;
+        expect(admin, Ok(PersonRelation::Administrator), Ok(PersonRelation::Administrator)).await;
         for stranger in [sibling, foreign] {
             expect(stranger, not_found(), not_found()).await;
         }
@@ -115,8 +115,8 @@ both! {
         assert_eq!(people(admin).await, set(&[root, foreign, child, sibling]));
         // Verified: the maker sees them but cannot change them.
         store.set_principal_state(&system(), child, PrincipalState::Active, NOW).await.unwrap();
-        expect(child, Ok(Standing::Itself), Ok(Standing::Itself)).await;
-        expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
+        expect(child, Ok(PersonRelation::Same), Ok(PersonRelation::Same)).await;
+        expect(root, Ok(PersonRelation::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
         // A member elsewhere, in any state: nobody is their maker any more.
         store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         for state in [PrincipalState::Active, PrincipalState::Suspended] {
@@ -125,7 +125,7 @@ both! {
         }
         assert_eq!(people(root).await, set(&[root, sibling]));
         store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
-        expect(root, Ok(Standing::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
+        expect(root, Ok(PersonRelation::Maker), Err(Refusal::Forbidden(Permission::ManageMembers))).await;
         // A maker who no longer manages members sees none of them.
         store.set_member(&system().grant(acme), foreign, Role::Admin, NOW).await.unwrap();
         store.set_member(&system().grant(acme), root, Role::Readonly, NOW).await.unwrap();
@@ -151,7 +151,7 @@ both! {
         // A password that they chose themselves works everywhere.
         let own = caller(&store, root).await;
         store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
-        let maker = store.authorize_over_person(&own, number, Reach::Change, "write:user", "write:sub-user").await.unwrap();
+        let maker = store.authorize_over_person(&own, number, PersonAccess::Change, "write:user", "write:sub-user").await.unwrap();
         let given = NewPassword { seen: Some("hash"), hash: "given", revokes_keys: false };
         store.set_password(&maker, &given, None, &ending(), NOW).await.unwrap();
         store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();

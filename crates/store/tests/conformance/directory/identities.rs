@@ -1,7 +1,7 @@
 //! Identities at an issuer, and memberships from groups.
 
 use crate::world::{NOW, bytes, organization, system};
-use domain::federation::Change;
+use domain::federation::MembershipChange;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::Role;
 use domain::principal::{Membership, Person, Principal, PrincipalKind, PrincipalState};
@@ -112,18 +112,18 @@ both! {
     async fn groups_give_and_take_what_they_gave(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, ana), (other, eve)) = (organization(&store).await, organization(&store).await);
-        let apply = async |changes: &[Change]| store.apply_groups(&system(), ana, changes, NOW).await;
+        let apply = async |changes: &[MembershipChange]| store.apply_groups(&system(), ana, changes, NOW).await;
         assert_eq!(role(&store, ana, acme).await, Some((Role::Readwrite, false)));
-        let add = Change::Add(member(other, Role::Admin));
+        let add = MembershipChange::Add(member(other, Role::Admin));
         apply(&[add]).await.unwrap();
         assert_eq!(role(&store, ana, other).await, Some((Role::Admin, true)));
         assert!(stale(&apply(&[add]).await), "a member already");
-        let by_hand = Change::Remove(member(acme, Role::Readwrite));
+        let by_hand = MembershipChange::Remove(member(acme, Role::Readwrite));
         assert!(stale(&apply(&[by_hand]).await), "groups take nothing that they did not give");
 
         // Ana is the only admin.
-        let less = Change::Set { membership: member(other, Role::Readonly), was: Role::Admin };
-        let end = Change::Remove(member(other, Role::Admin));
+        let less = MembershipChange::Set { membership: member(other, Role::Readonly), was: Role::Admin };
+        let end = MembershipChange::Remove(member(other, Role::Admin));
         assert!(store.list_memberships(&system(), ana).await.unwrap().iter().any(|one| one.last_admin));
         assert!(stale(&apply(&[less]).await) && stale(&apply(&[end]).await));
         store.set_member(&manages(other), eve, Role::Admin, NOW).await.unwrap();
@@ -137,7 +137,7 @@ both! {
         assert_eq!(lines[0].content.details["by"], "groups");
 
         // All or none: in the second organization they are no member.
-        let two = [Change::Remove(member(other, Role::Readonly)), Change::Remove(member(acme, Role::Admin))];
+        let two = [MembershipChange::Remove(member(other, Role::Readonly)), MembershipChange::Remove(member(acme, Role::Admin))];
         assert!(stale(&apply(&two).await));
         assert_eq!(role(&store, ana, other).await, Some((Role::Readonly, true)));
         apply(&two[..1]).await.unwrap();
@@ -147,7 +147,7 @@ both! {
     async fn what_is_changed_by_hand_stays(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, eve), (_, ana)) = (organization(&store).await, organization(&store).await);
-        let add = Change::Add(member(acme, Role::Readonly));
+        let add = MembershipChange::Add(member(acme, Role::Readonly));
         for by_command in [true, false] {
             store.apply_groups(&system(), ana, &[add], NOW).await.unwrap();
             if by_command {

@@ -7,7 +7,7 @@ use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId, random_t
 use domain::login::{Login, Method, Origin};
 use domain::permission::AccountRole;
 use domain::principal::{PrincipalState, Scopes};
-use domain::session::{EndReason, Ending, Kind, What};
+use domain::session::{EndReason, Ending, FeedChange, SessionKind};
 use domain::time::{Micros, Span};
 use store::access::{UseSessions, ViewSessions};
 use store::{Authentication, Error, LoginExpectations, NewPassword, OrganizationChoice, Store};
@@ -68,19 +68,19 @@ async fn ended(store: &Store, login: &Login) -> Option<EndReason> {
 }
 
 /// The change feed of login sessions; checks that it matches the sessions.
-async fn feed(store: &Store) -> Vec<(SessionId, i64, What)> {
+async fn feed(store: &Store) -> Vec<(SessionId, i64, FeedChange)> {
     let view = system().grant::<ViewSessions>(OrganizationId::PEOPLE);
     let feed = store.list_changes(&view, 0, 1000).await.unwrap();
     let sequences = feed.entries.iter().map(|line| line.sequence).collect::<Vec<_>>();
     assert_eq!(sequences, (1..=feed.latest).collect::<Vec<_>>(), "the feed has no gap");
     let mut last = std::collections::BTreeMap::new();
     for line in &feed.entries {
-        assert_eq!(line.session.kind, Kind::Login);
+        assert_eq!(line.session.kind, SessionKind::Login);
         last.insert(line.session.id, line.revision);
     }
-    let kept = store.list_session_revisions(&view, Kind::Login, 1000).await.unwrap();
+    let kept = store.list_session_revisions(&view, SessionKind::Login, 1000).await.unwrap();
     assert_eq!(last.into_iter().collect::<Vec<_>>(), kept, "a line for each revision");
-    feed.entries.into_iter().map(|line| (line.session.id, line.revision, line.what)).collect()
+    feed.entries.into_iter().map(|line| (line.session.id, line.revision, line.change)).collect()
 }
 
 /// The first password of a person.
@@ -113,7 +113,7 @@ both! {
             let caller = store.authenticate_login(id, &hash, OrganizationChoice::ByDefault, NOW).await;
             assert!(matches!(caller, Err(Error::Unauthenticated)));
         }
-        assert_eq!(feed(&store).await, [(kept.id, 1, What::Created)]);
+        assert_eq!(feed(&store).await, [(kept.id, 1, FeedChange::Created)]);
     }
 
     async fn sessions_of_one_moment_have_ids_of_their_own(db: &TestDatabase) {
@@ -121,11 +121,11 @@ both! {
         let (_, owner) = organization(&store).await;
         let mut ids = std::collections::BTreeSet::new();
         for _ in 0..20 {
-            ids.insert(open(&store, new(owner, NOW)).await.unwrap().id.created());
+            ids.insert(open(&store, new(owner, NOW)).await.unwrap().id.creation_time());
         }
         // Another server, which does not know the times that this one gave out.
         let again = Store::new(db.open_again().await);
-        ids.insert(open(&again, new(owner, NOW)).await.unwrap().id.created());
+        ids.insert(open(&again, new(owner, NOW)).await.unwrap().id.creation_time());
         assert_eq!(ids.len(), 21);
         assert_eq!(feed(&store).await.len(), 21);
     }
@@ -152,7 +152,7 @@ both! {
             store.expire_login(&system(), &over[0], &ending(EndReason::Expired), last).await.unwrap();
         }
         assert_eq!(store.list_expired_logins(&system(), last).await.unwrap(), []);
-        assert_eq!(feed(&store).await[1..], [(login.id, 2, What::Ended)], "ended once");
+        assert_eq!(feed(&store).await[1..], [(login.id, 2, FeedChange::Ended)], "ended once");
     }
 
     async fn each_reason_ends_what_it_should_and_no_more(db: &TestDatabase) {
@@ -180,7 +180,7 @@ both! {
         let revoked = ending(EndReason::Revoked);
         store.end_login(&own, opened[1].id, &revoked, NOW).await.unwrap();
         assert_eq!(alive().await, [true, false, true, true]);
-        for gone in [opened[1].id, theirs.id, SessionId::new(opened[0].id.created(), 1), SessionId::new(NOW, 9)] {
+        for gone in [opened[1].id, theirs.id, SessionId::new(opened[0].id.creation_time(), 1), SessionId::new(NOW, 9)] {
             let outcome = store.end_login(&own, gone, &revoked, NOW).await;
             assert!(matches!(outcome, Err(Error::Refused(Refusal::NotFound(_)))), "ended, foreign or unknown");
         }

@@ -136,7 +136,7 @@ async fn print_list(context: &Context, admin: &Administration, found: &[Login]) 
             .iter()
             .find(|known| known.id == login.owner)
             .map_or_else(String::new, |known| known.email.clone().unwrap_or_else(|| known.name.clone())),
-        opened: format_time(login.id.created()),
+        opened: format_time(login.id.creation_time()),
         last_used: format_time(login.seen),
         remote_ip: login.origin.remote_ip.map_or_else(String::new, |ip| ip.to_string()),
         user_agent_type: login.origin.agent_type.clone(),

@@ -103,7 +103,7 @@ pub async fn create_past_sessions(
             name: name.to_owned(),
             description: Some("Answers from a script of the demo: no model is used.".to_owned()),
             tags: vec!["demo".to_owned()],
-            capabilities: Json::of(&[(); 0]),
+            capabilities: Json::encode(&[(); 0]),
             ..NewAgent::default()
         };
         agents.push(definitions::create_agent(admin, &granted, new).await?);

@@ -1,6 +1,6 @@
 //! Device sessions of the demo's organizations before its start.
 
-use domain::device::{DeviceSession, Filter, HeldDevice, Hold, Offer, Wanted};
+use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId, random_tail};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
@@ -82,7 +82,8 @@ fn random_session(organization: OrganizationId, owner: PrincipalId, created: Mic
 
 fn random_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let (name, model, platform, version) = MODELS[random_below(MODELS.len() as u64) as usize];
-    let filter = Filter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
+    let filter =
+        DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
     let granted = requested + Span::seconds(random_below(40) as i64);
     let over = granted + Span::seconds(60 + random_below(45 * 60) as i64);
     let (reason, evidence) = match random_below(20) {
@@ -93,20 +94,24 @@ fn random_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     };
     let actor = (reason == EndReason::Released).then_some(owner);
     let had_device = reason != EndReason::Expired;
-    let offer =
-        Offer { platform: platform.into(), kind: "real".into(), name: name.into(), version: version.into() };
+    let offer = DeviceProfile {
+        platform: platform.into(),
+        kind: "real".into(),
+        name: name.into(),
+        version: version.into(),
+    };
     let held = HeldDevice {
         device: DeviceId::new(granted, random_bytes()),
         fence: 1,
         handle: format!("{:08X}", random_below(1 << 32)),
-        offer,
+        profile: offer,
         model: model.into(),
     };
     let hold = Hold {
         id: HoldId::new(requested, random_bytes()),
         principal: owner,
         // This filter is always valid.
-        wanted: Wanted::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        filters: DeviceFilters::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
         requested,
         held: had_device.then_some(held),
         granted: had_device.then_some(granted),

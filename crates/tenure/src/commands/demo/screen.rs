@@ -1,7 +1,7 @@
 //! The text that the demo prints.
 
 use domain::agent::SessionFilter;
-use domain::page::{PageRequest, Select};
+use domain::page::{ListRange, PageRequest};
 use store::Granted;
 use store::access::ViewSessions;
 
@@ -19,7 +19,7 @@ pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) ->
     let granted = admin.system.grant::<ViewSessions>(acme.id);
     let page = admin.store.list_device_sessions(&granted, PageRequest { limit: 5, before: None }).await?;
     let (id, before) = match page.items.last() {
-        Some(session) => (session.id.to_string(), format_time(session.id.created())),
+        Some(session) => (session.id.to_string(), format_time(session.id.creation_time())),
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
     };
     let websocket = url.replacen("http", "ws", 1);
@@ -81,7 +81,7 @@ Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` starts o
 /// The Everruns id of the session that an agent is working on.
 async fn find_busy_session(admin: &Administration, granted: &Granted<ViewSessions>) -> CommandResult<String> {
     let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
-    let newest = Select::Offset { offset: 0, limit: 1 };
+    let newest = ListRange::Offset { offset: 0, limit: 1 };
     let found = admin.store.list_agent_sessions(granted, &filter, newest).await?;
     let session = found.items.first().map(|session| session.id.uuid().simple().to_string());
     Ok(session.map_or_else(|| "SESSION".to_owned(), |id| format!("session_{id}")))

@@ -1,8 +1,8 @@
 //! Past agent sessions of the demo. The domain's rules make them, with a simulated clock.
 
 use domain::agent::{
-    Acus, Agent, AgentSession, Answer, Change, Command, Item, Moment, NewMessage, NewSession, Report,
-    TurnGrant, Usage, decide,
+    Acus, Agent, AgentChange, AgentCommand, AgentSession, Moment, NewMessage, NewSession, TurnCredential,
+    TurnEnding, TurnItem, TurnItems, Usage, decide,
 };
 use domain::credential::SecretHash;
 use domain::device::Actor;
@@ -20,7 +20,7 @@ use crate::error::CommandResult;
 pub struct Story {
     beginning: AgentSession,
     session: AgentSession,
-    changes: Vec<Change>,
+    changes: Vec<AgentChange>,
     clock: Micros,
 }
 
@@ -46,7 +46,7 @@ impl Story {
             title: Some(title.to_owned()),
             tags: Vec::new(),
             model: None,
-            capabilities: Json::of(&[(); 0]),
+            capabilities: Json::encode(&[(); 0]),
             origin: "api".to_owned(),
             category: None,
             subcategory: None,
@@ -63,7 +63,7 @@ impl Story {
         let id = SessionId::new(created, random_tail(random_bytes()));
         let session = AgentSession::new(organization, id, given);
         let mut story = Story { beginning: session.clone(), session, changes: Vec::new(), clock: created };
-        story.act(Command::Start)?;
+        story.act(AgentCommand::Start)?;
         Ok(story)
     }
 
@@ -77,7 +77,7 @@ impl Story {
     /// # Errors
     /// A rule of the domain refuses.
     pub fn post(&mut self, text: &str) -> CommandResult<()> {
-        self.act(Command::Post(NewMessage {
+        self.act(AgentCommand::Post(NewMessage {
             id: MessageId::new(self.clock, random_bytes()),
             text: text.to_owned(),
             parts: Json::default(),
@@ -91,7 +91,7 @@ impl Story {
     /// # Errors
     /// A rule of the domain refuses.
     pub fn adopt(&mut self, child: SessionId) -> CommandResult<()> {
-        self.act(Command::AddChild(child))
+        self.act(AgentCommand::AddChild(child))
     }
 
     /// A worker claims the message and answers it, or fails one time in nine.
@@ -101,8 +101,8 @@ impl Story {
     pub fn answer(&mut self, text: &str) -> CommandResult<()> {
         let turn = TurnId::new(self.clock, random_bytes());
         self.clock = self.clock + Span::seconds(1 + random_below(20) as i64);
-        let grant = TurnGrant { token: SecretHash(random_bytes()), key: SecretHash(random_bytes()) };
-        self.act(Command::Claim { worker: "build-7".to_owned(), turn, grant })?;
+        let grant = TurnCredential { token: SecretHash(random_bytes()), key: SecretHash(random_bytes()) };
+        self.act(AgentCommand::Claim { worker: "build-7".to_owned(), turn, grant })?;
         let minutes = 1 + random_below(40) as i64;
         let usage = Usage {
             input_tokens: minutes * 2_310,
@@ -112,20 +112,20 @@ impl Story {
         };
         self.clock = self.clock + Span::minutes(minutes);
         let fails = random_below(9) == 0;
-        let mut items = vec![Item::Usage(usage)];
+        let mut items = vec![TurnItem::Usage(usage)];
         if !fails {
-            items.push(Item::Output(text.to_owned()));
+            items.push(TurnItem::Output(text.to_owned()));
         }
-        self.act(Command::Report { turn, fence: 1, report: Report { first: 0, items } })?;
+        self.act(AgentCommand::Report { turn, fence: 1, report: TurnItems { first: 0, items } })?;
         let answer = match random_below(3) {
             _ if fails => {
-                Answer::Failed { message: "the command ended with 3".to_owned(), exit_code: Some(3) }
+                TurnEnding::Failed { message: "the command ended with 3".to_owned(), exit_code: Some(3) }
             }
-            0 => Answer::WaitingForUser,
-            _ => Answer::Finished,
+            0 => TurnEnding::WaitingForUser,
+            _ => TurnEnding::Finished,
         };
         let streamed = if fails { String::new() } else { text.to_owned() };
-        self.act(Command::Finish { turn, fence: 1, answer, streamed })
+        self.act(AgentCommand::Finish { turn, fence: 1, answer, streamed })
     }
 
     /// Writes the session to the database.
@@ -143,13 +143,13 @@ impl Story {
         Ok(())
     }
 
-    fn act(&mut self, command: Command) -> CommandResult<()> {
+    fn act(&mut self, command: AgentCommand) -> CommandResult<()> {
         let owner = self.session.given.owner;
         let actor = Actor::Member { principal: owner, manages: false };
         let lease = self.clock + Span::minutes(1);
         let moment = Moment { now: self.clock, random: random_bytes(), lease, cycle_left: None };
         let changes = decide(&self.session, actor, command, &moment).map_err(store::Error::from)?;
-        self.session = self.session.clone().after(&changes, self.clock);
+        self.session = self.session.clone().with_changes(&changes, self.clock);
         self.changes.extend(changes);
         Ok(())
     }
