@@ -124,14 +124,18 @@ fn a_rotated_key_stays_in_its_organization() {
     let (_place, mut shell) = open();
     let wire = Wire::open(&mut shell);
     let shared = field(&shell.run("admin service-user create shared --role host --json"), "id");
-    let key = shell.run(&format!("admin key create --service-user {shared} --org Acme --wire devin --json"));
     let keys = format!("/v3/enterprise/service-users/service-user-{}/api-keys", shared.replace('-', ""));
-    let old = field(&key, "id").replace('-', "");
-    wire.send("POST", &format!("{keys}/key-{old}/rotate"), &Value::Null);
+    let create = format!("admin key create --service-user {shared} --org Acme --wire devin --json");
+    // On the command line, a key needs no name.
+    let [named, key] = [format!("{create} --name rack"), create].map(|line| shell.run(&line));
+    for key in [&named, &key] {
+        let old = field(key, "id").replace('-', "");
+        wire.send("POST", &format!("{keys}/key-{old}/rotate"), &Value::Null);
+    }
     let listed = shell.run(&format!("admin key list --service-user {shared} --json"));
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let organizations = listed.as_array().unwrap().iter().map(|key| &key["organization"]).collect::<Vec<_>>();
-    assert_eq!(organizations, [&json!(field(&key, "organization")); 2]);
+    assert_eq!(organizations, [&json!(field(&key, "organization")); 4]);
 }
 
 /// The entries of the audit log since the last call, without what differs between two ways: ids, times, and the names of
