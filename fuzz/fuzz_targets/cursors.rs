@@ -1,4 +1,4 @@
-//! Cursors of Devin's lists: only what a list gave is taken by it.
+//! Cursors of Devin's lists: a list accepts only its own cursors.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

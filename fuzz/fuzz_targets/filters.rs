@@ -1,5 +1,5 @@
-//! Filters: Devin's query in its three dialects, Everruns' query, and the filters of devices. Whatever is sent, it is read
-//! or refused, and reading it again says the same.
+//! Filters: Devin's query in its three dialects, Everruns' query, and the filters of devices. Any input is parsed
+//! or refused, and parsing the written form gives the same filter.
 #![no_main]
 
 use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile};

@@ -1,4 +1,4 @@
-//! Ids as every wire reads them: what is read is written in one form, and that is read as the same.
+//! Ids of every wire: a parsed id is written in one form, which is parsed to the same id.
 #![no_main]
 
 use domain::ids::{OrganizationId, SessionId, parse_uuid};

@@ -1,10 +1,10 @@
-//! API keys: only what was made is one, to the last character; the store is not asked about anything else.
+//! API keys: only a created key is accepted, to the last character. Malformed keys do not reach the store.
 #![no_main]
 
 use domain::credential::{KeySecret, Wire};
 use libfuzzer_sys::fuzz_target;
 
-// A place, what to put there, and where to cut.
+// A position, a replacement, and where to cut.
 fuzz_target!(|input: (&str, [u8; 28], u8, char, u8)| {
     let (text, random, at, put, cut) = input;
     if let Some(secret) = KeySecret::parse(text) {

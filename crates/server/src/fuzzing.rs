@@ -32,9 +32,9 @@ pub fn tokens(header: &str, claims: &str, at: usize, put: u8) {
 
 #[cfg(test)]
 mod tests {
-    /// What the targets do with a first input, so that a door that no longer opens is known before a long run.
+    /// Runs each target with a first input, so that a broken target is known before a long run.
     #[test]
-    fn every_door_opens() {
+    fn every_target_runs() {
         for text in ["", "\n\u{e0}", "x", "first=1&after=x", "session_0123456789abcdef0123456789abcdef"] {
             super::ids(text);
             super::filters(text);

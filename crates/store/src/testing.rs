@@ -330,7 +330,7 @@ pub static READS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::n
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn rows_of_strangers(store: &Store) -> Result<i64> {
+pub async fn count_anonymous_rows(store: &Store) -> Result<i64> {
     let sql = "SELECT (SELECT COUNT(*) FROM sign_in_attempts) + (SELECT COUNT(*) FROM one_time_tokens)
                     + (SELECT COUNT(*) FROM device_logins)";
     let rows = store.database.read(sql, Vec::new()).await?;

@@ -245,7 +245,7 @@ pub async fn recovery_codes(
     };
     match created.await {
         Ok(codes) => {
-            let notice = Some("The codes that you had before are no good any more.");
+            let notice = Some("Your former codes are no longer valid.");
             render_account(
                 &app,
                 &caller,

@@ -21,7 +21,7 @@ pub enum BucketKey {
     Address(IpAddr),
     /// A key, or a login session.
     Credential(Uuid),
-    /// A user or a service user, with whatever credential.
+    /// A user or a service user, with any credential.
     Principal(Uuid),
     /// The login sessions that the keys of a user open.
     Logins(Uuid),
@@ -185,7 +185,7 @@ mod tests {
         }
         for number in 1..1_000_000 {
             rates.spend(key(number), QUOTA, START);
-            // Whoever asks now and then is not forgotten, however many come past.
+            // A bucket that is used from time to time is kept, however many others come.
             if number % 400 == 0 {
                 assert!(rates.spend(key(0), QUOTA, START).wait.is_some(), "{number}");
             }

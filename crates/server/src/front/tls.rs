@@ -24,7 +24,7 @@ pub enum TlsError {
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// A file lacks the expected PEM block.
@@ -34,7 +34,7 @@ pub enum TlsError {
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What should be in it.
+        /// The expected content.
         wanted: &'static str,
     },
     /// The key belongs to another certificate.
@@ -52,7 +52,7 @@ pub enum TlsError {
         cert: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What the library says.
+        /// The library's error.
         reason: rustls::Error,
     },
 }

@@ -102,7 +102,7 @@ impl Route {
         Route { needs: RouteNeeds { body, ..self.needs }, ..self }
     }
 
-    /// The route with a handler that may wait for so many seconds.
+    /// The route with a handler that may wait for this many seconds.
     pub fn wait(self, seconds: u64) -> Route {
         Route { needs: RouteNeeds { wait: Duration::from_secs(seconds), ..self.needs }, ..self }
     }

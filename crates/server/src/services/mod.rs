@@ -1,4 +1,4 @@
-//! What a running server owns: each service does one thing and knows neither [`App`](crate::App) nor the operations.
+//! The services of a running server. Each service does one thing and knows neither [`App`](crate::App) nor the operations.
 
 pub mod host_connections;
 pub mod issuer;

@@ -35,7 +35,7 @@ impl Throttle {
     }
 }
 
-/// What open WebSockets and streams are counted by.
+/// Whose limit an open WebSocket or stream counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SocketsOf {
     /// A key or a login session.

@@ -171,7 +171,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
 ];
 
 /// The only route that accepts a request without a credential.
-pub const OPEN_TO_STRANGERS: &str = "/frontend/api/v1/user/current";
+pub const OPEN_TO_ANONYMOUS: &str = "/frontend/api/v1/user/current";
 
 /// Callers without a valid key.
 async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
@@ -280,7 +280,7 @@ fn every_row_agrees_with_the_callers_of_its_route() {
     let routes = server::wires::routes().map(|(_, route)| route).collect::<Vec<_>>();
     for (method, path, without_key, expected) in TABLE {
         // It refuses only an invalid credential.
-        if (*method, *path) == ("GET", OPEN_TO_STRANGERS) {
+        if (*method, *path) == ("GET", OPEN_TO_ANONYMOUS) {
             continue;
         }
         let route = routes.iter().find(|route| route.method == *method && route.path == *path).unwrap();
@@ -315,7 +315,7 @@ both! {
             let mut bodies = Vec::new();
             for (name, actor) in &nobody {
                 let answer = send(&story, actor, method, &path).await;
-                if (*name, *method, *pattern) == ("no key", "GET", OPEN_TO_STRANGERS) {
+                if (*name, *method, *pattern) == ("no key", "GET", OPEN_TO_ANONYMOUS) {
                     assert_eq!(answer.text(), "{\"id\":0,\"status\":\"anonymous\"}\n");
                     continue;
                 }

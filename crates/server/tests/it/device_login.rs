@@ -215,17 +215,17 @@ both! {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
-        let stranger = world.caller(None);
-        let page = stranger.get(&format!("{PAGE}?user_code={}", program.user_code)).await;
+        let anonymous = world.caller(None);
+        let page = anonymous.get(&format!("{PAGE}?user_code={}", program.user_code)).await;
         assert!(page.status == 200 && page.text().contains("Sign in</a> first"), "{}", page.text());
         assert!(!page.text().contains("mobilecli"), "the page does not show the program before the sign-in");
         let back = format!("{PAGE}?user_code={}", program.user_code);
         let entrance = format!("/sign-in?back=%2Flogin%2Fdevice%3Fuser_code%3D{}", program.user_code);
         assert!(page.text().contains(&entrance), "{}", page.text());
-        assert!(stranger.get(&entrance).await.text().contains(&format!("value=\"{back}\"")));
+        assert!(anonymous.get(&entrance).await.text().contains(&format!("value=\"{back}\"")));
         let form = format!("email=ana%40example.com&password=correct+horse&back={}", back.replace(['?', '='], "%3F"));
         let form = form.replacen("user_code%3F", "user_code%3D", 1);
-        let good = stranger.call_with("POST", "/sign-in", &form).await;
+        let good = anonymous.call_with("POST", "/sign-in", &form).await;
         assert_eq!(good.status, 303, "{}", good.text());
         assert_eq!(good.headers["location"], format!("{PAGE}?user_code={}", program.user_code).as_str());
         let cookie = good.headers["set-cookie"].to_str().unwrap();
@@ -286,7 +286,7 @@ both! {
 
     async fn invalid_requests_of_programs_are_refused(world: &World) {
         let program = world.program().await;
-        let stranger = world.caller(None);
+        let anonymous = world.caller(None);
         let good = json!({ "client_id": "mobilecli", "device_code": program.device_code, "grant_type": GRANT });
         let with = |field: &str, value: Value| {
             let mut body = good.clone();
@@ -304,18 +304,18 @@ both! {
             (json!({}), "invalid_request"),
             (json!("x"), "invalid_request"),
         ] {
-            let answer = stranger.post("/login/device/token", body.clone()).await;
+            let answer = anonymous.post("/login/device/token", body.clone()).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!(error)), "{body}");
         }
         for body in ["", "{", "[]", r#"{"client_id":""}"#, r#"{"client_id":"a b"}"#, r#"{"client_id":"a","client_id":"b"}"#] {
-            let answer = stranger.call("POST", "/login/device/code", Body::from(body)).await;
+            let answer = anonymous.call("POST", "/login/device/code", Body::from(body)).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_request")), "{body}");
         }
         // As a form, as in the RFC.
         let form = format!("client_id=mobilecli&device_code={}&grant_type={GRANT}", program.device_code);
-        let answer = stranger.call_with("POST", "/login/device/token", &form).await;
+        let answer = anonymous.call_with("POST", "/login/device/token", &form).await;
         assert_eq!(answer.json()["error"], "authorization_pending");
-        let twice = stranger.call_with("POST", "/login/device/code", "client_id=a&client_id=b").await;
+        let twice = anonymous.call_with("POST", "/login/device/code", "client_id=a&client_id=b").await;
         assert_eq!(twice.json()["error"], "invalid_request");
     }
 

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use server::operations::login;
 use std::net::{IpAddr, SocketAddr};
-use store::testing::rows_of_strangers;
+use store::testing::count_anonymous_rows;
 
 const ANA: &str = "ana@example.com";
 const OFFICE: &str = "192.0.2.7";
@@ -205,25 +205,25 @@ both! {
         // Writes are limited like attempts.
         let more = office.fails(1_200).await;
         assert!(count(&more, 401) < 900 && count(&more, 429) > 300);
-        let rows = rows_of_strangers(world.store()).await.unwrap();
+        let rows = count_anonymous_rows(world.store()).await.unwrap();
         assert_eq!(count(&office.fails(1_300).await[1_200..], 429), 100);
-        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows, "no more is written");
+        assert_eq!(count_anonymous_rows(world.store()).await.unwrap(), rows, "no more is written");
         assert_eq!(world.from_address("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "other networks are not affected");
         world.advance(Span::minutes(15));
         assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
         world.advance(Span::minutes(60));
         login::sessions::sweep_logins(world.app()).await.unwrap();
-        assert!(rows_of_strangers(world.store()).await.unwrap() < 10, "it is forgotten");
+        assert!(count_anonymous_rows(world.store()).await.unwrap() < 10, "it is forgotten");
     }
 
     async fn anonymous_callers_cannot_keep_a_user_from_a_new_password(world: &World) {
         people(world, &[ANA]).await;
         // The response does not reveal whether an address is known, and nothing is written for an unknown one.
-        let rows = rows_of_strangers(world.store()).await.unwrap();
+        let rows = count_anonymous_rows(world.store()).await.unwrap();
         for number in 0..20 {
             assert_eq!(world.from_address(&format!("198.51.100.{number}")).forgets("nobody@example.com").await, 200);
         }
-        assert_eq!(rows_of_strangers(world.store()).await.unwrap(), rows + 20, "one of each network");
+        assert_eq!(count_anonymous_rows(world.store()).await.unwrap(), rows + 20, "one of each network");
         for number in 0..20 {
             assert_eq!(world.from_address(&format!("198.51.100.{number}")).forgets(ANA).await, 200);
         }

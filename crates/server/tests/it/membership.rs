@@ -229,12 +229,12 @@ both! {
         world.mail(1).await;
         assert_eq!(world.try_sign_in("new@example.com", PASSWORD).await.status, 401);
         let ask = json!({ "email": "new@example.com" }).to_string();
-        let stranger = world.caller(None);
+        let anonymous = world.caller(None);
         let forgot = "/frontend/api/v1/auth/password-restore";
-        assert_eq!(stranger.call_with("POST", forgot, &ask).await.status, 200);
+        assert_eq!(anonymous.call_with("POST", forgot, &ask).await.status, 200);
         let token = crate::probe::token_in(&world.mail(2).await);
         let set = json!({ "verify-token": token, "new-password": PASSWORD }).to_string();
-        assert_eq!(stranger.call_with("POST", &format!("{forgot}-verify"), &set).await.status, 200);
+        assert_eq!(anonymous.call_with("POST", &format!("{forgot}-verify"), &set).await.status, 200);
         let new = world.sign_in("new@example.com").await;
         let id = new.get(OWN).await.json()["invitations"][0]["id"].as_str().unwrap().to_owned();
         assert_eq!(new.empty("POST", &format!("{OWN}/{id}/reject")).await, 204);

@@ -101,8 +101,8 @@ fn code(world: &World, secret: &str) -> String {
 
 both! {
     async fn a_user_signs_in_sees_the_account_and_signs_out(world: &World) {
-        let mut stranger = Browser::new(world);
-        let answer = stranger.send("GET", "/account", &[], &[]).await;
+        let mut visitor = Browser::new(world);
+        let answer = visitor.send("GET", "/account", &[], &[]).await;
         assert_eq!(answer.headers["location"], "/sign-in?back=/account");
         let mut browser = ana(world).await;
         let page = browser.get("/account").await;
@@ -115,12 +115,12 @@ both! {
 
     async fn errors_are_shown_on_the_same_page(world: &World) {
         let mut browser = ana(world).await;
-        let mut stranger = Browser::new(world);
+        let mut visitor = Browser::new(world);
         let typed = "\"><script>alert(1)</script>@example.com";
         for email in [ANA, "nobody@example.com", typed] {
-            let answer = stranger.post("/sign-in", &[("email", email), ("password", "wrong horse")]).await;
+            let answer = visitor.post("/sign-in", &[("email", email), ("password", "wrong horse")]).await;
             assert_eq!(answer.status, 401);
-            assert!(answer.text().contains("That address or password is not right.") && stranger.cookie.is_none());
+            assert!(answer.text().contains("That address or password is not right.") && visitor.cookie.is_none());
             assert!(!answer.text().contains("<script>"), "{}", answer.text());
         }
         for (old, new, status, said) in [
@@ -238,21 +238,21 @@ both! {
 
     async fn a_forgotten_password_is_restored_on_the_page(world: &World) {
         let mut browser = ana(world).await;
-        let mut stranger = Browser::new(world);
-        let known = stranger.post("/restore", &[("email", ANA)]).await;
-        let unknown = stranger.post("/restore", &[("email", "nobody@example.com")]).await;
+        let mut visitor = Browser::new(world);
+        let known = visitor.post("/restore", &[("email", ANA)]).await;
+        let unknown = visitor.post("/restore", &[("email", "nobody@example.com")]).await;
         assert_eq!((known.status, known.text()), (unknown.status, unknown.text()));
         let mail = world.mail(1).await;
         assert!(mail.contains(&format!("{}/restore/verify", world.server.base_url())), "{mail}");
         let token = token_in(&mail);
         for (token, new, status) in [("x", "another horse", 401), (token.as_str(), "short", 400)] {
-            assert_eq!(stranger.post("/restore/verify", &[("token", token), ("new", new)]).await.status, status);
+            assert_eq!(visitor.post("/restore/verify", &[("token", token), ("new", new)]).await.status, status);
         }
         let fields = [("token", token.as_str()), ("new", "another horse")];
-        assert_eq!(stranger.goes("/restore/verify", &fields).await, "/sign-in?done=password");
+        assert_eq!(visitor.goes("/restore/verify", &fields).await, "/sign-in?done=password");
         assert_eq!(browser.send("GET", "/account", &[], &[]).await.status, 303, "all sessions are ended");
-        assert_eq!(stranger.post("/restore/verify", &fields).await.status, 401, "it can be used once");
+        assert_eq!(visitor.post("/restore/verify", &fields).await.status, 401, "it can be used once");
         let fields = [("email", ANA), ("password", "another horse")];
-        assert_eq!(stranger.goes("/sign-in", &fields).await, "/account");
+        assert_eq!(visitor.goes("/sign-in", &fields).await, "/account");
     }
 }

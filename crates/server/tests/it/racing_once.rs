@@ -36,16 +36,16 @@ both! {
         let body = json!({ "email": "sub@example.com", "password": PASSWORD });
         assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
         let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
-        let strangers = [&world.caller(None), &beside.caller(None)];
+        let anonymous = [&world.caller(None), &beside.caller(None)];
         let path = format!("{AUTH}/verify");
-        assert_eq!(race(strangers, |one| one.call_with("POST", &path, &verify)).await, once(200, 401));
+        assert_eq!(race(anonymous, |one| one.call_with("POST", &path, &verify)).await, once(200, 401));
         let forgot = json!({ "email": "sub@example.com" }).to_string();
         let path = format!("{AUTH}/password-restore");
-        assert_eq!(strangers[0].call_with("POST", &path, &forgot).await.status, 200);
+        assert_eq!(anonymous[0].call_with("POST", &path, &forgot).await.status, 200);
         let token = token_in(&world.mail(2).await);
         let restore = json!({ "verify-token": token, "new-password": "another horse" }).to_string();
         let path = format!("{AUTH}/password-restore-verify");
-        assert_eq!(race(strangers, |one| one.call_with("POST", &path, &restore)).await, once(200, 401));
+        assert_eq!(race(anonymous, |one| one.call_with("POST", &path, &restore)).await, once(200, 401));
         assert_eq!(world.try_sign_in("sub@example.com", "another horse").await.status, 200);
     }
 
@@ -105,9 +105,9 @@ both! {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let body = json!({ "email": "ana@example.com", "password": "wrong horse" }).to_string();
-        let strangers = [&world.caller(None), &beside.caller(None)];
+        let anonymous = [&world.caller(None), &beside.caller(None)];
         let path = format!("{AUTH}/sign-in");
-        let statuses = race(strangers, |one| one.call_with("POST", &path, &body)).await;
+        let statuses = race(anonymous, |one| one.call_with("POST", &path, &body)).await;
         // Ten may fail. Each is counted before it is checked, so of concurrent ones fewer may be checked.
         let failed = statuses.iter().filter(|status| **status == 401).count();
         assert!(failed <= 10 && statuses[failed..].iter().all(|status| *status == 429), "{statuses:?}");

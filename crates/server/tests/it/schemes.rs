@@ -1,7 +1,7 @@
 //! The table of invalid credentials: each route, each form of a credential and each kind of defect. The response must equal
 //! the response to a request without a credential, byte for byte.
 
-use crate::coverage::{self, OPEN_TO_STRANGERS, TABLE};
+use crate::coverage::{self, OPEN_TO_ANONYMOUS, TABLE};
 use crate::devin;
 use crate::probe::{AUTH, PASSWORD};
 use crate::world::{Actor, Answer, START, World};
@@ -115,7 +115,7 @@ async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncF
     for (at, way) in ways.iter().enumerate() {
         let (header, query) = (way.header.clone(), way.query.clone());
         let told = plain(&send(Actor { header, query, ..world.caller(None) }).await);
-        if route == format!("GET {OPEN_TO_STRANGERS}") && at == 0 {
+        if route == format!("GET {OPEN_TO_ANONYMOUS}") && at == 0 {
             // These routes accept anonymous callers. An invalid credential is refused as everywhere on this wire.
             assert_eq!((expected.0, told.0), (200, 401), "{route}");
             expected = told.clone();

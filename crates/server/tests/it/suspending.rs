@@ -28,7 +28,7 @@ both! {
             assert_eq!(world.try_sign_in("bob@example.com", crate::probe::PASSWORD).await.status, 401);
             assert_eq!(suspension(&root, "DELETE", named).await, 204);
             assert_eq!(suspension(&root, "DELETE", named).await, 204, "already");
-            assert_eq!((key.is_good().await, login.is_good().await), (true, false), "{named}: they sign in anew");
+            assert_eq!((key.is_good().await, login.is_good().await), (true, false), "{named}: they sign in again");
         }
         let account = System::administration().grant_account();
         let audit = world.store().list_account_audit_entries(&account, None, 100).await.unwrap().items;

@@ -1,4 +1,4 @@
-//! The house's own rules: who may name whom, how large things may be, what comes in pairs.
+//! Rules for the source itself: dependencies, sizes, words, and migrations in pairs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn sources(below: &str) -> Vec<(String, String)> {
     files(below, "rs")
 }
 
-/// Where code below a folder names what it may not.
+/// Where code below a folder contains a forbidden word.
 fn find_words(below: &str, forbidden: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, text) in sources(below) {
@@ -91,7 +91,7 @@ fn folders_keep_the_dependency_rule() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What a file takes from a crate or module by its `use` lines and by full paths: the names right after `from`.
+/// The names that a file imports from a crate or module, by `use` lines and by full paths: the names right after `from`.
 fn imported_names(text: &str, from: &str) -> Vec<String> {
     let code =
         text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
@@ -242,7 +242,7 @@ fn no_code_is_unfinished() {
     }
 }
 
-/// What fields that hold secrets are called.
+/// Names of fields that hold secrets.
 const SECRETS: [&str; 9] =
     ["secret", "secrets", "password", "password_hash", "token", "api_token", "credential", "seed", "jwt"];
 
@@ -298,7 +298,7 @@ fn files_and_functions_are_small() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Functions of more than 70 lines: where, and how long. A function ends where a line of its own indentation closes.
+/// Functions of more than 70 lines, with their line and length. A function ends at the closing line of its indentation.
 fn long_functions(lines: &[&str]) -> Vec<(usize, usize)> {
     let indentation = |line: &str| line.len() - line.trim_start().len();
     let begins = |line: &str| {
@@ -326,7 +326,7 @@ const TYPES: [&str; 6] = ["BLOB", "UUID", "INTEGER", "BIGINT", "TEXT", "BYTEA"];
 /// Options of tables that only SQLite has.
 const OPTIONS: [&str; 3] = ["STRICT", "WITHOUT", "ROWID"];
 
-/// What follows it in a migration cannot be the same: triggers and functions.
+/// After this line, migrations differ: they have triggers and functions.
 const OWN_WORDS: &str = "-- From here on, each database has words of its own.";
 
 #[test]
@@ -339,7 +339,7 @@ fn migrations_come_in_pairs_with_the_same_columns() {
     names.sort();
     let columns = |name: &str| -> Vec<String> {
         let text = fs::read_to_string(folder.join(name)).unwrap();
-        // What an index only carries along is PostgreSQL's alone.
+        // Only PostgreSQL has included columns of an index.
         let text = text.replace(" INCLUDE (tail)", "");
         let same = text.lines().take_while(|line| *line != OWN_WORDS);
         let code = same.map(|line| line.split("--").next().unwrap_or_default().trim().to_owned());

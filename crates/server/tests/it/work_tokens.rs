@@ -33,8 +33,8 @@ both! {
         ana.agent_session(Some("hello")).await;
         let turn = Turn::claim(&worker).await;
         let session = turn.given["session"].as_str().unwrap();
-        let stranger = world.caller(None);
-        let refused = speak(&stranger, session, &turn.given).await;
+        let anonymous = world.caller(None);
+        let refused = speak(&anonymous, session, &turn.given).await;
         assert!(refused.iter().all(|(status, _)| *status == 401), "{refused:?}");
         // The worker's own key and its administrator's key are refused here.
         assert_eq!(speak(&worker, session, &turn.given).await, refused);

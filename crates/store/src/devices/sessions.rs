@@ -276,7 +276,7 @@ impl Store {
     /// its own, or the next free microsecond.
     ///
     /// # Errors
-    /// [`Error::Stale`] when so many times in a row are taken that it must be a repeated import.
+    /// [`Error::Stale`] when too many times in a row are taken: it must be a repeated import.
     pub async fn import_device_session(
         &self,
         system: &System,

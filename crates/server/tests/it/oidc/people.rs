@@ -75,8 +75,8 @@ both! {
         let acme = world.organization("acme").await;
         let id = world.user(acme, Role::Readwrite, ANA).await;
         let door = Door::new(world, |_| {}).await;
-        let stranger = json!({ "sub": "9", "email": "nobody@example.com", "email_verified": true });
-        assert_eq!(door.sign_in(stranger).await.1, "/sign-in?failed=unknown");
+        let anonymous = json!({ "sub": "9", "email": "nobody@example.com", "email_verified": true });
+        assert_eq!(door.sign_in(anonymous).await.1, "/sign-in?failed=unknown");
         assert_eq!(door.sign_in(json!({ "sub": "9" })).await.1, "/sign-in?failed=unknown");
         let put = async |state| world.store().set_principal_state(&system(), id, state, world.app().now()).await.unwrap();
         put(PrincipalState::Suspended).await;

@@ -86,7 +86,7 @@ both! {
 
     async fn a_sign_in_that_is_not_finished_writes_nothing(world: &World) {
         let door = door(world).await;
-        let written = async || store::testing::rows_of_strangers(world.store()).await.unwrap();
+        let written = async || store::testing::count_anonymous_rows(world.store()).await.unwrap();
         let before = written().await;
         for _ in 0..20 {
             let mut browser = door.browser();
@@ -254,7 +254,7 @@ both! {
         assert_eq!((asked["scope"].as_str(), &asked["redirect_uri"]), ("openid email profile", &back));
         assert!(!asked.contains_key("prompt") && !asked.contains_key("max_age"));
         let secret = &browser.cookies[COOKIE];
-        assert!(!asked.values().any(|value| value == secret), "what it keeps is nobody else's");
+        assert!(!asked.values().any(|value| value == secret), "the browser's values are secret");
     }
 
     async fn without_an_issuer_nobody_signs_in_by_one(world: &World) {

@@ -19,9 +19,9 @@ both! {
     async fn a_credential_can_be_sent_in_five_ways(world: &World) {
         let (ana, with_key) = ana(world).await;
         let (token, key) = (ana.key.clone().unwrap(), with_key.key.clone().unwrap());
-        let stranger = world.caller(None);
+        let anonymous = world.caller(None);
         let send = async |query: &str, headers: &[(&str, &str)]| {
-            let answer = stranger.send("GET", &format!("{SESSIONS}{query}"), headers, Body::empty()).await;
+            let answer = anonymous.send("GET", &format!("{SESSIONS}{query}"), headers, Body::empty()).await;
             let deprecated = answer.headers.get("deprecation").map(|value| value.to_str().unwrap().to_owned());
             (answer.status.as_u16(), deprecated)
         };

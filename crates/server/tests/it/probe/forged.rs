@@ -261,8 +261,8 @@ both! {
         assert_eq!(ana.post(&format!("{USER}/current"), body).await.status, 200);
         let verify = token_in(&world.mail(1).await);
         let forgot = json!({ "email": "ana@example.com" }).to_string();
-        let stranger = world.caller(None);
-        assert_eq!(stranger.call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
+        let anonymous = world.caller(None);
+        assert_eq!(anonymous.call_with("POST", &format!("{AUTH}/password-restore"), &forgot).await.status, 200);
         let restore = token_in(&world.mail(2).await);
         let shop = Workshop::new(world, ana.key.as_deref().unwrap());
         shop.assert_refused(vec![("verify", verify.clone()), ("restore", restore.clone())]).await;
@@ -273,10 +273,10 @@ both! {
             ("password-restore-verify", &verify), ("password-restore-verify", &renamed),
         ] {
             let body = json!({ "verify-token": token, "new-password": "another horse" }).to_string();
-            assert_eq!(stranger.call_with("POST", &format!("{AUTH}/{path}"), &body).await.status, 401, "{path}");
+            assert_eq!(anonymous.call_with("POST", &format!("{AUTH}/{path}"), &body).await.status, 401, "{path}");
         }
         let body = json!({ "verify-token": verify }).to_string();
-        assert_eq!(stranger.call_with("POST", &format!("{AUTH}/verify"), &body).await.status, 200);
+        assert_eq!(anonymous.call_with("POST", &format!("{AUTH}/verify"), &body).await.status, 200);
     }
 
     async fn tokens_of_retired_keys_are_refused(world: &World) {

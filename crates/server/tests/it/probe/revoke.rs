@@ -22,11 +22,11 @@ async fn good_nowhere(actor: &Actor<'_>, other: &World) {
     let token = actor.key.clone().unwrap();
     for world in [actor.world, other] {
         let actor = actor.at_server(world);
-        let stranger = world.caller(None);
+        let anonymous = world.caller(None);
         for path in [SESSIONS, USER, "/api/v1/sessions", "/api/v1/organizations", "/tenure/v1/changes"] {
             assert_eq!(actor.get(path).await.status, 401, "{path}");
         }
-        assert_eq!(stranger.get(&format!("{SESSIONS}?jwt={token}")).await.status, 401);
+        assert_eq!(anonymous.get(&format!("{SESSIONS}?jwt={token}")).await.status, 401);
         assert_eq!(actor.call_by_cookie("GET", SESSIONS, &[]).await.status, 401);
         let answer = Socket::open(&actor).await.call("devices.list", json!({})).await;
         assert_eq!(answer["error"]["code"], -32001, "{answer}");

@@ -78,11 +78,11 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let path = format!("{AUTH}/sign-in");
         let form = "email=ana%40example.com&password=correct+horse&long-term-token=false";
-        let stranger = world.caller(None);
-        let answer = stranger.call_with("POST", &path, form).await;
+        let anonymous = world.caller(None);
+        let answer = anonymous.call_with("POST", &path, form).await;
         assert_eq!(answer.json()["jwt-token"]["expire"], "2026-03-01T15:00:00Z", "{}", answer.text());
         let json = json!({ "email": "ana@example.com", "password": PASSWORD, "user-id": 1, "role": "root" });
-        assert_eq!(stranger.call_with("POST", &path, &json.to_string()).await.status, 200);
+        assert_eq!(anonymous.call_with("POST", &path, &json.to_string()).await.status, 200);
         let twice = r#"{"email":"ana@example.com","email":"x","password":"correct horse"}"#;
         for (kind, body, place) in [
             ("text/plain", json.to_string().as_str(), "Content-Type"),
@@ -99,7 +99,7 @@ both! {
             ("application/x-www-form-urlencoded", "email=a&email=b&password=x", "formData:email"),
             ("application/x-www-form-urlencoded", "email=a&password=x&logout-other=yes", "formData:logout-other"),
         ] {
-            let answer = stranger.send("POST", &path, &[("content-type", kind)], Body::from(body.to_owned())).await;
+            let answer = anonymous.send("POST", &path, &[("content-type", kind)], Body::from(body.to_owned())).await;
             assert_eq!(answer.status, 400, "{kind} {body}: {}", answer.text());
             assert_eq!(answer.json()["status"], "INVALID_ARGUMENT");
             assert!(answer.text().contains(place), "{kind} {body}: {}", answer.text());
@@ -231,7 +231,7 @@ both! {
         assert!(!before.is_good().await, "nobody goes on with a session that another may have set");
     }
 
-    async fn passwords_are_hashed_anew_when_the_parameters_are_raised(world: &World) {
+    async fn passwords_are_hashed_again_when_the_parameters_are_raised(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Admin, "ana@example.com").await;
         let dearer = world.another_server(|settings| settings.argon2_memory = 64 << 10).await;

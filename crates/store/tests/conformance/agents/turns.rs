@@ -77,8 +77,8 @@ both! {
     async fn workers_claim_by_the_names_of_agents(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
-        for (organization, owner, name) in [(acme, owner, "a%"), (acme, owner, "ab"), (globex, stranger, "A%")] {
+        let (globex, outsider) = organization(&store).await;
+        for (organization, owner, name) in [(acme, owner, "a%"), (acme, owner, "ab"), (globex, outsider, "A%")] {
             let mut new = given(owner);
             new.agent_name = name.into();
             create(&store, organization, new, Some("go"), NOW).await;
@@ -146,7 +146,7 @@ both! {
     async fn usage_is_summed_by_day_and_limited(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
+        let (globex, outsider) = organization(&store).await;
         let acus = |acus| Some(Some(Acus::whole(acus)));
         store.set_organization_limits(&system(), acme, acus(5), acus(10), NOW).await.unwrap();
         store.set_organization_limits(&system(), acme, Some(None), None, NOW).await.unwrap();
@@ -160,7 +160,7 @@ both! {
         assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
         let session = spend(&session, 4, NOW, limit(10, false)).await.unwrap();
         let session = spend(&session, 4, NOW, limit(10, true)).await.unwrap();
-        let other = working(&store, globex, stranger).await;
+        let other = working(&store, globex, outsider).await;
         spend(&other, 7, NOW, None).await.unwrap();
         let limits = store.load_organization_limits(&user(acme), NOW).await.unwrap();
         assert_eq!((limits.max_session_acus, limits.max_cycle_acus), (None, Some(Acus::whole(10))));

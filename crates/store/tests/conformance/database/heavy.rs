@@ -145,10 +145,10 @@ both! {
         // A second server on the same database (on SQLite it would be a second process).
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
+        let (globex, outsider) = organization(&store).await;
         let permits = Arc::new(Semaphore::new(1_000_000));
         let mut tasks = Vec::new();
-        for (store, organization, owner) in [(&store, acme, owner), (&other, acme, owner), (&store, globex, stranger)] {
+        for (store, organization, owner) in [(&store, acme, owner), (&other, acme, owner), (&store, globex, outsider)] {
             tasks.extend(writers(store, organization, owner, &permits, &Known::default()));
         }
         // A reader beside the writers: it sees the feed in order and without a gap at any moment.

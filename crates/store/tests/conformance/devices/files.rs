@@ -25,7 +25,7 @@ both! {
     async fn the_quota_holds_also_under_concurrent_announcements(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
+        let (globex, outsider) = organization(&store).await;
         let granted = user(acme);
         let announce = |token| {
             let (store, granted) = (&store, &granted);
@@ -39,7 +39,7 @@ both! {
         store.announce_file(&granted, &file(owner, 10, 77), 100).await.unwrap();
         assert!(store.announce_file(&granted, &file(owner, 1, 78), 100).await.is_err(), "exactly full");
         assert!(store.announce_file(&granted, &file(owner, u64::MAX, 79), u64::MAX).await.is_err());
-        store.announce_file(&user(globex), &file(stranger, 100, 80), 100).await.unwrap();
+        store.announce_file(&user(globex), &file(outsider, 100, 80), 100).await.unwrap();
     }
 
     async fn a_file_is_found_by_its_organization_and_token_until_it_expires(db: &TestDatabase) {

@@ -153,7 +153,7 @@ both! {
         let store = Store::new(db.database.clone());
         let other = Store::new(db.open_again().await);
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
+        let (globex, outsider) = organization(&store).await;
         store.set_max_devices(&system(), acme, Some(3), NOW).await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..16 {
@@ -171,7 +171,7 @@ both! {
         assert_eq!(outcomes.iter().filter(|outcome| limited(outcome)).count(), 13);
         assert_eq!(store.list_open_holds(&viewer(acme)).await.unwrap().len(), 3);
         // Other organizations are not limited, and a released hold makes room.
-        let session = create(&store, globex, stranger, NOW).await;
+        let session = create(&store, globex, outsider, NOW).await;
         change(&store, session, request().1, NOW).await.unwrap();
         let won = outcomes.into_iter().flatten().next().unwrap();
         let hold = won.holds[0].id;
@@ -185,11 +185,11 @@ both! {
     async fn pages_say_whether_older_sessions_follow(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let (globex, stranger) = organization(&store).await;
+        let (globex, outsider) = organization(&store).await;
         let mut made = Vec::new();
         for number in 0..5 {
             made.insert(0, create(&store, acme, owner, NOW + Span(number)).await.id);
-            create(&store, globex, stranger, NOW + Span(number)).await;
+            create(&store, globex, outsider, NOW + Span(number)).await;
         }
         let page = async |limit, before| {
             let page = PageRequest { limit, before };

@@ -108,8 +108,8 @@ both! {
         // Not verified yet.
         expect(root, Ok(PersonRelation::Maker), Ok(PersonRelation::Maker)).await;
         expect(admin, Ok(PersonRelation::Administrator), Ok(PersonRelation::Administrator)).await;
-        for stranger in [sibling, foreign] {
-            expect(stranger, not_found(), not_found()).await;
+        for outsider in [sibling, foreign] {
+            expect(outsider, not_found(), not_found()).await;
         }
         assert_eq!(people(root).await, set(&[root, child, sibling]));
         assert_eq!(people(admin).await, set(&[root, foreign, child, sibling]));

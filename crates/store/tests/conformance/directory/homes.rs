@@ -76,7 +76,7 @@ both! {
         host(&store, Some(acme), "rack").await;
         assert_eq!(found().await, [(rack, Some(acme), true, false)]);
         store.revoke_credential(&system(), with_key, NOW).await.unwrap();
-        assert_eq!(found().await, [], "its keys are no good");
+        assert_eq!(found().await, [], "its keys are invalid");
     }
 
     async fn people_have_roles_in_the_account_and_machines_get_none_that_way(db: &TestDatabase) {

@@ -262,7 +262,7 @@ both! {
         for key in [key_id, CredentialId::new(NOW, bytes())] {
             let mut by_key = new(other, NOW);
             by_key.credential = Some(key);
-            assert!(matches!(open(&store, by_key).await, Err(Error::Stale)), "by a key that is no good");
+            assert!(matches!(open(&store, by_key).await, Err(Error::Stale)), "by an invalid key");
         }
         assert_eq!(feed(&store).await, []);
     }
