@@ -1,21 +1,30 @@
-//! The change feed of an organization: without gaps and in the order of commits.
+//! The change feed of an organization: an entry for every change of a session's revision, without gaps and in the order of
+//! commits. The deletion of the organization is an entry too: it changes the account's lists, but no session.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
-use crate::database::Row;
+use crate::database::{Row, Statement};
 use crate::devices::sessions::read_session_id;
-use crate::rows::{any_rows, batch, parse_word, values};
+use crate::rows::{any_rows, batch, one_row, parse_word, values};
 use crate::{Result, Store};
 use domain::Refusal;
-use domain::ids::OrganizationId;
+use domain::ids::{OrganizationId, SessionId};
 use domain::session::{FeedChange, FeedEntry, SessionKey, SessionKind};
 use domain::time::Micros;
+use std::collections::BTreeMap;
+
+/// The kind of the entry of a deleted organization. The kinds of other entries are those of sessions.
+const ORGANIZATION: &str = "organization";
 
 /// A page of the change feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPage {
     /// In the order of their sequence.
     pub entries: Vec<FeedEntry>,
+    /// Whether the organization was deleted within this page.
+    pub organization_deleted: bool,
+    /// The sequence that this page ends with. The next page is after it.
+    pub last: i64,
     /// The newest sequence. A reader without entries continues from here.
     pub latest: i64,
 }
@@ -44,9 +53,20 @@ impl Store {
         if after < pruned || after > latest {
             return Err(Refusal::Resync { pruned, latest }.into());
         }
-        let entries =
-            rows.iter().map(|row| read_entry(granted.organization(), row)).collect::<Result<_>>()?;
-        Ok(FeedPage { entries, latest })
+        let last = rows.last().map_or(Ok(latest), |row| row.int(0))?;
+        let found = rows.iter().map(|row| read_entry(granted.organization(), row));
+        let entries = found.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+        let organization_deleted = entries.len() < rows.len();
+        Ok(FeedPage { entries, organization_deleted, last, latest })
+    }
+
+    /// The newest sequence of every feed: those of all organizations, and that of login sessions.
+    pub async fn load_feed_positions(&self, system: &System) -> Result<BTreeMap<OrganizationId, i64>> {
+        // These two counters count other things.
+        let (pool, audit) = (OrganizationId::ACCOUNT, OrganizationId::AUDIT);
+        let sql = "SELECT organization, sequence FROM counters WHERE organization NOT IN ($1, $2)";
+        let rows = self.read_unscoped(system, Scan(sql), values![pool, audit]).await?;
+        rows.iter().map(|row| Ok((OrganizationId(row.id(0)?), row.int(1)?))).collect()
     }
 
     /// Deletes entries that are older than `before`, up to the first one that is not. An import writes entries with
@@ -77,16 +97,50 @@ impl Store {
     }
 }
 
-fn read_entry(organization: OrganizationId, row: &Row) -> Result<FeedEntry> {
-    Ok(FeedEntry {
+/// An entry of the change feed. The organization's row in `counters` is locked from before the batch until the
+/// commit, so the sequence has no gaps and follows the order of commits.
+pub(crate) fn feed_entry(key: SessionKey, revision: i64, change: FeedChange, at: Micros) -> [Statement; 2] {
+    append_entry(key.organization, key.kind.name(), key.id, revision, change, at)
+}
+
+/// The entry of a deleted organization. It has no session.
+pub(crate) fn organization_deletion_entry(organization: OrganizationId, at: Micros) -> [Statement; 2] {
+    append_entry(organization, ORGANIZATION, SessionId::new(Micros(0), 0), 0, FeedChange::Deleted, at)
+}
+
+fn append_entry(
+    organization: OrganizationId,
+    kind: &'static str,
+    id: SessionId,
+    revision: i64,
+    change: FeedChange,
+    at: Micros,
+) -> [Statement; 2] {
+    [
+        one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![organization]),
+        any_rows(
+            "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
+             VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
+            values![organization, kind, id.creation_time(), id.tail() as i64, revision, change.name(), at],
+        ),
+    ]
+}
+
+/// `None` for the entry of the deleted organization.
+fn read_entry(organization: OrganizationId, row: &Row) -> Result<Option<FeedEntry>> {
+    let kind = row.text(1)?;
+    if kind == ORGANIZATION {
+        return Ok(None);
+    }
+    Ok(Some(FeedEntry {
         sequence: row.int(0)?,
         session: SessionKey {
             organization,
-            kind: parse_word(&row.text(1)?, SessionKind::parse)?,
+            kind: parse_word(&kind, SessionKind::parse)?,
             id: read_session_id(row, 2)?,
         },
         revision: row.int(4)?,
         change: parse_word(&row.text(5)?, FeedChange::parse)?,
         at: Micros(row.int(6)?),
-    })
+    }))
 }

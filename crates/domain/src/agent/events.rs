@@ -99,12 +99,6 @@ impl EventKind {
                 | LlmGeneration
         )
     }
-
-    /// Whether a turn has very many events of this kind. They get no entry of the change feed of their own.
-    pub fn is_streamed(self) -> bool {
-        self.is_worker_event()
-            || matches!(self, EventKind::OutputStarted | EventKind::OutputDelta | EventKind::WorkerLog)
-    }
 }
 
 impl Serialize for EventKind {

@@ -124,24 +124,10 @@ pub enum AgentChange {
 }
 
 impl AgentChange {
-    /// The kind of this change in the change feed.
-    pub fn feed_change(&self) -> FeedChange {
-        match self {
-            AgentChange::Ended(_) => FeedChange::Ended,
-            _ => FeedChange::Changed,
-        }
-    }
-
-    /// The kind of a batch in the change feed. `None` for a batch of streamed output only, which gets no entry: the end
-    /// of its turn does.
-    pub fn feed_change_of_batch(changes: &[AgentChange]) -> Option<FeedChange> {
-        let streams = |change: &AgentChange| match change {
-            AgentChange::Event(event) => event.kind.is_streamed(),
-            AgentChange::Turn(turn) => turn.state == TurnState::Working,
-            _ => false,
-        };
-        let loud = || changes.iter().filter(|change| !streams(change)).map(AgentChange::feed_change);
-        loud().find(|what| *what == FeedChange::Ended).or_else(|| loud().next())
+    /// The kind of a batch in the change feed.
+    pub fn feed_change(changes: &[AgentChange]) -> FeedChange {
+        let ends = changes.iter().any(|change| matches!(change, AgentChange::Ended(_)));
+        if ends { FeedChange::Ended } else { FeedChange::Changed }
     }
 }
 

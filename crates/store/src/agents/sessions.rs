@@ -6,7 +6,8 @@ use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
 use crate::database::{Batch, DatabaseError, Row, Topic};
-use crate::devices::sessions::{feed_entry, to_stale};
+use crate::devices::sessions::to_stale;
+use crate::feed::feed_entry;
 use crate::rows::{any_rows, batch, maybe_time, one_row, parse_json, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -302,9 +303,7 @@ fn build_change(
     // These statements read the row before the update changes it.
     let beside = written::statements(&before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
-    if let Some(what) = AgentChange::feed_change_of_batch(changes) {
-        statements.extend(feed_entry(key(&after), after.revision, what, now));
-    }
+    statements.extend(feed_entry(key(&after), after.revision, AgentChange::feed_change(changes), now));
     let mut batch = batch([after.organization], statements).with_topic(session_topic(&after));
     batch.topics.extend(work_topic(Some(work), &after));
     Ok((after, batch))

@@ -89,6 +89,20 @@ pub struct Statement {
     pub exactly_one: bool,
 }
 
+/// How every statement begins that writes entries of the change feed. Its `$1` is the organization.
+const FEED_INSERT: &str = "INSERT INTO changes";
+
+impl Statement {
+    /// The topics of the change feed that it extends.
+    fn feed_topics(&self) -> impl Iterator<Item = Topic> {
+        let organization = match self.values.first() {
+            Some(Value::Id(organization)) if self.sql.starts_with(FEED_INSERT) => Some(*organization),
+            _ => None,
+        };
+        organization.into_iter().flat_map(|organization| [Topic::Feed(organization), Topic::AnyFeed])
+    }
+}
+
 /// Statements that are written all or none.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -108,9 +122,14 @@ impl Batch {
         self
     }
 
-    /// The topics of the batches that were committed.
+    /// The topics of the batches that were committed. No batch names those of the change feed: its statements do.
     fn topics_of_commit<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
-        outcomes.filter(|(_, kept)| *kept).flat_map(|(batch, _)| batch.topics.iter().cloned()).collect()
+        let committed = outcomes.filter(|(_, kept)| *kept).map(|(batch, _)| batch);
+        let topics = |batch: &'a Batch| {
+            let feeds = batch.statements.iter().flat_map(Statement::feed_topics);
+            batch.topics.iter().cloned().chain(feeds)
+        };
+        committed.flat_map(topics).collect()
     }
 }
 

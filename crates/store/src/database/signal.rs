@@ -32,6 +32,10 @@ pub enum Topic {
     },
     /// The permissions of a principal, credential, login session or organization with this id.
     Access(Uuid),
+    /// The change feed of this organization.
+    Feed(Uuid),
+    /// The change feed of any organization.
+    AnyFeed,
 }
 
 impl Topic {
@@ -43,6 +47,8 @@ impl Topic {
             Topic::Agent { organization, created_us } => format!("s{}{created_us}", organization.simple()),
             Topic::Work { organization, agent } => format!("w{}{agent}", organization.simple()),
             Topic::Access(id) => format!("a{}", id.simple()),
+            Topic::Feed(organization) => format!("f{}", organization.simple()),
+            Topic::AnyFeed => "f".to_owned(),
         }
     }
 
@@ -58,6 +64,8 @@ impl Topic {
             "s" => Some(Topic::Agent { organization: id()?, created_us: tail()?.parse().ok()? }),
             "w" => Some(Topic::Work { organization: id()?, agent: tail()?.into() }),
             "a" => whole().map(Topic::Access),
+            "f" if rest.is_empty() => Some(Topic::AnyFeed),
+            "f" => whole().map(Topic::Feed),
             _ => None,
         }
     }
@@ -248,6 +256,8 @@ mod tests {
             Topic::Agent { organization: id(2), created_us: -7 },
             Topic::Work { organization: id(3), agent: "ä b,c".into() },
             Topic::Access(id(4)),
+            Topic::Feed(id(5)),
+            Topic::AnyFeed,
         ] {
             assert_eq!(Topic::parse(&topic.to_text()), Some(topic));
         }

@@ -5,7 +5,8 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, System, UseSessions, ViewSessions};
 use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
 use crate::devices::holds;
-use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
+use crate::feed::feed_entry;
+use crate::rows::{batch, maybe_time, one_row, read_ending, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
@@ -350,27 +351,6 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
             ended.map(|(_, ending)| ending.evidence.as_str())
         ],
     )
-}
-
-/// An entry of the change feed. The organization's row in `counters` is locked from before the batch until the
-/// commit, so the sequence has no gaps and follows the order of commits.
-pub(crate) fn feed_entry(key: SessionKey, revision: i64, what: FeedChange, at: Micros) -> [Statement; 2] {
-    [
-        one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![key.organization]),
-        any_rows(
-            "INSERT INTO changes (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
-             VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), $2, $3, $4, $5, $6, $7)",
-            values![
-                key.organization,
-                key.kind.name(),
-                key.id.creation_time(),
-                key.id.tail() as i64,
-                revision,
-                what.name(),
-                at
-            ],
-        ),
-    ]
 }
 
 /// The entry of the change feed for a device session.

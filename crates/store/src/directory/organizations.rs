@@ -6,6 +6,7 @@ use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
 use crate::agents::usage::limits;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::Row;
+use crate::feed::organization_deletion_entry;
 use crate::rows::{maybe_time, one_row, parse_word, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
@@ -141,8 +142,12 @@ impl Store {
         let sql = "UPDATE organizations SET deleted_us = $2 WHERE id = $1 AND deleted_us IS NULL";
         let entry = NewAuditEntry::new(system.0, "organization.delete", id, json!({}), now)
             .with_organization(Some(id));
-        let batch = batch_with_entry([id], vec![one_row(sql, values![id, now])], &entry)?;
-        self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await
+        let mut statements = vec![one_row(sql, values![id, now])];
+        statements.extend(organization_deletion_entry(id, now));
+        self.apply(batch_with_entry([id], statements, &entry)?, |_| {
+            Refusal::NotFound(Thing::Organization).into()
+        })
+        .await
     }
 
     /// The members of every organization: organization, principal and role.

@@ -3,7 +3,7 @@
 use crate::access::idempotency::record_creation;
 use crate::access::{GrantedPerson, System};
 use crate::database::{Row, Statement};
-use crate::devices::sessions::feed_entry;
+use crate::feed::feed_entry;
 use crate::rows::{any_rows, batch, maybe_time, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;

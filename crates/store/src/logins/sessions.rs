@@ -10,7 +10,8 @@ use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{DatabaseError, Row, Statement, Topic, Value};
-use crate::devices::sessions::{feed_entry, read_session_id, to_stale};
+use crate::devices::sessions::{read_session_id, to_stale};
+use crate::feed::feed_entry;
 use crate::rows::{
     any_rows, batch, format_scopes, maybe_scopes, maybe_time, one_row, parse_word, read_ending, values,
 };
@@ -54,21 +55,6 @@ const OVER: &str = concat!(
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
       WHERE s.kind = 'login' AND s.ended_us IS NULL AND (l.expires_us <= $1 OR s.activity_us + l.idle_us <= $1)
       ORDER BY s.activity_us LIMIT 1000"
-);
-
-/// The sessions to delete, oldest first. It walks the primary key, where few of these rows are still open.
-macro_rules! forgotten {
-    () => {
-        "(SELECT created_us FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us < $2 AND ended_us < $2
-          ORDER BY created_us LIMIT 1000)"
-    };
-}
-
-const FORGET_LOGINS: &str = concat!("DELETE FROM logins WHERE created_us IN ", forgotten!());
-
-const FORGET_SESSIONS: &str = concat!(
-    "DELETE FROM sessions WHERE organization = $1 AND kind = 'login' AND created_us IN ",
-    forgotten!()
 );
 
 /// All open sessions. There is no index for this: only administrators ask for it, and few sessions are open.
@@ -365,16 +351,6 @@ impl Store {
     /// Sessions that have expired, longest unused first; at most 1000.
     pub async fn list_expired_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
         self.read_unscoped(system, Scan(OVER), values![now]).await?.iter().map(read_login).collect()
-    }
-
-    /// Deletes sessions that were opened and ended before a time, at most 1000. Their audit entries stay.
-    pub async fn prune_logins(&self, _: &System, before: Micros) -> Result<()> {
-        let people = OrganizationId::PEOPLE;
-        let statements = vec![
-            any_rows(FORGET_LOGINS, values![people, before]),
-            any_rows(FORGET_SESSIONS, values![people, before]),
-        ];
-        Ok(self.database.apply(batch([people], statements)).await?)
     }
 
     /// Ends an expired session. A session that has ended meanwhile stays as it is.

@@ -37,5 +37,6 @@ mod audit;
 mod database;
 mod devices;
 mod directory;
+mod feed;
 mod logins;
 mod world;

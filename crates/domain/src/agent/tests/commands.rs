@@ -298,19 +298,16 @@ fn workers_tell_only_of_their_own_events() {
 }
 
 #[test]
-fn what_streams_by_has_no_line_in_the_change_feed() {
-    let line = |session: &AgentSession, command| {
-        AgentChange::feed_change_of_batch(&decide(session, Actor::Tenure, command, &at(50)).unwrap())
+fn the_change_feed_says_changed_or_ended() {
+    let what = |session: &AgentSession, command| {
+        AgentChange::feed_change(&decide(session, Actor::Tenure, command, &at(50)).unwrap())
     };
     let output = |first| report(1, 1, first, vec![TurnItem::Output("x".to_owned())]);
-    let state = run(session(), [post(1), claim(1)]);
+    let state = run(session(), [post(1), claim(1), output(0)]);
     use crate::session::FeedChange::*;
-    assert_eq!(line(&state, output(0)), Some(Changed));
-    let state = run(state, [output(0)]);
-    assert_eq!(line(&state, output(1)), None);
-    assert_eq!(line(&state, report(1, 1, 1, vec![usage(1)])), Some(Changed));
-    assert_eq!(line(&state, finish(1, 1, TurnEnding::Finished)), Some(Changed));
-    assert_eq!(line(&state, end()), Some(Ended));
+    assert_eq!(what(&state, output(1)), Changed, "streamed output too");
+    assert_eq!(what(&state, finish(1, 1, TurnEnding::Finished)), Changed);
+    assert_eq!(what(&state, end()), Ended);
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub async fn sweep_logins(app: &App) -> Result<(), Failure> {
         let ending = Ending { reason, actor: None, evidence: evidence(&login, reason) };
         app.store.expire_login(&system, &login, &ending, now).await?;
     }
-    app.store.prune_logins(&system, now - app.settings.login_history.into()).await?;
+    app.store.prune_logins(&system, now - app.settings.login_history.into(), now).await?;
     app.store.prune_sign_in(&system, now - app.settings.sign_in_window.into(), now).await?;
     Ok(())
 }

@@ -271,18 +271,18 @@ both! {
         assert!(refused(store.create_agent_session(&user(acme), NOW, 1, birth).await.unwrap_err()));
     }
 
-    async fn the_feed_has_agent_sessions_but_no_streamed_output(db: &TestDatabase) {
+    async fn the_feed_has_agent_sessions_and_their_streamed_output(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let session = create(&store, acme, given(owner), Some("go"), NOW).await;
         let session = act(&store, &session, claim(), NOW).await.unwrap();
         let session = act(&store, &session, report(&session, vec![TurnItem::Output("a".into())]), NOW).await.unwrap();
-        let quiet = store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest;
+        let before = store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest;
         let topic = |session: &AgentSession| Topic::Agent { organization: acme.0, created_us: session.id.creation_time().0 };
         let mut news = db.watch([topic(&session)]);
         let session = act(&store, &session, report(&session, vec![TurnItem::Output("b".into())]), NOW).await.unwrap();
         assert!(news.wait_for_commit().await, "who follows the session is woken");
-        assert_eq!(store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest, quiet);
+        assert_eq!(store.list_changes(&viewer(acme), 0, 99).await.unwrap().latest, before + 1);
         let session = act(&store, &session, finish(&session, "ab"), NOW).await.unwrap();
         store.delete_agent_session(&user(acme), &session, NOW).await.unwrap();
         let lines = store.list_changes(&viewer(acme), 0, 99).await.unwrap().entries;

@@ -12,9 +12,9 @@ use domain::time::{Micros, Span};
 use store::access::{UseSessions, ViewSessions};
 use store::{Authentication, Error, LoginExpectations, NewPassword, OrganizationChoice, Store};
 
-const HASH: SecretHash = SecretHash([7; 32]);
+pub const HASH: SecretHash = SecretHash([7; 32]);
 
-fn new(owner: PrincipalId, at: Micros) -> Login {
+pub fn login(owner: PrincipalId, at: Micros) -> Login {
     Login {
         id: SessionId::new(at, random_tail(bytes())),
         owner,
@@ -35,7 +35,7 @@ fn new(owner: PrincipalId, at: Micros) -> Login {
     }
 }
 
-fn ending(reason: EndReason) -> Ending {
+pub fn ending(reason: EndReason) -> Ending {
     Ending { reason, actor: None, evidence: "test".into() }
 }
 
@@ -48,7 +48,7 @@ async fn open(store: &Store, login: Login) -> store::Result<Login> {
 
 /// A session of a person.
 pub async fn opened(store: &Store, owner: PrincipalId) -> SessionId {
-    open(store, new(owner, NOW)).await.unwrap().id
+    open(store, login(owner, NOW)).await.unwrap().id
 }
 
 async fn good(store: &Store, id: SessionId, at: Micros) -> bool {
@@ -92,7 +92,7 @@ both! {
     async fn a_session_is_kept_as_it_was_opened(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
-        let mut wanted = new(owner, NOW);
+        let mut wanted = login(owner, NOW);
         wanted.scopes = Scopes::parse(["read:user", "read:media"]);
         let kept = open(&store, wanted.clone()).await.unwrap();
         assert_eq!(kept, wanted);
@@ -121,11 +121,11 @@ both! {
         let (_, owner) = organization(&store).await;
         let mut ids = std::collections::BTreeSet::new();
         for _ in 0..20 {
-            ids.insert(open(&store, new(owner, NOW)).await.unwrap().id.creation_time());
+            ids.insert(open(&store, login(owner, NOW)).await.unwrap().id.creation_time());
         }
         // Another server, which does not know the times that this one gave out.
         let again = Store::new(db.open_again().await);
-        ids.insert(open(&again, new(owner, NOW)).await.unwrap().id.creation_time());
+        ids.insert(open(&again, login(owner, NOW)).await.unwrap().id.creation_time());
         assert_eq!(ids.len(), 21);
         assert_eq!(feed(&store).await.len(), 21);
     }
@@ -133,7 +133,7 @@ both! {
     async fn time_ends_a_session_to_the_microsecond(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
-        let login = open(&store, new(owner, NOW)).await.unwrap();
+        let login = open(&store, login(owner, NOW)).await.unwrap();
         let idle = NOW + Span::minutes(60);
         assert!(good(&store, login.id, idle - Span(1)).await);
         assert!(!good(&store, login.id, idle).await);
@@ -159,12 +159,12 @@ both! {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, other) = organization(&store).await;
-        let theirs = open(&store, new(other, NOW)).await.unwrap();
+        let theirs = open(&store, login(other, NOW)).await.unwrap();
         let (key_id, _) = key(&store, owner, None, None).await;
-        let mut by_key = new(owner, NOW);
+        let mut by_key = login(owner, NOW);
         by_key.credential = Some(key_id);
         let mut opened = Vec::new();
-        for login in [new(owner, NOW), new(owner, NOW), new(owner, NOW), by_key] {
+        for login in [login(owner, NOW), login(owner, NOW), login(owner, NOW), by_key] {
             opened.push(open(&store, login).await.unwrap());
         }
         let alive = async || {
@@ -191,10 +191,10 @@ both! {
         store.set_principal_state(&system(), owner, PrincipalState::Suspended, NOW).await.unwrap();
         store.set_principal_state(&system(), owner, PrincipalState::Active, NOW).await.unwrap();
         assert_eq!(alive().await, [false; 4], "also when it may act again");
-        let again = open(&store, new(owner, NOW)).await.unwrap();
+        let again = open(&store, login(owner, NOW)).await.unwrap();
         assert_eq!(ended(&store, &again).await, None);
         let opening = LoginExpectations { bound: Some(acme), open: 1, ..LoginExpectations::default() };
-        let here = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
+        let here = store.open_login(&system(), login(owner, NOW), &HASH, &opening).await.unwrap();
         store.remove_member(&system().grant(acme), owner, NOW).await.unwrap();
         assert!(!good(&store, here.id, NOW).await, "it opened that organization alone");
         assert!(good(&store, again.id, NOW).await, "it opens whatever its owner may");
@@ -204,7 +204,7 @@ both! {
     async fn a_password_ends_all_sessions_but_the_one_it_was_changed_in(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
-        let (one, two) = (open(&store, new(owner, NOW)).await.unwrap(), open(&store, new(owner, NOW)).await.unwrap());
+        let (one, two) = (open(&store, login(owner, NOW)).await.unwrap(), open(&store, login(owner, NOW)).await.unwrap());
         let (caller, _) = store.authenticate_login(one.id, &HASH, OrganizationChoice::ByDefault, NOW).await.unwrap();
         let own = caller.authorize_self("write:user").unwrap();
         let changed = ending(EndReason::PasswordChanged);
@@ -216,10 +216,10 @@ both! {
         assert_eq!(store.load_password_hash(&own).await.unwrap().as_deref(), Some("first"));
         // A sign-in that checked the old password fails when it changes meanwhile.
         let opening = LoginExpectations { password_hash: Some("older".into()), open: 1, ..LoginExpectations::default() };
-        let late = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await;
+        let late = store.open_login(&system(), login(owner, NOW), &HASH, &opening).await;
         assert!(matches!(late, Err(Error::Stale)));
         let opening = LoginExpectations { password_hash: Some("first".into()), ..opening };
-        assert!(store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.is_ok());
+        assert!(store.open_login(&system(), login(owner, NOW), &HASH, &opening).await.is_ok());
         feed(&store).await;
     }
 
@@ -227,7 +227,7 @@ both! {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let tries = (0..16).map(|_| {
-            let (store, login) = (store.clone(), new(owner, NOW));
+            let (store, login) = (store.clone(), login(owner, NOW));
             tokio::spawn(async move { store.open_login(&system(), login, &HASH, &LoginExpectations::default()).await })
         });
         let mut opened = 0;
@@ -243,7 +243,7 @@ both! {
         let first = store.list_open_logins(&system(), owner).await.unwrap();
         let ending = vec![(first[0].id, ending(EndReason::Displaced))];
         let opening = LoginExpectations { open: 1, ending, ..LoginExpectations::default() };
-        let second = store.open_login(&system(), new(owner, NOW), &HASH, &opening).await.unwrap();
+        let second = store.open_login(&system(), login(owner, NOW), &HASH, &opening).await.unwrap();
         let left = store.list_open_logins(&system(), owner).await.unwrap();
         assert_eq!(left.iter().map(|login| login.id).collect::<Vec<_>>(), [second.id]);
         assert_eq!(feed(&store).await.len(), 3);
@@ -254,13 +254,13 @@ both! {
         let (_, owner) = organization(&store).await;
         for state in [PrincipalState::Pending, PrincipalState::Suspended, PrincipalState::Deleted] {
             store.set_principal_state(&system(), owner, state, NOW).await.unwrap();
-            assert!(matches!(open(&store, new(owner, NOW)).await, Err(Error::Stale)), "{state:?}");
+            assert!(matches!(open(&store, login(owner, NOW)).await, Err(Error::Stale)), "{state:?}");
         }
         let (_, other) = organization(&store).await;
         let (key_id, _) = key(&store, other, None, None).await;
         store.revoke_credential(&system(), key_id, NOW).await.unwrap();
         for key in [key_id, CredentialId::new(NOW, bytes())] {
-            let mut by_key = new(other, NOW);
+            let mut by_key = login(other, NOW);
             by_key.credential = Some(key);
             assert!(matches!(open(&store, by_key).await, Err(Error::Stale)), "by an invalid key");
         }
@@ -273,7 +273,7 @@ both! {
         let (globex, _) = organization(&store).await;
         let admin = principal(&store, Some(AccountRole::Admin)).await;
         let opening = LoginExpectations { bound: Some(acme), ..LoginExpectations::default() };
-        let login = store.open_login(&system(), new(admin.id, NOW), &HASH, &opening).await.unwrap();
+        let login = store.open_login(&system(), login(admin.id, NOW), &HASH, &opening).await.unwrap();
         let caller = async |chosen| store.authenticate_login(login.id, &HASH, chosen, NOW).await;
         let (known, _) = caller(OrganizationChoice::ByDefault).await.unwrap();
         assert_eq!((known.organization(), known.bound_organization()), (Some(acme), Some(acme)));
