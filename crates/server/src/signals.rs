@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 use store::{Caller, Topic, Watch};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 /// How often a client that follows something reads the database in each [`LOOKS_TIME`].
 const LOOKS: usize = 4;
@@ -14,12 +15,8 @@ const LOOKS_TIME: Duration = Duration::from_secs(1);
 
 /// Runs the queue after every commit that concerns devices, until the server stops.
 pub async fn follow(app: App) {
-    let mut watch = app.store.database().watch([Topic::Devices]);
-    loop {
-        tokio::select! {
-            open = watch.wait_for_commit() => if !open { break },
-            () = app.stop.cancelled() => break,
-        }
+    let mut commits = CommitWatch::start(&app, [Topic::Devices]);
+    while commits.wait().await {
         app.queue.request_run();
     }
 }
@@ -30,12 +27,34 @@ pub fn access(caller: &Caller) -> impl Iterator<Item = Topic> {
     ids.into_iter().flatten().map(Topic::Access)
 }
 
+/// Waits for commits on some topics, until the server stops.
+pub struct CommitWatch {
+    watch: Watch,
+    stop: CancellationToken,
+}
+
+impl CommitWatch {
+    /// Starts to follow these topics.
+    pub fn start(app: &App, topics: impl IntoIterator<Item = Topic>) -> CommitWatch {
+        CommitWatch { watch: app.store.database().watch(topics), stop: app.stop.clone() }
+    }
+
+    /// Waits for the next commit; those since the last call count as one. Returns `false` once the server stops. It is
+    /// cancellation-safe: no commit is lost.
+    pub async fn wait(&mut self) -> bool {
+        tokio::select! {
+            open = self.watch.wait_for_commit() => open,
+            () = self.stop.cancelled() => false,
+        }
+    }
+}
+
 /// Tells a client that follows something when to read the database again: after a commit on its topics, at most four times
 /// a second.
 pub struct Looks {
     app: App,
     reader: WokenReader,
-    watch: Watch,
+    commits: CommitWatch,
     /// Whether a commit has come since the last read.
     changed: bool,
     pace: Pace,
@@ -63,20 +82,20 @@ impl Pace {
 impl Looks {
     /// Starts to follow these topics.
     pub fn follow(app: &App, reader: WokenReader, topics: impl IntoIterator<Item = Topic>) -> Looks {
-        let watch = app.store.database().watch(topics);
-        Looks { app: app.clone(), reader, watch, changed: false, pace: Pace::default() }
+        let commits = CommitWatch::start(app, topics);
+        Looks { app: app.clone(), reader, commits, changed: false, pace: Pace::default() }
     }
 
-    /// Waits until the next read is due. Returns `false` once the database is closed. It is cancellation-safe: no commit is
-    /// lost.
+    /// Waits until the next read is due. Returns `false` once the server stops. It is cancellation-safe: no commit is lost.
     pub async fn due(&mut self) -> bool {
-        if !self.changed {
-            if !self.watch.wait_for_commit().await {
-                return false;
-            }
-            self.changed = true;
+        if !self.changed && !self.commits.wait().await {
+            return false;
         }
-        self.pace.wait().await;
+        self.changed = true;
+        tokio::select! {
+            () = self.pace.wait() => {}
+            () = self.commits.stop.cancelled() => return false,
+        }
         self.changed = false;
         self.app.metrics.count_woken_read(self.reader);
         true

@@ -36,6 +36,7 @@ mod device_login;
 mod devin;
 mod door;
 mod everruns;
+mod feed;
 mod front;
 mod guessing;
 mod hosts;

@@ -98,7 +98,7 @@ impl EventFollower {
                 read => read?.items,
             };
             let Some(last) = read.last() else {
-                if self.wait_for_change().await { continue } else { return Ok(None) }
+                if self.looks.due().await { continue } else { return Ok(None) }
             };
             self.after = last.sequence;
             let matching: Vec<Event> = read.into_iter().filter(|event| self.is_wanted(event.kind)).collect();
@@ -114,13 +114,5 @@ impl EventFollower {
 
     fn is_wanted(&self, kind: EventKind) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind)) && !self.exclude.contains(&kind)
-    }
-
-    /// Waits until the session has changed; false when the server stops.
-    async fn wait_for_change(&mut self) -> bool {
-        tokio::select! {
-            open = self.looks.due() => open,
-            () = self.app.stop.cancelled() => false,
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use crate::operations::agents::sessions::TagsUpdate;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use domain::Refusal;
 use domain::agent::AgentSession;
 use domain::ids::OrganizationId;
@@ -28,14 +28,18 @@ type Viewer = AuthorizedInAccount<ViewSessions>;
 type User = AuthorizedInAccount<UseSessions>;
 
 /// `GET /enterprise/sessions`.
-pub async fn list(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", &query).await?;
+pub async fn list(viewer: Viewer, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", query.as_deref()).await?;
     respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
 }
 
 /// `GET /enterprise/sessions/insights`.
-pub async fn list_insights(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", &query).await?;
+pub async fn list_insights(
+    viewer: Viewer,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", query.as_deref()).await?;
     respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 
@@ -44,8 +48,9 @@ async fn find_session(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     path: &PathTexts,
-    query: &Query,
+    query: Option<&str>,
 ) -> Result<AgentSession, Failure> {
+    let query = Query::read(query)?;
     let named = query.one("org_id")?.map(OrganizationId::parse);
     let session = agents::sessions::find_agent_session(app, granted, path.session()?).await?;
     match named {
@@ -60,7 +65,7 @@ impl User {
         &self,
         app: &App,
         path: &PathTexts,
-        query: &Query,
+        query: Option<&str>,
     ) -> Result<(AgentSession, Granted<P>), Failure> {
         let view = self.caller.authorize_in_account::<ViewSessions>()?;
         let session = find_session(app, &view, path, query).await?;
@@ -70,8 +75,17 @@ impl User {
 }
 
 /// `GET /enterprise/sessions/{devin}`.
-pub async fn get(viewer: Viewer, State(app): State<App>, path: PathTexts, query: Query) -> HandlerResult {
-    respond_with_session(&app, &find_session(&app, &viewer.granted, &path, &query).await?, SessionView::Full)
+pub async fn get(
+    viewer: Viewer,
+    State(app): State<App>,
+    path: PathTexts,
+    RawQuery(query): RawQuery,
+) -> HandlerResult {
+    respond_with_session(
+        &app,
+        &find_session(&app, &viewer.granted, &path, query.as_deref()).await?,
+        SessionView::Full,
+    )
 }
 
 /// `GET …/messages`.
@@ -79,11 +93,11 @@ pub async fn list_messages(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, &query).await?;
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
     let granted = viewer.granted.narrow_to(session.organization);
-    messages::respond_with_page(&app, &granted, session.id, &query).await
+    messages::respond_with_page(&app, &granted, session.id, query.as_deref()).await
 }
 
 /// `POST …/messages`.
@@ -91,10 +105,10 @@ pub async fn post_message(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
     messages::post_message(&app, &granted, session.id, request).await
 }
 
@@ -103,9 +117,9 @@ pub async fn get_tags(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    tags::respond_with_tags(&find_session(&app, &viewer.granted, &path, &query).await?)
+    tags::respond_with_tags(&find_session(&app, &viewer.granted, &path, query.as_deref()).await?)
 }
 
 /// `POST …/tags`.
@@ -113,10 +127,10 @@ pub async fn append_tags(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
     tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Append).await
 }
 
@@ -125,10 +139,10 @@ pub async fn replace_tags(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
     tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Replace).await
 }
 
@@ -137,9 +151,9 @@ pub async fn list_attachments(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, &query).await?;
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
     attachments::respond_with_attachments(&app, &viewer.granted.narrow_to(session.organization), session.id)
         .await
 }
@@ -149,9 +163,9 @@ pub async fn get_insights(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, &query).await?;
+    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
     respond(&Insights::new(&session, &app.base_url))
 }
 
@@ -160,8 +174,8 @@ pub async fn generate_insights(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> Result<axum::response::Response, DevinError> {
-    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
+    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
     insights::confirm_generated(&app, &granted, session.id).await
 }

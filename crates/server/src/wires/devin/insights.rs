@@ -1,13 +1,12 @@
 //! Insights: counts about sessions. They are computed at each read, so no generation ever runs.
 
 use super::extractors::Authorized;
-use super::query::Query;
 use super::session_lists::Scope;
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{Insights, session_id};
 use crate::app::App;
 use crate::operations::agents;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use domain::ids::SessionId;
 use serde_json::json;
 use store::Granted;
@@ -17,9 +16,9 @@ use store::access::{UseSessions, ViewSessions};
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let page = Scope::Organization(&granted).read_page(&app, "insights", &query).await?;
+    let page = Scope::Organization(&granted).read_page(&app, "insights", query.as_deref()).await?;
     respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 

@@ -3,7 +3,6 @@
 use super::body::Body;
 use super::errors::DevinError;
 use super::extractors::AuthorizedInAccount;
-use super::query::Query;
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, seconds};
 use super::short_lists::{self, ListReader};
@@ -12,7 +11,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::directory::administration;
 use crate::operations::directory::administration::OrganizationUpdate;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{Acus, UsageLimits};
@@ -60,14 +59,14 @@ fn read_update(body: &Body) -> Result<OrganizationUpdate, Refusal> {
 }
 
 /// `GET /enterprise/organizations`.
-pub async fn list(admin: Admin, State(app): State<App>, query: Query) -> HandlerResult {
+pub async fn list(admin: Admin, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
     let all = administration::list_organizations(&app, &admin.granted).await?;
     let reader =
         ListReader { list: "organizations", principal: Some(admin.caller.principal()), organization: None };
     short_lists::respond_with_page(
         &app,
         &reader,
-        &query,
+        query.as_deref(),
         all,
         |(organization, _)| organization.id.0,
         organization_shape,

@@ -13,7 +13,7 @@ use crate::operations::agents::usage;
 use crate::operations::agents::usage::UsageDay;
 use crate::operations::audit;
 use crate::operations::audit::AuditEntry;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use domain::Refusal;
 use domain::agent::{Acus, AgentState as SessionState, SessionFilter, cycle_days, day};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -62,8 +62,9 @@ fn consumption_shape(days: &[UsageDay]) -> Value {
 pub async fn daily(
     Authorized(granted): Authorized<ViewUsage>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
+    let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
     respond(&consumption_shape(&usage::list_usage_days(&app, &granted, from, until).await?))
 }
@@ -72,8 +73,9 @@ pub async fn daily(
 pub async fn daily_in_account(
     account: AuthorizedInAccount<ViewUsage>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
+    let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
     let some = query.list("org_ids");
     let some = some.map(|some| some.iter().filter_map(|id| OrganizationId::parse(id)).collect::<Vec<_>>());
@@ -123,9 +125,9 @@ fn read_audit_request(
     app: &App,
     reader: Option<PrincipalId>,
     place: OrganizationId,
-    query: &Query,
+    query: Option<&str>,
 ) -> Result<AuditRequest, Failure> {
-    let paging = read_paging(query)?;
+    let paging = read_paging(&Query::read(query)?)?;
     let reader = reader.map_or(Uuid::nil(), |reader| reader.0);
     let binding = Binding::new(cursor::key(app), "audit", reader, place.0, "");
     let before = paging.after.map(|after| binding.read(&after)).transpose()?;
@@ -148,9 +150,9 @@ fn respond_with_entries(request: &AuditRequest, found: &Page<AuditEntry>) -> Han
 pub async fn audit_logs(
     Authorized(granted): Authorized<ViewAudit>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    let request = read_audit_request(&app, granted.principal(), granted.organization(), &query)?;
+    let request = read_audit_request(&app, granted.principal(), granted.organization(), query.as_deref())?;
     respond_with_entries(
         &request,
         &audit::list_audit_entries(&app, &granted, request.before, request.first).await?,
@@ -161,10 +163,10 @@ pub async fn audit_logs(
 pub async fn audit_logs_in_account(
     account: AuthorizedInAccount<ViewAudit>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
     let reader = Some(account.caller.principal());
-    let request = read_audit_request(&app, reader, OrganizationId::ACCOUNT, &query)?;
+    let request = read_audit_request(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
     respond_with_entries(
         &request,
         &audit::list_account_audit_entries(&app, &account.granted, request.before, request.first).await?,

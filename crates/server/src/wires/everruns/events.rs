@@ -4,13 +4,12 @@ use super::event_shapes::{EventShape, StreamedText, piece_offset};
 use super::extractors::Authorized;
 use super::ids;
 use super::output::{HandlerResult, Output, PathText, path_text};
-use super::query::unknown_warning;
+use super::query::Query;
 use super::shapes::Page;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::query::Query;
 use crate::operations::agents;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery, MAX_EVENT_BYTES};
@@ -154,9 +153,9 @@ pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    Ok(list_page(&app, &granted, &path_text(session), &query).await?)
+    Ok(list_page(&app, &granted, &path_text(session), &Query::read(query.as_deref())).await?)
 }
 
 /// Reads the requested page of events.
@@ -196,7 +195,7 @@ pub async fn list_page(
     let page = Page::new(&shapes, total, 0, limit.into());
     Ok(Output::json(StatusCode::OK, &page)?
         .with_warning(cut)
-        .with_warning(unknown_warning(query, &PARAMETERS)))
+        .with_warning(query.unknown_warning(&PARAMETERS)))
 }
 
 async fn read_request(
@@ -338,7 +337,8 @@ mod tests {
 
     #[test]
     fn kinds_are_named_by_repeating_or_by_commas() {
-        let of = |text: &str| EventKinds::read(&Query::read(text)).map_err(|failure| failure.to_string());
+        let of =
+            |text: &str| EventKinds::read(&Query::read(Some(text))).map_err(|failure| failure.to_string());
         assert_eq!(of("").unwrap(), EventKinds::default());
         let both = vec![EventKind::TurnStarted, EventKind::TurnCompleted];
         assert_eq!(of("types=turn.started&types=turn.completed").unwrap().only, Some(both.clone()));

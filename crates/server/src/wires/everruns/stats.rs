@@ -2,13 +2,12 @@
 
 use super::extractors::Authorized;
 use super::output::{HandlerResult, Output};
-use super::query::unknown_warning;
+use super::query::Query;
 use super::{filter, ids};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::query::Query;
 use crate::operations::agents;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use domain::agent::{ActivityGroup, AgentState as SessionState};
 use serde::Serialize;
@@ -75,9 +74,9 @@ pub async fn session_stats(app: &App, granted: &Granted<ViewSessions>) -> Result
 pub async fn facets(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    query: Query,
+    RawQuery(query): RawQuery,
 ) -> HandlerResult {
-    Ok(session_facets(&app, &granted, &query).await?)
+    Ok(session_facets(&app, &granted, &Query::read(query.as_deref())).await?)
 }
 
 /// Counts the sessions of a filtered list by status, source, agent and tag.
@@ -102,5 +101,5 @@ pub async fn session_facets(
         agent_id: facet_list(agents.collect()),
         tag: facet_list(found.tags),
     };
-    Ok(Output::json(StatusCode::OK, &facets)?.with_warning(unknown_warning(query, &filter::PARAMETERS)))
+    Ok(Output::json(StatusCode::OK, &facets)?.with_warning(query.unknown_warning(&filter::PARAMETERS)))
 }
