@@ -170,7 +170,7 @@ mod tests {
         let mut watch = clocks.watch(None);
         clocks.jump(DAY.0).look(&mut watch);
         assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), ClockVerdict::Jumped(DAY));
-        // Another jump begins the day anew.
+        // Another jump restarts the day.
         clocks.jump(DAY.0).look(&mut watch);
         assert_eq!(clocks.run(Span(1)).look(&mut watch), ClockVerdict::Jumped(Span(DAY.0 * 2)));
         assert_eq!(clocks.run(Span(SETTLES_AFTER_JUMP.0 - 1)).look(&mut watch), ClockVerdict::Sound);

@@ -4,7 +4,7 @@ use crate::ids::{InvitationId, OrganizationId, PrincipalId};
 use crate::permission::Role;
 use crate::time::Micros;
 
-/// Maximum number of open invitations of an organization, so that it cannot send mail to very many strangers.
+/// Maximum number of open invitations of an organization, so that it cannot send mail to very many addresses.
 pub const MAX_OPEN: u32 = 100;
 
 /// An open invitation: neither accepted nor rejected nor withdrawn.

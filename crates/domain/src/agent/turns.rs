@@ -201,9 +201,9 @@ pub(super) fn finish(
         decision.add_agent_message(&mut turn, streamed, Json::default(), Vec::new());
     }
     let after = match answer {
-        TurnEnding::Finished => answered(decision, turn, RunPhase::Finished),
-        TurnEnding::WaitingForUser => answered(decision, turn, RunPhase::WaitingForUser),
-        TurnEnding::WaitingForApproval => answered(decision, turn, RunPhase::WaitingForApproval),
+        TurnEnding::Finished => complete_turn(decision, turn, RunPhase::Finished),
+        TurnEnding::WaitingForUser => complete_turn(decision, turn, RunPhase::WaitingForUser),
+        TurnEnding::WaitingForApproval => complete_turn(decision, turn, RunPhase::WaitingForApproval),
         TurnEnding::Failed { message, exit_code } => {
             let data = json!({ "error": message, "exit_code": exit_code });
             decision.close(turn, TurnState::Failed, EventKind::TurnFailed, data);
@@ -231,7 +231,7 @@ fn was_done(decision: &Decision<'_>, id: TurnId, fence: i64, answer: &TurnEnding
     (ended && turn.is(id, fence)) || turn.previous == Some((id, fence))
 }
 
-fn answered(decision: &mut Decision<'_>, turn: Turn, doing: RunPhase) -> AgentState {
+fn complete_turn(decision: &mut Decision<'_>, turn: Turn, doing: RunPhase) -> AgentState {
     let took = decision.moment.now.duration_since(turn.started);
     let data = json!({ "duration_ms": took.0 / 1_000, "usage": turn.usage });
     decision.close(turn, TurnState::Answered, EventKind::TurnCompleted, data);

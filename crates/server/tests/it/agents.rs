@@ -20,8 +20,8 @@ use server::operations::agents::create::NewSecret;
 use server::operations::agents::definitions;
 use server::operations::agents::messages::MessageDraft;
 use server::operations::agents::turns;
+use server::operations::agents::turns::AssignedTurn;
 use server::operations::agents::turns::ClaimRequest;
-use server::operations::agents::turns::TurnAssignment;
 use server::operations::agents::turns::TurnKey;
 use server::operations::agents::turns::WorkerGrant;
 use server::operations::agents::turns::WorkerTurn;
@@ -65,7 +65,7 @@ pub async fn worker_grant(who: &Actor<'_>) -> WorkerGrant {
     WorkerGrant::Organization(grant::<ConnectWorkers>(who).await)
 }
 
-pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment> {
+pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<AssignedTurn> {
     let claim = ClaimRequest { worker: "w".to_owned(), agents: None, wait: Duration::ZERO, key: KEY };
     turns::claim_turn(world.app(), reach, &claim).await.unwrap()
 }
@@ -74,7 +74,7 @@ pub async fn claim(world: &World, reach: &WorkerGrant) -> Option<TurnAssignment>
 const KEY: SecretHash = SecretHash([0; 32]);
 
 /// The turn, as its worker names it in reports.
-pub fn worker_turn(reach: &WorkerGrant, assignment: &TurnAssignment) -> WorkerTurn {
+pub fn worker_turn(reach: &WorkerGrant, assignment: &AssignedTurn) -> WorkerTurn {
     let WorkerGrant::Organization(worker) = reach else { panic!("a worker of one organization") };
     let (organization, session) = (assignment.session.organization, assignment.session.id);
     let key = TurnKey { organization, session, turn: assignment.turn.id, fence: assignment.turn.fence };

@@ -204,7 +204,7 @@ fn only_the_store_has_sql() {
 }
 
 /// Phrases that readers had to read twice. CONTRIBUTING.md says how to write instead.
-const RIDDLES: [&str; 14] = [
+const RIDDLES: [&str; 19] = [
     "The how manieth",
     "The like",
     "The whole number at once",
@@ -212,8 +212,13 @@ const RIDDLES: [&str; 14] = [
     "What can be no",
     "What of the",
     "That somebody",
-    "is nobody's",
-    "no good is none",
+    "nobody's",
+    "no good",
+    "anew",
+    "stranger",
+    "good-bye",
+    "put away",
+    "What cannot",
     "may at most",
     "may more",
     "in drops",

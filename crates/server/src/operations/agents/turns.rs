@@ -49,7 +49,7 @@ pub struct ClaimRequest {
 
 /// A turn and all that its worker needs.
 #[derive(Clone)]
-pub struct TurnAssignment {
+pub struct AssignedTurn {
     /// The session, with the turn in it.
     pub session: AgentSession,
     /// The turn.
@@ -138,7 +138,7 @@ pub async fn claim_turn(
     app: &App,
     worker: &WorkerGrant,
     claim: &ClaimRequest,
-) -> Result<Option<TurnAssignment>, Failure> {
+) -> Result<Option<AssignedTurn>, Failure> {
     domain::agent::check_agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
     // Subscribes before the first read, so that no turn in between is missed.
@@ -169,7 +169,7 @@ async fn claim_waiting_turn(
     app: &App,
     worker: &WorkerGrant,
     claim: &ClaimRequest,
-) -> Result<Option<TurnAssignment>, Failure> {
+) -> Result<Option<AssignedTurn>, Failure> {
     let system = System::background_jobs();
     loop {
         let agents = claim.agents.as_deref();
@@ -216,7 +216,7 @@ async fn build_assignment(
     app: &App,
     session: AgentSession,
     token: TurnToken,
-) -> Result<TurnAssignment, Failure> {
+) -> Result<AssignedTurn, Failure> {
     let system = System::background_jobs();
     let view = system.grant::<ViewSessions>(session.organization);
     let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claimed session has no turn"))?;
@@ -226,7 +226,7 @@ async fn build_assignment(
         agent => Some(agent?),
     };
     let secrets = secrets::unseal_session_secrets(app, session.organization, session.id).await?;
-    Ok(TurnAssignment {
+    Ok(AssignedTurn {
         turn,
         message,
         agent,

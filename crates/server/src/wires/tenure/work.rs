@@ -188,8 +188,8 @@ fn seconds(lease: domain::time::Span) -> u64 {
     u64::try_from(lease.0 / 1_000_000).unwrap_or(0).max(1)
 }
 
-fn assignment_message(assignment: turns::TurnAssignment) -> messages::TurnAssignment {
-    let turns::TurnAssignment { session, turn, message, agent, secrets, token, lease } = assignment;
+fn assignment_message(assignment: turns::AssignedTurn) -> messages::TurnAssignment {
+    let turns::AssignedTurn { session, turn, message, agent, secrets, token, lease } = assignment;
     let lease_seconds = seconds(lease);
     let prompt = agent.as_ref().map(|agent| agent.system_prompt.clone()).filter(|prompt| !prompt.is_empty());
     let agent = messages::AgentBrief {
