@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_is_believed_however_long_nobody_looked() {
+    fn a_running_clock_is_trusted_after_any_pause() {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         for span in [Span(1), Span::seconds(10), DAY, Span(DAY.0 * 900)] {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_ahead_is_doubted_until_it_is_taken_back() {
+    fn a_jump_ahead_is_not_trusted_until_it_is_reverted() {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         clocks.run(DAY).look(&mut watch);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_that_stays_is_believed_after_a_day_or_on_an_operators_word() {
+    fn a_lasting_jump_is_trusted_after_a_day_or_by_an_operator() {
         let mut clocks = clocks();
         let mut watch = clocks.watch(None);
         clocks.jump(DAY.0).look(&mut watch);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_after_a_long_stop_waits_for_the_clock_to_be_set() {
+    fn a_start_after_a_long_stop_waits_for_a_correction_of_the_clock() {
         let mut clocks = clocks();
         let known = clocks.wall;
         assert_eq!(clocks.look(&mut clocks.watch(Some(known))), ClockVerdict::Sound);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_databases_clock_has_a_say_when_it_is_behind() {
+    fn a_database_clock_that_is_behind_counts() {
         let clocks = clocks();
         let mut watch = clocks.watch(None);
         let mut look =

@@ -312,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_read_back_and_nothing_near_it(random: [u8; 28], at in 0usize..56, with in 0usize..32) {
+        fn a_key_is_parsed_back_and_a_damaged_one_is_refused(random: [u8; 28], at in 0usize..56, with in 0usize..32) {
             let secret = KeySecret::new(Wire::MobileNext, random);
             let text = secret.reveal();
             prop_assert_eq!(text.len(), 56);
@@ -330,7 +330,7 @@ mod tests {
         }
 
         #[test]
-        fn a_turn_token_is_read_back_and_nothing_near_it(random: [u8; 28], organization: u128, at in 0usize..90, with in 0usize..32) {
+        fn a_turn_token_is_parsed_back_and_a_damaged_one_is_refused(random: [u8; 28], organization: u128, at in 0usize..90, with in 0usize..32) {
             let organization = OrganizationId(uuid::Uuid::from_u128(organization));
             let token = TurnToken::new(organization, random);
             let text = token.reveal();

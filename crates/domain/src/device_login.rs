@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_is_told() {
+    fn every_state_has_its_poll_reply() {
         let slower = PollReply::SlowDown(Span::seconds(10));
         for (state, polled, at, expected) in [
             (DeviceLoginState::Pending, None, 0, PollReply::Pending),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_a_code() {
+    fn malformed_codes_are_refused() {
         for bad in ["", "WDJB-MJH", "WDJB-MJHTX", "WDJB-MJHA", "WDJB_MJHT", "ＷDJBMJHT", "WDJBMJH\u{131}"] {
             assert_eq!(parse_code(bad), None, "{bad}");
         }

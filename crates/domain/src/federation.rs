@@ -194,7 +194,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn who_comes_in() {
+    fn admission_follows_the_identity_the_address_and_the_settings() {
         use Admission::{Create, Enter, Link, Refuse};
         use PrincipalState::{Active, Deleted, Pending, Suspended};
         let owner = |state, linked| Some(AddressOwner { state, linked });
@@ -263,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_change_what_groups_gave(
+        fn groups_change_only_memberships_from_groups(
             held in held(),
             wanted in proptest::collection::vec(membership(), 0..6),
         ) {

@@ -204,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_id_says_when(micros in 0..Micros::MAX.0, tail: u64) {
+        fn an_id_has_its_time(micros in 0..Micros::MAX.0, tail: u64) {
             let id = SessionId::new(Micros(micros), tail);
             prop_assert_eq!(id.creation_time(), Micros(micros));
             prop_assert_eq!(SessionId::from_uuid(id.uuid()), Some(id));

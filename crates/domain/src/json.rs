@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_kept_as_text_and_never_read() {
+    fn json_is_stored_as_text_and_never_parsed() {
         // A tree would lose the blanks, the order, how numbers are written, and one of two fields with the same name.
         let text = r#"{"b": 1.50, "a":[1E2,1e400,{}], "b":null}"#;
         let kept: Json = serde_json::from_str(text).unwrap();
@@ -284,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_fits_is_taken_and_one_value_more_is_not(value in any_json()) {
+        fn the_bounds_are_exact(value in any_json()) {
             let text = value.to_string();
             let exact = JsonBounds { values: size(&value), depth: depth(&value) };
             prop_assert_eq!(exact.check(text.as_bytes()), Ok(()));
@@ -297,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn json_is_given_back_as_it_was(value in any_json()) {
+        fn json_is_returned_unchanged(value in any_json()) {
             let text = value.to_string();
             let kept: Json = serde_json::from_str(&text).unwrap();
             prop_assert_eq!(kept.text(), &text);

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_fits_what_it_says() {
+    fn a_query_selects_matching_logins() {
         let mut found = login(START, 1);
         found.origin.remote_ip = Some("192.0.2.1".parse().unwrap());
         found.origin.agent_type = "pc".to_owned();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_use_is_noted_once_a_minute() {
+    fn a_use_is_recorded_once_a_minute() {
         let noted =
             [0, 59, 60, 61, -100].map(|seconds| renewal(START, Micros(START.0 + seconds * 1_000_000)));
         let at = |seconds| Some(START + Span::seconds(seconds));
@@ -320,7 +320,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_least_recently_used_give_way(seen in proptest::collection::vec(0i64..50, 0..20), limit in 0u32..10) {
+        fn the_least_recently_used_sessions_end(seen in proptest::collection::vec(0i64..50, 0..20), limit in 0u32..10) {
             let open = seen.iter().zip(0..).map(|(seen, tail)| login(START + Span(*seen), tail)).collect::<Vec<_>>();
             let gone = sessions_to_displace(&open, limit);
             let stay = open.iter().filter(|login| !gone.contains(&login.id)).collect::<Vec<_>>();
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stands_where() {
+    fn every_relation_of_two_users() {
         use PersonAccess::{Change, See};
         use PersonRelation::{Administrator, Maker, Same};
         let [me, maker, other] = [1, 2, 3].map(|n| PrincipalId(Uuid::from_u128(n)));

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_one_line() {
+    fn names_have_one_line() {
         let long = "é".repeat(MAX_NAME_CHARS);
         for (name, optional, wanted, organization) in [
             ("Acme", true, true, true),

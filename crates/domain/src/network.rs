@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_in_a_range_or_not() {
+    fn addresses_match_their_ranges() {
         for (network, address, expected) in [
             ("10.0.0.0/8", "10.255.0.1", true),
             ("10.0.0.0/8", "11.0.0.1", false),
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_networks_is_good_everywhere_and_others_only_there() {
+    fn a_key_without_networks_is_valid_everywhere_and_others_only_in_theirs() {
         let office = Networks::parse("192.0.2.0/24 2001:db8::/32").unwrap();
         assert_eq!(office.text().as_deref(), Some("192.0.2.0/24 2001:db8::/32"));
         assert_eq!(Networks::parse(""), Some(Networks::default()));

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_attempts_wait_until_the_window_is_over() {
+    fn attempts_over_the_limit_wait_for_the_end_of_the_window() {
         let (start, window) = (Micros(1_000_000), Span::minutes(15));
         let attempts = |count| Attempts { count, until: start + window };
         assert_eq!(attempts(9).lockout(10, start), None);

@@ -234,7 +234,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_permission_can_be_let_through_or_held_back() {
+    fn every_permission_can_be_granted_or_withheld() {
         let all = Scopes::parse(Scopes::all_names()).unwrap();
         assert_eq!(all.permissions(), PermissionSet::new(&Permission::ALL));
         assert_eq!(Scopes::default().permissions(), PermissionSet::default());
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_role_may() {
+    fn permissions_of_roles() {
         let names = |set: PermissionSet| Scopes::from_permissions(set).names().collect::<Vec<_>>().join(" ");
         assert_eq!(names(PermissionSet::default()), "read:profile read:user write:user");
         assert_eq!(names(Role::Worker.permissions()), "");

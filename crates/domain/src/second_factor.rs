@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_can_be_typed(random: [u8; RECOVERY_BYTES], other: [u8; RECOVERY_BYTES]) {
+        fn a_shown_secret_can_be_typed(random: [u8; RECOVERY_BYTES], other: [u8; RECOVERY_BYTES]) {
             let shown = recovery_code(random);
             prop_assert_eq!(shown.len(), 19);
             let plain = shown.replace('-', "");

@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_neither_printed_nor_written_when_it_was_taken_out() {
+    fn a_removed_token_is_neither_printed_nor_written() {
         assert!(!format!("{:?}", TurnTokenText("turn_secret".to_owned())).contains("secret"));
         assert!(TurnTokenText::default().is_absent() && !TurnTokenText("turn_secret".to_owned()).is_absent());
     }
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_left_out_may() {
+    fn optional_fields_can_be_omitted() {
         let message = json!({"id": Uuid::nil(), "text": "hi"});
         let little = json!({
             "organization": Uuid::nil(), "session": Uuid::nil(), "agent": {"name": "a"}, "turn": Uuid::nil(),

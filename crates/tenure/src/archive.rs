@@ -74,8 +74,8 @@ impl TemporaryFile {
             left.push(end);
             let _ = std::fs::remove_file(left);
         }
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        made.map_err(|error| CommandError::new(format!("cannot create {}: {error}", path.display())))?;
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        opened.map_err(|error| CommandError::new(format!("cannot create {}: {error}", path.display())))?;
         Ok(TemporaryFile(path))
     }
 

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_cannot_say_what_follows_from_commands() {
+    fn workers_cannot_report_events_that_commands_cause() {
         for word in
             ["input.message", "turn.started", "turn.completed", "session.idled", "output.message.completed"]
         {

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_dates_are_the_same_thing() {
+    fn days_and_dates_convert_to_each_other() {
         for (days, is) in [
             (0, (1970, 1, 1)),
             (-1, (1969, 12, 31)),

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn everruns_sees_three_groups() {
+    fn states_form_three_groups() {
         use ActivityGroup::*;
         for (word, group) in [
             ("new", Started),

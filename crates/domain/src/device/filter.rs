@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_cannot_be_used() {
+    fn invalid_filters_are_refused() {
         let ios = || filter("platform", "EQUALS", "ios");
         #[rustfmt::skip]
         let table = [

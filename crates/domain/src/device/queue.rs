@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_matches_is_served_first() {
+    fn the_first_matching_request_is_served_first() {
         let queue = [waiting(1, A, "ios"), waiting(2, A, "android"), waiting(3, A, "android")];
         assert_eq!(pairs(&queue, &[device(1, A, "android")]), [(1, 1)]);
     }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_offline_or_dirty_is_not_handed_over() {
+    fn held_offline_and_dirty_devices_are_not_handed_over() {
         let held = Device { holder: Some(HoldId(Uuid::nil())), ..device(1, A, "ios") };
         let offline = Device { online: false, ..device(2, A, "ios") };
         let dirty = Device { cleaning: true, ..device(3, A, "ios") };

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_asks_for_so_many_devices_in_its_life() {
+    fn a_session_requests_a_bounded_number_of_devices() {
         let mut session = session();
         let actor = member(OWNER, false);
         for n in 0..MAX_HOLDS {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn released_is_since_when_nothing_is_held() {
+    fn released_is_the_end_of_the_last_hold() {
         let owner = member(OWNER, false);
         let [_, grant, release, _] = commands();
         let asked = run(session(), owner, DeviceCommand::Request { hold: hold(1), filters: wanted() }, 10);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_takes_no_request_and_ends_once() {
+    fn an_ended_session_refuses_requests_and_ends_once() {
         let [request, grant, release, end] = commands();
         let owner = member(OWNER, false);
         let asked = run(session(), owner, DeviceCommand::Request { hold: hold(1), filters: wanted() }, 6);
@@ -362,7 +362,7 @@ mod tests {
         /// For every order of commands: a released hold stays released, an ended session stays ended and has no open
         /// holds, and `released` is set exactly when the session has holds and none is open.
         #[test]
-        fn no_order_of_commands_breaks_a_session(steps in proptest::collection::vec((0usize..4, 1u128..4), 0..40)) {
+        fn any_order_of_commands_keeps_a_session_consistent(steps in proptest::collection::vec((0usize..4, 1u128..4), 0..40)) {
             let mut state = session();
             for (now, (which, n)) in (10i64..).zip(steps) {
                 let command = match which {

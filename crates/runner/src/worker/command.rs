@@ -135,11 +135,11 @@ impl RunningCommand {
         let (closing, summary) = (CancellationToken::new(), Arc::<Mutex<OutputSummary>>::default());
         let mut pumps = JoinSet::new();
         if let Some(pipe) = group.child.stdout.take() {
-            let answer = StdoutReader {
+            let stdout_reader = StdoutReader {
                 directives: directives.then(Directives::default),
                 summary: Arc::clone(&summary),
             };
-            pumps.spawn(pump_pipe(pipe, answer, items.clone(), closing.clone()));
+            pumps.spawn(pump_pipe(pipe, stdout_reader, items.clone(), closing.clone()));
         }
         if let Some(pipe) = group.child.stderr.take() {
             let log = StderrReader { lines: LineSplitter::default(), summary: Arc::clone(&summary) };
@@ -150,11 +150,11 @@ impl RunningCommand {
 
     /// Waits until the whole group is gone, or kills it at the limit. Then reads the remaining output.
     async fn wait_and_kill(&mut self, limit: Duration) {
-        let gone = async {
+        let exited = async {
             let _ = self.group.child.wait().await;
             while self.pumps.join_next().await.is_some() {}
         };
-        let _ = timeout(limit, gone).await;
+        let _ = timeout(limit, exited).await;
         self.group.signal(Signal::KILL);
         self.closing.cancel();
         let _ = self.group.child.wait().await;

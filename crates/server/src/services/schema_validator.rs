@@ -87,16 +87,16 @@ impl SchemaValidator {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
         let busy = |_| Failure::Away("too many JSON Schemas are being validated: try again later");
         let places = Arc::clone(&self.places);
-        let done = async move {
+        let run = async move {
             let place = places.acquire_owned().await.map_err(Failure::internal)?;
             let work = move || {
-                let done = work();
+                let result = work();
                 drop(place);
-                done
+                result
             };
             tokio::task::spawn_blocking(work).await.map_err(Failure::internal)
         };
-        tokio::time::timeout(WAIT_LIMIT, done).await.map_err(busy)?
+        tokio::time::timeout(WAIT_LIMIT, run).await.map_err(busy)?
     }
 }
 

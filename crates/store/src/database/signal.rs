@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_longer_leaves_nothing_behind() {
+    fn a_dropped_watch_leaves_nothing_behind() {
         let signals = Signals::default();
         drop(signals.watch(vec![Topic::Devices, Topic::Holds(id(1))]));
         assert!(lock(&signals.registry).watches.is_empty());

@@ -44,13 +44,13 @@ pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> 
     }
     let admin = context.administration().await?;
     // Written before the dump, so that a restored database has the entry.
-    let made = now();
+    let created = now();
     let line = NewAuditEntry::new(
         Attribution::TENURE,
         "backup.create",
         "",
         json!({ "master_key": with_master_key }),
-        made,
+        created,
     );
     admin.store.record_audit_entry(&admin.system, &line).await?;
     let audit = admin.store.load_audit_head(&admin.system).await?.map(|head| head.to_string());
@@ -69,7 +69,7 @@ pub async fn run(context: &Context, arguments: BackupArgs) -> CommandResult<()> 
     };
     let manifest = Manifest {
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        made_us: made.0,
+        made_us: created.0,
         database: dumped.kind,
         schema: dumped.schema,
         place: dumped.place,

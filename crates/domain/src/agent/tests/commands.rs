@@ -4,7 +4,7 @@ use super::*;
 use crate::refusal::{Refusal, Thing};
 
 #[test]
-fn who_may_act() {
+fn members_act_on_their_own_sessions_and_managers_on_all() {
     let member = |principal, manages| Actor::Member { principal, manages };
     for (actor, allowed) in [
         (member(OWNER, false), true),
@@ -30,7 +30,7 @@ fn who_may_act() {
 }
 
 #[test]
-fn where_each_step_of_a_life_leads() {
+fn every_command_leads_to_its_state() {
     let r1 = || report(1, 1, 0, vec![TurnItem::Output("hello".to_owned())]);
     let steps: Vec<(Vec<AgentCommand>, &str)> = vec![
         (vec![], "new"),
@@ -70,7 +70,7 @@ fn where_each_step_of_a_life_leads() {
 }
 
 #[test]
-fn what_has_ended_or_was_put_away_takes_no_messages() {
+fn ended_and_archived_sessions_refuse_messages() {
     let over = run(session(), [end()]);
     assert_eq!(decide(&over, Actor::Tenure, post(1), &at(9)), Err(Refusal::SessionEnded));
     let away = run(session(), [AgentCommand::Archive]);
@@ -82,7 +82,7 @@ fn what_has_ended_or_was_put_away_takes_no_messages() {
 }
 
 #[test]
-fn what_was_put_away_is_kept_as_it_is() {
+fn archived_sessions_do_not_change() {
     let tags = |tags: &[&str]| AgentCommand::SetTags(tags.iter().map(|&tag| tag.to_owned()).collect());
     let title = |title: &str| AgentCommand::SetTitle(Some(title.to_owned()));
     let away = run(session(), [tags(&["a"]), title("A"), AgentCommand::Archive]);
@@ -130,7 +130,7 @@ fn tags_are_counted_as_sent_and_as_kept() {
 }
 
 #[test]
-fn what_is_so_already_changes_nothing() {
+fn setting_the_current_value_changes_nothing() {
     let away = run(session(), [AgentCommand::Archive]);
     let over = run(session(), [end()]);
     for (session, command) in [
@@ -148,7 +148,7 @@ fn what_is_so_already_changes_nothing() {
 }
 
 #[test]
-fn a_turn_is_told_from_its_beginning_to_its_end() {
+fn the_events_of_a_turn_from_beginning_to_end() {
     let asked = run(session(), [AgentCommand::Start, post(1)]);
     let steps = [
         (claim(1), vec!["turn.started", "session.activated"]),
@@ -251,7 +251,7 @@ fn a_lease_that_has_not_run_out_is_kept() {
 }
 
 #[test]
-fn a_whole_message_takes_the_place_of_what_was_streamed() {
+fn a_whole_message_replaces_the_streamed_text() {
     let message = TurnItem::Message { text: "whole".to_owned(), parts: Json::default(), attachments: vec![] };
     let items = vec![TurnItem::Output("half".to_owned()), message, TurnItem::Output("more".to_owned())];
     let state = run(session(), [post(1), claim(1), report(1, 1, 0, items)]);
@@ -288,7 +288,7 @@ fn titles_tags_and_pull_requests() {
 }
 
 #[test]
-fn workers_tell_only_of_their_own_events() {
+fn workers_report_only_worker_events() {
     let state = run(session(), [post(1), claim(1)]);
     for kind in EventKind::ALL {
         let item = TurnItem::Event { kind: *kind, data: Json::default() };
@@ -311,7 +311,7 @@ fn the_change_feed_says_changed_or_ended() {
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn stored_values_are_read_back() {
     let output = report(1, 1, 0, vec![TurnItem::Output("x".to_owned()), usage(2)]);
     let state = run(session(), [AgentCommand::Start, post(1), claim(1), output, end()]);
     let text = serde_json::to_string(&state).unwrap();

@@ -13,7 +13,7 @@ fn within_cycle(now: i64, left: i64) -> Moment {
 }
 
 #[test]
-fn a_session_that_used_up_what_it_may_sleeps_at_once_and_keeps_its_answer() {
+fn a_session_that_reached_its_limit_sleeps_at_once_and_keeps_its_answer() {
     let state = run(limited(3), [post(1), post(2), claim(1), report(1, 1, 0, vec![usage(2)])]);
     assert_eq!(state.state.name(), "running.working");
     let state = run(state, [report(1, 1, 1, vec![usage(1)])]);

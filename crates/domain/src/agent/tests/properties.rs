@@ -102,7 +102,7 @@ proptest! {
     /// is worked on, was closed, or was dropped by a cancel or the end of the session; fencing numbers only grow; an
     /// ended session stays ended.
     #[test]
-    fn no_order_of_commands_breaks_a_session(steps in steps()) {
+    fn any_order_of_commands_keeps_a_session_consistent(steps in steps()) {
         let mut state = session();
         state.given.max_acus = Some(Acus::whole(20));
         let mut kept = Kept::default();

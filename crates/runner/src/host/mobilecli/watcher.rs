@@ -191,11 +191,11 @@ async fn list_devices(rpc: &RpcClient) -> Result<Vec<ListedDevice>, CallError> {
         #[serde(default)]
         devices: Vec<ListedDevice>,
     }
-    let answer = rpc.call("devices.list", json!({})).await?;
-    let answer: DeviceList = serde_json::from_value(answer).map_err(|error| {
+    let response = rpc.call("devices.list", json!({})).await?;
+    let response: DeviceList = serde_json::from_value(response).map_err(|error| {
         host_error(format!("this version of mobilecli lists devices in an unknown format: {error}"))
     })?;
-    let mut devices = answer.devices;
+    let mut devices = response.devices;
     devices
         .retain(|device| device.provider.is_null() && matches!(device.platform.as_str(), "android" | "ios"));
     devices.sort_by(|one, other| one.id.cmp(&other.id));

@@ -99,7 +99,7 @@ pub async fn create_agent(
         return Ok(made);
     }
     let now = services.now();
-    let made = check_agent(Agent {
+    let agent = check_agent(Agent {
         organization: granted.organization(),
         id: new.id.unwrap_or_else(|| AgentId::new(now, services.random_bytes())),
         name: new.name,
@@ -112,8 +112,8 @@ pub async fn create_agent(
         created: now,
         updated: now,
     })?;
-    services.store.create_agent(granted, &made).await?;
-    Ok(made)
+    services.store.create_agent(granted, &agent).await?;
+    Ok(agent)
 }
 
 /// Lists the organization's agents, newest first.

@@ -77,9 +77,9 @@ pub struct PeoplePage {
 /// [`Refusal::OutOfScope`].
 pub async fn list_people(app: &App, caller: &Caller, listing: &PeopleQuery) -> Result<PeoplePage, Failure> {
     let mut people = app.store.list_people(caller).await?;
-    let wanted =
+    let matches =
         |person: &Person| listing.states.is_empty() || listing.states.contains(&person.principal.state);
-    people.retain(wanted);
+    people.retain(matches);
     people.sort_by_cached_key(|person| sort_key(person, listing.sort));
     if listing.descending {
         people.reverse();

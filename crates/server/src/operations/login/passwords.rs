@@ -201,8 +201,8 @@ pub async fn set_password(
     let hash = passwords.hash(new, services.random_bytes()).await?;
     let ending = build_ending(granted, EndReason::PasswordChanged, "an administrator set the password");
     for _ in 0..TRIES {
-        let seen = services.store.load_password_hash(granted).await?;
-        let new = NewPassword { seen: seen.as_deref(), hash: &hash, revokes_keys };
+        let stored = services.store.load_password_hash(granted).await?;
+        let new = NewPassword { seen: stored.as_deref(), hash: &hash, revokes_keys };
         match services.store.set_password(granted, &new, None, &ending, services.now()).await {
             Err(Error::Stale) => {}
             outcome => return Ok(outcome?),

@@ -174,7 +174,7 @@ fn read_schema(body: &Body) -> Result<Option<Json>, Refusal> {
 }
 
 fn read_extra(body: &Body) -> Result<Json, Refusal> {
-    let kept =
+    let stored =
         STORED_AS_SENT.into_iter().filter_map(|name| Some((name.to_owned(), body.value(name)?.clone())));
     read_word(body, "devin_mode", &MODES)?;
     for name in ["advanced_mode", "platform", "child_playbook_id"] {
@@ -186,7 +186,7 @@ fn read_extra(body: &Body) -> Result<Json, Refusal> {
     for name in ["knowledge_ids", "secret_ids", "session_links"] {
         body.texts(name, MAX_ITEMS, 1..=MAX_URL)?;
     }
-    Ok(Json::encode(&kept.collect::<Map<_, _>>()))
+    Ok(Json::encode(&stored.collect::<Map<_, _>>()))
 }
 
 fn read_secrets(body: &Body) -> Result<Vec<NewSecret>, Refusal> {

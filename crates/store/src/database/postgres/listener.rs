@@ -109,7 +109,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[test]
-    fn what_one_server_tells_another_understands() {
+    fn payloads_between_servers_round_trip() {
         let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let signals = Signals::default();
         let mut watches: Vec<_> =

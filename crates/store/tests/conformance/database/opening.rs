@@ -50,7 +50,7 @@ async fn files_are_for_their_owner_only() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_way_is_said() {
+async fn unusable_places_are_refused_with_a_reason() {
     let place = empty_sqlite();
     let folder = Path::new(place.url.strip_prefix("sqlite:").unwrap()).parent().unwrap().to_owned();
     std::fs::write(folder.join("file"), "not a database, but something else that is long enough").unwrap();

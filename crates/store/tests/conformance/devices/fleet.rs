@@ -61,7 +61,7 @@ both! {
         assert_eq!((seen.len(), handles.len()), (12, 12), "{handles:?}");
     }
 
-    async fn what_a_host_no_longer_reports_is_offline_and_still_known(db: &TestDatabase) {
+    async fn devices_that_are_no_longer_reported_are_offline_and_still_known(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (link, _) = pool(&store, 2).await;
         store.report_devices(&link, &[device("device-1")], NOW).await.unwrap();

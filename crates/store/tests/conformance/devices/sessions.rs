@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use store::{Error, Store};
 
 both! {
-    async fn what_is_written_is_read_back(db: &TestDatabase) {
+    async fn sessions_are_written_and_read_back(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (link, devices) = pool(&store, 1).await;

@@ -144,7 +144,7 @@ both! {
         assert_eq!(role(&store, ana, other).await, None);
     }
 
-    async fn what_is_changed_by_hand_stays(db: &TestDatabase) {
+    async fn memberships_changed_by_hand_stay(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, eve), (_, ana)) = (organization(&store).await, organization(&store).await);
         let add = MembershipChange::Add(member(acme, Role::Readonly));

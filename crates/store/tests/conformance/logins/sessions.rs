@@ -223,7 +223,7 @@ both! {
         feed(&store).await;
     }
 
-    async fn of_many_at_once_none_goes_over_the_limit(db: &TestDatabase) {
+    async fn concurrent_sign_ins_never_exceed_the_limit(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, owner) = organization(&store).await;
         let tries = (0..16).map(|_| {
