@@ -43,7 +43,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[test]
-    fn more_requests_pass_after_a_good_credential() {
+    fn more_requests_pass_after_a_valid_credential() {
         let gate = Gate::new(20);
         let pass = || gate.pass().now_or_never().flatten();
         let mut held = (0..16).map_while(|_| pass()).collect::<Vec<_>>();

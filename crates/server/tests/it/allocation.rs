@@ -47,7 +47,7 @@ both! {
         host.leave().await;
     }
 
-    async fn waiters_are_served_in_the_order_they_asked(world: &World) {
+    async fn waiting_requests_are_served_in_order(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;

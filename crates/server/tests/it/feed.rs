@@ -89,7 +89,7 @@ both! {
         }
     }
 
-    async fn a_follower_behind_the_kept_entries_is_told_so(world: &World) {
+    async fn a_follower_behind_the_stored_entries_must_resync(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         let (mut all, mut one, mut ahead) =
@@ -108,7 +108,7 @@ both! {
         }
     }
 
-    async fn a_deleted_organization_is_told(world: &World) {
+    async fn a_follower_sees_that_an_organization_was_deleted(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         world.member(acme, Role::Admin).await.session().await;
         let mut followers = [follow_everything(world).await, follow(world, acme, 1)];

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_principal_leaves_places_for_others_and_is_told_to_come_back() {
+    async fn one_principal_leaves_places_for_others_and_is_refused_for_now() {
         let gate = gate(5, 2);
         let mut inside =
             vec![gate.enter(scan_caller(1, 1)).await.unwrap(), gate.enter(scan_caller(1, 1)).await.unwrap()];
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_of_somebody_who_has_gone_is_not_lost() {
+    async fn a_place_of_a_cancelled_scan_is_not_lost() {
         let gate = gate(1, 1);
         let place = gate.enter(scan_caller(1, 1)).await.unwrap();
         let gone = gate.queue(scan_caller(2, 2)).unwrap();

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_wakes_those_who_wait_for_its_topics_and_nobody_else() {
+    fn a_commit_wakes_only_tasks_that_wait_for_its_topics() {
         let signals = Signals::default();
         let session = |created_us| Topic::Agent { organization: id(1), created_us };
         let mut holds = signals.watch(vec![Topic::Holds(id(1)), Topic::Access(id(9))]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn other_servers_read_what_is_written() {
+    fn other_servers_read_committed_writes() {
         for topic in [
             Topic::Devices,
             Topic::Holds(id(1)),

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_leaves_before_its_look_has_ended_hands_its_call_on() {
+    fn a_worker_that_leaves_during_its_search_passes_the_call_on() {
         let signals = Signals::default();
         let mut waits: Vec<_> = (0..4).map(|_| waiting(&signals, None, None)).collect();
         signals.wake(&turn(1, "coder"));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_begins_to_wait_during_a_look_is_looked_for_again_or_handed_on() {
+    fn a_turn_that_begins_to_wait_during_a_search_is_found_or_passed_on() {
         let signals = Signals::default();
         let mut first = signals.wait_for_work(None, None);
         signals.wake(&turn(1, "coder"));

@@ -110,7 +110,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
 }
 
 #[tokio::test]
-async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
+async fn sqlite_reads_lists_claims_and_events_by_key() {
     let db = fresh_sqlite().await;
     for Hot { name, question: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
         let rows = db.read(leak(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
@@ -130,7 +130,7 @@ async fn sqlite_answers_lists_claims_and_events_by_the_keys() {
 }
 
 #[tokio::test]
-async fn postgres_answers_lists_claims_and_events_by_the_keys_whatever_its_statistics_say() {
+async fn postgres_reads_lists_claims_and_events_by_key_with_any_statistics() {
     let Some(db) = fresh_postgres().await else { return };
     fill(&db).await;
     for statistics in ["as they are", "taken"] {

@@ -19,7 +19,7 @@ async fn lines(database: &Database, sql: String, values: Vec<Value>, column: usi
 }
 
 #[tokio::test]
-async fn sqlite_answers_pages_and_gets_by_the_keys() {
+async fn sqlite_reads_pages_and_sessions_by_key() {
     let db = fresh_sqlite().await;
     let plan = async |sql, count| {
         let values = [Uuid::nil().into(), 1.into(), 1.into()].into_iter().take(count).collect();
@@ -53,7 +53,7 @@ async fn sqlite_answers_pages_and_gets_by_the_keys() {
 
 /// Every request looks up its caller. This must not become slower with the number of rows.
 #[tokio::test]
-async fn sqlite_answers_who_is_calling_by_the_keys() {
+async fn sqlite_authenticates_callers_by_key() {
     let db = fresh_sqlite().await;
     let login = vec![Uuid::nil().into(), 1.into(), 1.into(), Value::Bytes(vec![]), 1.into(), 1.into()];
     let key = vec![Value::Bytes(vec![]), 1.into(), 1.into(), 1.into()];
@@ -87,7 +87,7 @@ async fn sqlite_answers_who_is_calling_by_the_keys() {
 }
 
 #[tokio::test]
-async fn postgres_answers_who_is_signed_in_by_the_keys() {
+async fn postgres_reads_login_sessions_by_key() {
     let Some(db) = fresh_postgres().await else { return };
     let filled =
         "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
@@ -129,7 +129,7 @@ fn fill(organization: u128, sessions: i64) -> [Statement; 2] {
 
 /// With these organizations, PostgreSQL used to read all holds for one page, or to walk the account's index.
 #[tokio::test]
-async fn postgres_answers_pages_by_the_keys_whatever_its_statistics_say() {
+async fn postgres_reads_pages_by_key_with_any_statistics() {
     let Some(db) = fresh_postgres().await else { return };
     let mut statements = fill(1, 30_000).to_vec();
     statements.extend(fill(2, 300));

@@ -9,7 +9,7 @@ use crate::testing::fresh_sqlite;
 use uuid::Uuid;
 
 #[tokio::test]
-async fn sqlite_finds_people_and_programs_by_the_keys() {
+async fn sqlite_finds_users_and_device_logins_by_key() {
     let db = fresh_sqlite().await;
     let (id, hash) = (Value::from(Uuid::nil()), Value::Bytes(vec![1]));
     for (sql, values) in [

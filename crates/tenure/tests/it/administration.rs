@@ -125,7 +125,7 @@ fn a_secret_is_shown_once_and_kept_nowhere() {
 }
 
 #[test]
-fn machines_have_roles_of_their_own_and_people_look_after_the_account() {
+fn service_users_have_separate_roles_and_users_administer_the_account() {
     let place = empty_sqlite();
     let mut shell = Shell::new(Some(&place.url));
     shell.run("migrate");

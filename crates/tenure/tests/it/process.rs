@@ -29,7 +29,7 @@ impl RunningProcess {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_server_leaves_no_memory_behind_and_lets_nobody_look_into_it() {
+fn a_server_writes_no_core_dump_and_cannot_be_traced() {
     let shell = Shell::new(None);
     let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
     if rustix::process::geteuid().is_root() {

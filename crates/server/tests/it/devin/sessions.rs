@@ -175,7 +175,7 @@ both! {
         assert_eq!(put(&tags, json!(["b"])).await.json(), json!({ "tags": ["b"] }));
     }
 
-    async fn insights_count_what_happened(world: &World) {
+    async fn insights_count_events(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let id = session(&ana, acme).await;

@@ -14,7 +14,7 @@ async fn command(actor: &Actor<'_>, name: &str, params: Value) -> Value {
 }
 
 both! {
-    async fn every_command_does_what_its_endpoint_does(world: &World) {
+    async fn every_command_has_the_effect_of_its_endpoint(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         let made = command(&ana, "create_session", json!({ "title": "One", "tags": ["a"] })).await["output"].clone();

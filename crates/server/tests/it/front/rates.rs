@@ -88,7 +88,7 @@ fn from(peer: &str, path: &str, forwarded: Option<&str>) -> Request<Body> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_has_its_quota_whoever_it_says_it_is() {
+async fn an_address_has_one_quota_whatever_credentials_it_sends() {
     let world = World::sqlite().await;
     let set = |settings: &mut server::settings::Settings| {
         settings.rate_per_address = FEW;

@@ -81,7 +81,7 @@ both! {
         assert!(good(&store, &other).await, "it was not made with any of them");
     }
 
-    async fn all_keys_of_a_person_are_revoked_with_what_they_made(db: &TestDatabase) {
+    async fn all_keys_of_a_person_are_revoked_with_the_keys_they_created(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (_, ana) = organization(&store).await;
         let (_, bob) = organization(&store).await;

@@ -323,7 +323,7 @@ pub async fn every_filter(store: &Store, sessions: usize, limit: u32) {
 }
 
 both! {
-    async fn each_filter_and_pair_of_filters_lists_what_matches(db: &TestDatabase) {
+    async fn each_filter_and_pair_of_filters_lists_matching_sessions(db: &TestDatabase) {
         every_filter(&Store::new(db.database.clone()), 60, 7).await;
     }
 

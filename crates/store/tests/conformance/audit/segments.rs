@@ -30,7 +30,7 @@ async fn count(db: &TestDatabase) -> i64 {
 }
 
 both! {
-    async fn only_what_was_sealed_may_go_and_the_chain_goes_on(db: &TestDatabase) {
+    async fn only_sealed_entries_can_be_deleted_and_the_chain_continues(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let heads = lines(&store).await;
         let before = NOW + Span::minutes(60);

@@ -112,7 +112,7 @@ async fn all(store: &Store, organization: OrganizationId) -> Vec<(SessionId, i64
 }
 
 both! {
-    async fn walks_return_what_was_there_exactly_once(db: &TestDatabase) {
+    async fn walks_return_every_session_exactly_once(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         // A second server, which does not know the times that the first has given out.
         let other = Store::new(db.open_again().await);
@@ -225,7 +225,7 @@ both! {
         assert_eq!(fences, 64, "each hold had a number of its own");
     }
 
-    async fn each_filter_and_pair_of_filters_lists_what_matches_of_five_thousand(db: &TestDatabase) {
+    async fn each_filter_and_pair_of_filters_lists_matching_sessions_of_five_thousand(db: &TestDatabase) {
         crate::agents::lists::every_filter(&Store::new(db.database.clone()), 5_000, 1_000).await;
     }
 }

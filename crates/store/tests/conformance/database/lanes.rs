@@ -89,7 +89,7 @@ both! {
         db.close().await;
     }
 
-    async fn a_scan_ends_with_whoever_asked_for_it(db: &TestDatabase) {
+    async fn a_scan_ends_when_its_caller_leaves(db: &TestDatabase) {
         let db = open(db, Readers { sqlite: 2, postgres: 2, ..PATIENT }).await;
         for _ in 0..5 {
             drop(scans(&db, caller(1, 1), 3));
@@ -103,7 +103,7 @@ both! {
         db.close().await;
     }
 
-    async fn a_read_by_a_key_ends_with_whoever_asked_for_it(db: &TestDatabase) {
+    async fn a_read_by_key_ends_when_its_caller_leaves(db: &TestDatabase) {
         let db = open(db, Readers { sqlite: 2, postgres: 2, ..PATIENT }).await;
         for _ in 0..3 {
             let stuck = tokio::spawn({
@@ -138,7 +138,7 @@ both! {
         db.close().await;
     }
 
-    async fn a_principal_with_too_many_scans_is_told_to_come_back(db: &TestDatabase) {
+    async fn a_principal_with_too_many_scans_is_refused_for_now(db: &TestDatabase) {
         let db = open(db, Readers { scan_wait: Duration::from_millis(1), ..PATIENT }).await;
         let mut attack = scans(&db, caller(1, 1), 9);
         let mut refused = 0;

@@ -281,7 +281,7 @@ both! {
         assert_eq!(sum_and_count(db).await, (200, 4));
     }
 
-    async fn a_commit_wakes_those_who_wait_for_its_topics_and_a_refused_one_nobody(db: &TestDatabase) {
+    async fn a_commit_wakes_tasks_that_wait_for_its_topics_and_a_refused_one_wakes_none(db: &TestDatabase) {
         table(db).await;
         let mut watches: Vec<Watch> = (0..4).map(|number| db.watch([Topic::Holds(id(number))])).collect();
         let of = |number, statement| batch([statement]).with_topic(Topic::Holds(id(number)));
@@ -334,7 +334,7 @@ both! {
         other.close().await;
     }
 
-    async fn closing_finishes_what_was_begun(db: &TestDatabase) {
+    async fn closing_finishes_running_writes(db: &TestDatabase) {
         table(db).await;
         let mut watch = db.watch([Topic::Devices]);
         let tasks: Vec<_> = (0..100).map(|key| {

@@ -311,7 +311,7 @@ async fn check(db: &TestDatabase, cases: u32) {
 }
 
 both! {
-    async fn any_order_of_commands_leaves_what_the_model_says(db: &TestDatabase) {
+    async fn any_order_of_commands_matches_the_model(db: &TestDatabase) {
         check(db, if db.kind() == "sqlite" { 64 } else { 12 }).await;
     }
 }

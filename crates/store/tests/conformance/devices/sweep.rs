@@ -18,7 +18,7 @@ fn due_hold(session: &DeviceSession, hold: HoldId, last: Micros) -> DueHold {
 }
 
 both! {
-    async fn only_what_was_last_used_before_the_cutoff_is_due(db: &TestDatabase) {
+    async fn only_holds_last_used_before_the_cutoff_are_due(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, devices) = pool(&store, 1).await;

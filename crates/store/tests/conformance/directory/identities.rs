@@ -80,7 +80,7 @@ both! {
         link(&eve, "1").await.unwrap();
     }
 
-    async fn a_pending_user_is_shown_and_loses_the_password_of_whoever_made_it(db: &TestDatabase) {
+    async fn a_pending_user_is_visible_and_loses_the_password_of_its_maker(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ana = person(Some("ana@x"), PrincipalState::Pending);
         store.create_principal(&system(), &ana.principal, Some("hash"), None).await.unwrap();
@@ -109,7 +109,7 @@ both! {
         assert_eq!(actions, ["identity.link", "user.create"]);
     }
 
-    async fn groups_give_and_take_what_they_gave(db: &TestDatabase) {
+    async fn groups_give_and_remove_their_own_roles(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, ana), (other, eve)) = (organization(&store).await, organization(&store).await);
         let apply = async |changes: &[MembershipChange]| store.apply_groups(&system(), ana, changes, NOW).await;

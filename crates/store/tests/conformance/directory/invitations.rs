@@ -55,7 +55,7 @@ both! {
         assert_eq!((found.role, found.joined), (Role::Readonly, first.expires - Span(1)));
     }
 
-    async fn it_ends_with_what_it_came_from(db: &TestDatabase) {
+    async fn an_invitation_ends_with_the_rights_of_its_sender(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let ((acme, admin), (_, eve)) = (organization(&store).await, organization(&store).await);
         let own = system().grant_person(eve);

@@ -155,7 +155,7 @@ both! {
         assert_eq!(feed(&store).await[1..], [(login.id, 2, FeedChange::Ended)], "ended once");
     }
 
-    async fn each_reason_ends_what_it_should_and_no_more(db: &TestDatabase) {
+    async fn each_reason_ends_only_its_sessions(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (_, other) = organization(&store).await;
