@@ -3,7 +3,7 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::devices::sessions::read_session_id;
 use crate::rows::{any_rows, batch, one_row, parse_word, values};
 use crate::{Result, Store};
@@ -46,17 +46,15 @@ impl Store {
         // In one snapshot: a reader that continues from `latest` must have received all entries up to it.
         let both = [(changes, values![after, limit]), (counters, values![])];
         let [rows, counters] = self.read_snapshot(granted, both).await?;
-        let (latest, pruned) = match counters.first() {
-            Some(row) => (row.int(0)?, row.int(1)?),
-            None => (0, 0),
-        };
+        let counters = counters.read_first(|columns| Ok((columns.int()?, columns.int()?)))?;
+        let (latest, pruned) = counters.unwrap_or((0, 0));
         if after < pruned || after > latest {
             return Err(Refusal::Resync { pruned, latest }.into());
         }
-        let last = rows.last().map_or(Ok(latest), |row| row.int(0))?;
-        let found = rows.iter().map(|row| read_entry(granted.organization(), row));
-        let entries = found.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-        let organization_deleted = entries.len() < rows.len();
+        let rows = rows.read_all(|columns| read_entry(granted.organization(), columns))?;
+        let last = rows.last().map_or(latest, |(sequence, _)| *sequence);
+        let organization_deleted = rows.iter().any(|(_, entry)| entry.is_none());
+        let entries = rows.into_iter().filter_map(|(_, entry)| entry).collect();
         Ok(FeedPage { entries, organization_deleted, last, latest })
     }
 
@@ -66,7 +64,8 @@ impl Store {
         let (pool, audit) = (OrganizationId::ACCOUNT, OrganizationId::AUDIT);
         let sql = "SELECT organization, sequence FROM counters WHERE organization NOT IN ($1, $2)";
         let rows = self.read_unscoped(system, Scan(sql), values![pool, audit]).await?;
-        rows.iter().map(|row| Ok((OrganizationId(row.id(0)?), row.int(1)?))).collect()
+        let positions = rows.read_all(|columns| Ok((OrganizationId(columns.id()?), columns.int()?)))?;
+        Ok(positions.into_iter().collect())
     }
 
     /// Deletes entries that are older than `before`, up to the first one that is not. An import writes entries with
@@ -75,8 +74,8 @@ impl Store {
         let sql = "SELECT c.organization FROM counters c
                    WHERE EXISTS (SELECT 1 FROM changes f WHERE f.organization = c.organization
                                  AND f.sequence = c.pruned + 1 AND f.at_us < $1)";
-        for row in self.read_unscoped(system, Scan(sql), values![before]).await? {
-            let organization = OrganizationId(row.id(0)?);
+        let rows = self.read_unscoped(system, Scan(sql), values![before]).await?;
+        for organization in rows.read_all(Columns::id)?.into_iter().map(OrganizationId) {
             let statements = vec![
                 any_rows(
                     "UPDATE counters SET pruned = COALESCE(
@@ -126,21 +125,27 @@ fn append_entry(
     ]
 }
 
-/// `None` for the entry of the deleted organization.
-fn read_entry(organization: OrganizationId, row: &Row) -> Result<Option<FeedEntry>> {
-    let kind = row.text(1)?;
+/// A sequence, and its entry; `None` for the entry of the deleted organization.
+fn read_entry(
+    organization: OrganizationId,
+    columns: &mut Columns,
+) -> Result<(i64, Option<FeedEntry>), DatabaseError> {
+    let sequence = columns.int()?;
+    let kind = columns.text()?;
     if kind == ORGANIZATION {
-        return Ok(None);
+        columns.skip_rest();
+        return Ok((sequence, None));
     }
-    Ok(Some(FeedEntry {
-        sequence: row.int(0)?,
+    let entry = FeedEntry {
+        sequence,
         session: SessionKey {
             organization,
             kind: parse_word(&kind, SessionKind::parse)?,
-            id: read_session_id(row, 2)?,
+            id: read_session_id(columns)?,
         },
-        revision: row.int(4)?,
-        change: parse_word(&row.text(5)?, FeedChange::parse)?,
-        at: Micros(row.int(6)?),
-    }))
+        revision: columns.int()?,
+        change: columns.word(FeedChange::parse)?,
+        at: columns.time()?,
+    };
+    Ok((sequence, Some(entry)))
 }

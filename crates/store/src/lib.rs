@@ -83,7 +83,7 @@ pub enum Error {
 pub(crate) const ATTEMPTS: u32 = 50;
 
 /// The result type of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The store. Cheap to clone.
 #[derive(Clone)]

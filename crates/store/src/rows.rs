@@ -1,8 +1,8 @@
 //! Conversions between rows and the domain's types.
 
+use crate::Result;
 use crate::blocking::run_by_size;
-use crate::database::{Batch, DatabaseError, Row, Statement, Value};
-use crate::{Error, Result};
+use crate::database::{Batch, Columns, DatabaseError, Rows, Statement, Value};
 use domain::ids::{
     AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, InvitationId, MessageId, NodeId,
     OrganizationId, PrincipalId, SigningKeyId, TurnId,
@@ -59,20 +59,66 @@ pub(crate) fn batch<const N: usize>(locks: [OrganizationId; N], statements: Vec<
 }
 
 /// Parses a word that the store uses. A newer version wrote an unknown word: an error is better than a guess.
-pub(crate) fn parse_word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
-    parse(text)
-        .ok_or_else(|| Error::Database(DatabaseError::Failed(format!("unknown word {text:?} in the store"))))
+pub(crate) fn parse_word<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, DatabaseError> {
+    parse(text).ok_or_else(|| DatabaseError::Failed(format!("unknown word {text:?} in the store")))
 }
 
-/// A time; NULL is `None`.
-pub(crate) fn maybe_time(row: &Row, column: usize) -> Result<Option<Micros>> {
-    Ok(row.maybe_int(column)?.map(Micros))
-}
+impl Columns {
+    /// A time.
+    pub(crate) fn time(&mut self) -> Result<Micros, DatabaseError> {
+        self.int().map(Micros)
+    }
 
-/// A column of scopes; NULL means no limit.
-pub(crate) fn maybe_scopes(row: &Row, column: usize) -> Result<Option<Scopes>> {
-    let text = row.maybe_text(column)?;
-    text.map(|text| parse_word(&text, |text| Scopes::parse(text.split_whitespace()))).transpose()
+    /// A time, or `None` for NULL.
+    pub(crate) fn maybe_time(&mut self) -> Result<Option<Micros>, DatabaseError> {
+        Ok(self.maybe_int()?.map(Micros))
+    }
+
+    /// A boolean.
+    pub(crate) fn flag(&mut self) -> Result<bool, DatabaseError> {
+        Ok(self.int()? != 0)
+    }
+
+    /// A count or a size.
+    pub(crate) fn count(&mut self) -> Result<u64, DatabaseError> {
+        Ok(u64::try_from(self.int()?).unwrap_or(0))
+    }
+
+    /// A word; see [`parse_word`].
+    pub(crate) fn word<T>(&mut self, parse: impl Fn(&str) -> Option<T>) -> Result<T, DatabaseError> {
+        parse_word(&self.text()?, parse)
+    }
+
+    /// A word, or `None` for NULL.
+    pub(crate) fn maybe_word<T>(
+        &mut self,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, DatabaseError> {
+        self.maybe_text()?.map(|text| parse_word(&text, parse)).transpose()
+    }
+
+    /// A JSON text.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self) -> Result<T, DatabaseError> {
+        parse_json(&self.text()?)
+    }
+
+    /// A JSON text, or `None` for NULL.
+    pub(crate) fn maybe_json<T: DeserializeOwned>(&mut self) -> Result<Option<T>, DatabaseError> {
+        self.maybe_text()?.map(|text| parse_json(&text)).transpose()
+    }
+
+    /// Scopes; NULL means no limit.
+    pub(crate) fn maybe_scopes(&mut self) -> Result<Option<Scopes>, DatabaseError> {
+        self.maybe_word(|text| Scopes::parse(text.split_whitespace()))
+    }
+
+    /// Four columns: when something ended, why, who ended it, and the evidence.
+    pub(crate) fn maybe_ending(&mut self) -> Result<Option<(Micros, Ending)>, DatabaseError> {
+        let (at, reason) = (self.maybe_time()?, self.maybe_word(EndReason::parse)?);
+        let actor = self.maybe_id()?.map(PrincipalId);
+        let evidence = self.maybe_text()?.unwrap_or_default();
+        Ok(at.zip(reason).map(|(at, reason)| (at, Ending { reason, actor, evidence })))
+    }
 }
 
 /// Scopes as they are stored.
@@ -80,46 +126,45 @@ pub(crate) fn format_scopes(scopes: Option<Scopes>) -> Option<String> {
     scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))
 }
 
-/// Four columns: when something ended, why, who ended it, and the evidence.
-pub(crate) fn read_ending(row: &Row, column: usize) -> Result<Option<(Micros, Ending)>> {
-    let (Some(at), Some(reason)) = (row.maybe_int(column)?, row.maybe_text(column + 1)?) else {
-        return Ok(None);
-    };
-    let reason = parse_word(&reason, EndReason::parse)?;
-    let actor = row.maybe_id(column + 2)?.map(PrincipalId);
-    Ok(Some((
-        Micros(at),
-        Ending { reason, actor, evidence: row.maybe_text(column + 3)?.unwrap_or_default() },
-    )))
-}
-
 /// The size in bytes at which a page of rows with JSON ends, whatever its limit. A client decides how large such a
 /// row is.
 pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
 
-/// Reads rows; see [`run_by_size`].
-pub(crate) async fn read_rows<T: Send + 'static>(
-    rows: Vec<Row>,
-    read: impl Fn(&Row) -> Result<T> + Send + 'static,
+/// Reads rows with JSON; see [`run_by_size`].
+pub(crate) async fn read_by_size<T: Send + 'static>(
+    rows: Rows,
+    read: impl FnMut(&mut Columns) -> Result<T, DatabaseError> + Send + 'static,
 ) -> Result<Vec<T>> {
-    let bytes = rows.iter().map(Row::bytes_held).sum();
-    run_by_size(bytes, move || rows.iter().map(read).collect()).await?
+    Ok(run_by_size(rows.bytes_held(), move || rows.read_all(read)).await??)
+}
+
+/// Reads a page that ends early when its rows are large. The last column of its rows is the number of rows that it would
+/// have otherwise, at most one more than `limit`. `total` has one count.
+pub(crate) async fn read_page<T: Send + 'static>(
+    rows: Rows,
+    total: Rows,
+    limit: u32,
+    mut read: impl FnMut(&mut Columns) -> Result<T, DatabaseError> + Send + 'static,
+) -> Result<ListSlice<T>> {
+    let rows = read_by_size(rows, move |columns| Ok((read(columns)?, columns.count()?))).await?;
+    let found = rows.first().map_or(0, |(_, found)| *found);
+    let items = rows.into_iter().map(|(item, _)| item).take(limit as usize).collect::<Vec<_>>();
+    Ok(ListSlice { more: found > items.len() as u64, total: total.read_one(Columns::count)?, items })
 }
 
 /// The JSON text of a value. Every type that is stored here can be written as JSON.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| json_error(&error))
+    Ok(serde_json::to_string(value).map_err(|error| json_error(&error))?)
 }
 
-/// Parses a JSON column.
-pub(crate) fn parse_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T> {
-    serde_json::from_str(row.text_ref(column)?).map_err(|error| json_error(&error))
+fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
+    serde_json::from_str(text).map_err(|error| json_error(&error))
 }
 
-fn json_error(error: &serde_json::Error) -> Error {
+fn json_error(error: &serde_json::Error) -> DatabaseError {
     // Only the kind and the position: the error's own text may quote stored data.
     let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
-    Error::Database(DatabaseError::Failed(format!("JSON in the store: {place}")))
+    DatabaseError::Failed(format!("JSON in the store: {place}"))
 }
 
 /// A pattern for LIKE that finds a text anywhere, with `\` as its escape.
@@ -136,9 +181,8 @@ pub(crate) fn contains_pattern(text: &str) -> String {
 }
 
 /// A page at an offset. `total` is the result of a second statement, which counts.
-pub(crate) fn list_page<T>(items: Vec<T>, total: &[Row], offset: u64) -> Result<ListSlice<T>> {
-    let total = total.first().map_or(Ok(0), |row| row.int(0))?;
-    let total = u64::try_from(total).unwrap_or(0);
+pub(crate) fn list_page<T>(items: Vec<T>, total: Rows, offset: u64) -> Result<ListSlice<T>> {
+    let total = total.read_one(Columns::count)?;
     let more = offset.saturating_add(items.len() as u64) < total;
     Ok(ListSlice { items, total, more })
 }

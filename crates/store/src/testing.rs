@@ -5,7 +5,7 @@
 
 use crate::access::ViewSessions;
 use crate::agents::filter::ListReach;
-use crate::database::{Database, MIGRATIONS, OpenMode, Statement};
+use crate::database::{Columns, Database, DatabaseError, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any_rows, batch};
 use crate::{Granted, GrantedAccount, Result, Store};
 use domain::agent::SessionFilter;
@@ -46,7 +46,7 @@ pub async fn part_of_list(
     };
     match part {
         Part::Rows => Ok(rows.len() as i64),
-        Part::Total => Ok(rows.first().map(|row| row.int(0)).transpose()?.unwrap_or(0)),
+        Part::Total => Ok(rows.read_one(Columns::int)?),
     }
 }
 
@@ -334,7 +334,13 @@ pub async fn count_anonymous_rows(store: &Store) -> Result<i64> {
     let sql = "SELECT (SELECT COUNT(*) FROM sign_in_attempts) + (SELECT COUNT(*) FROM one_time_tokens)
                     + (SELECT COUNT(*) FROM device_logins)";
     let rows = store.database.read(sql, Vec::new()).await?;
-    Ok(rows.first().map_or(Ok(0), |row| row.int(0))?)
+    Ok(rows.read_one(Columns::int)?)
+}
+
+/// The text of a row of SQLite's EXPLAIN QUERY PLAN.
+pub(crate) fn read_plan_line(columns: &mut Columns) -> std::result::Result<String, DatabaseError> {
+    let (_id, _parent, _unused) = (columns.int()?, columns.int()?, columns.int()?);
+    columns.text()
 }
 
 #[cfg(test)]

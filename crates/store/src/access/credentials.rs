@@ -6,8 +6,8 @@ use crate::access::lane::Scan;
 use crate::access::{Caller, System};
 use crate::audit::attribution::Attribution;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Statement};
-use crate::rows::{any_rows, batch, format_scopes, maybe_scopes, maybe_time, one_row, parse_word, values};
+use crate::database::{Columns, DatabaseError, Rows, Statement};
+use crate::rows::{any_rows, batch, format_scopes, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash, Wire};
@@ -28,11 +28,11 @@ pub enum OrganizationChoice {
     Named(Option<OrganizationId>),
 }
 
-/// The columns in the order that [`build_caller`] reads them. The two joins are not one join in parentheses, because
-/// SQLite would then join the members of all organizations for each request.
+/// The columns of a caller (see [`read_caller`]), and the key's id and when it was created. The two joins are not one
+/// join in parentheses, because SQLite would then join the members of all organizations for each request.
 pub(crate) const CALLER: &str = "
     SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           c.scopes, c.expires_us, c.id, c.created_us, c.networks
+           c.scopes, c.expires_us, c.networks, c.id, c.created_us
     FROM credentials c
     JOIN principals p ON p.id = c.principal
     LEFT JOIN members m ON m.principal = p.id
@@ -41,7 +41,7 @@ pub(crate) const CALLER: &str = "
       AND c.created_us > $3 AND COALESCE(c.last_used_us, c.created_us) > $4 AND p.state = 'active'
     ORDER BY m.created_us, m.organization";
 
-/// The columns of a key; see [`credential`].
+/// The columns of a key; see [`read_credential`].
 macro_rules! credential_columns {
     () => {
         "id, principal, organization, wire, name, suffix, created_us, expires_us, last_used_us, revoked_us, made_by, networks"
@@ -70,9 +70,9 @@ impl Store {
         let limits = self.key_limits;
         let values = values![&secret.0[..], now, limits.creation_cutoff(now), limits.last_use_cutoff(now)];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
-        let first = rows.first().ok_or(Error::Unauthenticated)?;
-        let (key, created) = (CredentialId(first.id(9)?), Micros(first.int(10)?));
-        let caller = build_caller(self, &system, &rows, Authentication::Key(key), chosen).await?;
+        let own = |columns: &mut Columns| Ok((CredentialId(columns.id()?), columns.time()?));
+        let (record, (key, created)) = read_caller(rows, own)?;
+        let caller = build_caller(self, &system, record, Authentication::Key(key), chosen).await?;
         Ok(Caller { expires: limits.expiry(created, caller.expires), ..caller })
     }
 
@@ -129,7 +129,7 @@ impl Store {
 
     /// All keys, oldest first.
     pub async fn list_credentials(&self, system: &System) -> Result<Vec<Credential>> {
-        self.read_unscoped(system, Scan(CREDENTIAL), values![]).await?.iter().map(credential).collect()
+        Ok(self.read_unscoped(system, Scan(CREDENTIAL), values![]).await?.read_all(read_credential)?)
     }
 }
 
@@ -187,24 +187,57 @@ pub(crate) fn key_statements(new: &Credential, hash: &SecretHash, by: Attributio
     vec![principal, insert]
 }
 
-/// Builds the caller from rows, one for each membership; see [`CALLER`].
+/// What the database knows of a caller.
+pub(crate) struct CallerRecord {
+    principal: PrincipalId,
+    bound: Option<OrganizationId>,
+    kind: PrincipalKind,
+    account_role: Option<AccountRole>,
+    default: Option<OrganizationId>,
+    memberships: Vec<Membership>,
+    scopes: Option<Scopes>,
+    expires: Option<Micros>,
+    networks: Networks,
+}
+
+/// Reads the rows of a caller, one for each membership. `own` reads the further columns of a query; see [`CALLER`].
+pub(crate) fn read_caller<T>(
+    rows: Rows,
+    own: impl Fn(&mut Columns) -> Result<T, DatabaseError>,
+) -> Result<(CallerRecord, T)> {
+    let rows = rows.read_all(|columns| Ok((read_caller_record(columns)?, own(columns)?)))?;
+    let mut rows = rows.into_iter();
+    let (mut caller, own) = rows.next().ok_or(Error::Unauthenticated)?;
+    caller.memberships.extend(rows.flat_map(|(other, _)| other.memberships));
+    Ok((caller, own))
+}
+
+fn read_caller_record(columns: &mut Columns) -> Result<CallerRecord, DatabaseError> {
+    Ok(CallerRecord {
+        principal: PrincipalId(columns.id()?),
+        bound: columns.maybe_id()?.map(OrganizationId),
+        kind: columns.word(parse_principal_kind)?,
+        account_role: columns.maybe_word(AccountRole::parse)?,
+        default: columns.maybe_id()?.map(OrganizationId),
+        memberships: read_membership(columns)?.into_iter().collect(),
+        scopes: columns.maybe_scopes()?,
+        expires: columns.maybe_time()?,
+        networks: read_networks(columns)?,
+    })
+}
+
+/// Chooses the organization of a caller, and finds their permissions.
 pub(crate) async fn build_caller(
     store: &Store,
     system: &System,
-    rows: &[Row],
+    record: CallerRecord,
     authentication: Authentication,
     chosen: OrganizationChoice,
 ) -> Result<Caller> {
-    let first = rows.first().ok_or(Error::Unauthenticated)?;
-    let bound = first.maybe_id(1)?.map(OrganizationId);
-    let scopes = maybe_scopes(first, 7)?;
+    let CallerRecord { principal, bound, kind, memberships, scopes, expires, networks, .. } = record;
     let most = scopes.map_or(PermissionSet::new(&Permission::ALL), Scopes::permissions);
-    let account = account_permissions(first)?;
-    let memberships =
-        rows.iter().filter_map(|row| membership(row).transpose()).collect::<Result<Vec<_>>>()?;
-    let default = first.maybe_id(4)?.map(OrganizationId);
-    let kind = parse_word(&first.text(2)?, principal_kind)?;
-    let organization = choose(chosen, bound, kind, default, &memberships)?;
+    let account = record.account_role.map_or(PermissionSet::default(), AccountRole::permissions);
+    let organization = choose(chosen, bound, kind, record.default, &memberships)?;
     let role = memberships.iter().find(|member| Some(member.organization) == organization);
     let permissions = role.map_or(PermissionSet::default(), |member| member.role.permissions());
     let everywhere = memberships.iter().map(|member| member.role.permissions());
@@ -216,12 +249,12 @@ pub(crate) async fn build_caller(
         store.account_opens(system, organization, account).await?;
     }
     Ok(Caller {
-        principal: PrincipalId(first.id(0)?),
+        principal,
         kind,
         authentication,
         bound,
         scopes,
-        expires: maybe_time(first, 8)?,
+        expires,
         authenticated: None,
         organization,
         permissions: permissions.union(here).intersection(most),
@@ -232,7 +265,7 @@ pub(crate) async fn build_caller(
         lacks_factor: false,
         idempotency: None,
         address: None,
-        networks: networks(first, 11)?,
+        networks,
     })
 }
 
@@ -262,40 +295,35 @@ fn choose(
     }
 }
 
-fn account_permissions(row: &Row) -> Result<PermissionSet> {
-    let role = row.maybe_text(3)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?;
-    Ok(role.map_or(PermissionSet::default(), AccountRole::permissions))
+/// An organization and the role in it; `None` when a join found none.
+pub(crate) fn read_membership(columns: &mut Columns) -> Result<Option<Membership>, DatabaseError> {
+    let organization = columns.maybe_id()?.map(OrganizationId);
+    let role = columns.maybe_word(Role::parse)?;
+    Ok(organization.zip(role).map(|(organization, role)| Membership { organization, role }))
 }
 
-fn membership(row: &Row) -> Result<Option<Membership>> {
-    let (Some(organization), Some(role)) = (row.maybe_id(5)?, row.maybe_text(6)?) else {
-        return Ok(None);
-    };
-    Ok(Some(Membership { organization: OrganizationId(organization), role: parse_word(&role, Role::parse)? }))
-}
-
-pub(crate) fn principal_kind(name: &str) -> Option<PrincipalKind> {
+pub(crate) fn parse_principal_kind(name: &str) -> Option<PrincipalKind> {
     [PrincipalKind::User, PrincipalKind::ServiceUser].into_iter().find(|kind| kind.name() == name)
 }
 
-pub(crate) fn credential(row: &Row) -> Result<Credential> {
+pub(crate) fn read_credential(columns: &mut Columns) -> Result<Credential, DatabaseError> {
     Ok(Credential {
-        id: CredentialId(row.id(0)?),
-        principal: PrincipalId(row.id(1)?),
-        organization: row.maybe_id(2)?.map(OrganizationId),
-        wire: parse_word(&row.text(3)?, Wire::parse)?,
-        name: row.text(4)?,
-        suffix: row.text(5)?,
-        created: Micros(row.int(6)?),
-        expires: maybe_time(row, 7)?,
-        last_used: maybe_time(row, 8)?,
-        revoked: maybe_time(row, 9)?,
-        made_by: row.maybe_id(10)?.map(CredentialId),
-        networks: networks(row, 11)?,
+        id: CredentialId(columns.id()?),
+        principal: PrincipalId(columns.id()?),
+        organization: columns.maybe_id()?.map(OrganizationId),
+        wire: columns.word(Wire::parse)?,
+        name: columns.text()?,
+        suffix: columns.text()?,
+        created: columns.time()?,
+        expires: columns.maybe_time()?,
+        last_used: columns.maybe_time()?,
+        revoked: columns.maybe_time()?,
+        made_by: columns.maybe_id()?.map(CredentialId),
+        networks: read_networks(columns)?,
     })
 }
 
 /// A column of networks; NULL means everywhere.
-fn networks(row: &Row, column: usize) -> Result<Networks> {
-    row.maybe_text(column)?.map_or(Ok(Networks::default()), |text| parse_word(&text, Networks::parse))
+fn read_networks(columns: &mut Columns) -> Result<Networks, DatabaseError> {
+    Ok(columns.maybe_word(Networks::parse)?.unwrap_or_default())
 }

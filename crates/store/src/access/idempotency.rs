@@ -3,7 +3,7 @@
 use crate::access::authentication::Authentication;
 use crate::access::{Caller, Granted, PermissionType, System, UseSessions};
 use crate::audit::attribution::Grant;
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -138,7 +138,7 @@ impl Store {
         let sql = "SELECT digest, created_us, status, headers, body, authority FROM idempotency
                    WHERE organization = $1 AND scope = $2 AND expires_us > $3";
         let rows = self.read(&scope.proof(), sql, values![&scope.hash[..], now]).await?;
-        rows.first().map(read_repeated).transpose()
+        Ok(rows.read_first(read_repeated)?)
     }
 
     /// Stores the response of a request that was begun.
@@ -194,7 +194,7 @@ impl Store {
         let Some(scope) = proof.attribution().idempotency else { return Ok(None) };
         let sql = "SELECT made FROM idempotency WHERE organization = $1 AND scope = $2";
         let rows = self.read(&scope.proof(), sql, values![&scope.hash[..]]).await?;
-        Ok(rows.first().map(|row| row.maybe_id(0)).transpose()?.flatten())
+        Ok(rows.read_first(Columns::maybe_id)?.flatten())
     }
 
     /// Deletes expired keys.
@@ -212,18 +212,14 @@ pub(crate) fn record_creation(proof: &impl Grant, id: Uuid) -> Option<Statement>
     Some(one_row(sql, values![scope.organization, &scope.hash[..], id]))
 }
 
-fn read_repeated(row: &Row) -> Result<IdempotencyState> {
-    let digest = <[u8; 32]>::try_from(row.bytes_ref(0)?).unwrap_or_default();
-    let status = row.maybe_int(2)?.map(|status| u16::try_from(status).unwrap_or_default());
-    let response = match status {
-        Some(status) => Some(StoredResponse {
-            status,
-            headers: row.maybe_text(3)?.unwrap_or_default(),
-            body: row.maybe_bytes(4)?.unwrap_or_default(),
-            // Rows from before this column have no authority.
-            authority: row.maybe_bytes(5)?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default(),
-        }),
-        None => None,
-    };
-    Ok(IdempotencyState::Repeated { digest, response, started: Micros(row.int(1)?) })
+fn read_repeated(columns: &mut Columns) -> Result<IdempotencyState, DatabaseError> {
+    let digest = columns.bytes()?.try_into().unwrap_or_default();
+    let started = columns.time()?;
+    let status = columns.maybe_int()?.map(|status| u16::try_from(status).unwrap_or_default());
+    let headers = columns.maybe_text()?.unwrap_or_default();
+    let body = columns.maybe_bytes()?.unwrap_or_default();
+    // Rows from before this column have no authority.
+    let authority = columns.maybe_bytes()?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+    let response = status.map(|status| StoredResponse { status, headers, body, authority });
+    Ok(IdempotencyState::Repeated { digest, response, started })
 }

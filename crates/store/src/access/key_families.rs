@@ -3,11 +3,11 @@
 //!
 //! Revoking a key revokes its family. So the finder of a key loses everything they made with it.
 
-use crate::access::credentials::{ONE, credential, key_entry};
+use crate::access::credentials::{ONE, key_entry, read_credential};
 use crate::access::{GrantedPerson, System};
 use crate::audit::attribution::Grant;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::Statement;
+use crate::database::{Columns, Statement};
 use crate::logins::sessions::{EndStatements, NONE, end_key_sessions, end_statements, ends};
 use crate::rows::{any_rows, one_row, values};
 use crate::{Result, Store};
@@ -115,7 +115,7 @@ impl Store {
             KeyRoot::Owner(_) => good!(of_owner!()),
         };
         let rows = self.read_unscoped(&System::secret_lookup(), sql, values![NONE, root.id()]).await?;
-        let mut ids = rows.iter().map(|row| Ok(row.id(0)?)).collect::<Result<Vec<_>>>()?;
+        let mut ids = rows.read_all(Columns::id)?;
         ids.sort();
         Ok(ids)
     }
@@ -126,7 +126,7 @@ impl Store {
     /// [`Refusal::NotFound`] when there is no such key.
     pub async fn revoke_credential(&self, system: &System, id: CredentialId, now: Micros) -> Result<()> {
         let rows = self.read_unscoped(system, ONE, values![id]).await?;
-        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
+        let key = rows.read_first(read_credential)?.ok_or(Refusal::NotFound(Thing::Credential))?;
         let all = self.list_valid_keys(KeyRoot::Key(id)).await?;
         let entry =
             key_entry(system.0, "key.revoke", &key, json!({ "of": key.principal, "revoked": all }), now);
@@ -157,7 +157,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let rows = self.read_unscoped(system, ONE, values![old]).await?;
-        let key = rows.first().map(credential).transpose()?.ok_or(Refusal::NotFound(Thing::Credential))?;
+        let key = rows.read_first(read_credential)?.ok_or(Refusal::NotFound(Thing::Credential))?;
         let own_maker =
             "UPDATE credentials SET made_by = (SELECT k.made_by FROM credentials k WHERE k.id = $2)
                          WHERE id = $1 AND made_by = $2";

@@ -2,7 +2,7 @@
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
-use crate::database::{Database, Row, ScanCaller, Statement};
+use crate::database::{Database, Rows, ScanCaller, Statement};
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
@@ -59,7 +59,7 @@ impl Store {
         &self,
         caller: ScanCaller,
         statements: [Statement; N],
-    ) -> Result<[Vec<Row>; N]> {
+    ) -> Result<[Rows; N]> {
         #[cfg(feature = "testing")]
         crate::testing::READS.fetch_add(N as u64, std::sync::atomic::Ordering::Relaxed);
         if S::SCANS {
@@ -77,7 +77,7 @@ impl Store {
         &self,
         caller: ScanCaller,
         statement: Statement,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Rows> {
         let [rows] = self.read_in_lane::<S, 1>(caller, [statement]).await?;
         Ok(rows)
     }
@@ -99,7 +99,7 @@ async fn check_plan(database: &Database, statement: &Statement) {
     }
     let sql = crate::agents::filter::intern_sql(format!("EXPLAIN QUERY PLAN {}", statement.sql));
     let Ok(plan) = database.read(sql, statement.values.clone()).await else { return };
-    let lines: Vec<String> = plan.iter().filter_map(|row| row.text(3).ok()).collect();
+    let lines = plan.read_all(crate::testing::read_plan_line).unwrap_or_default();
     assert!(
         !walks(&lines),
         "this statement walks a table, so it must be a `Scan`: {} {lines:#?}",

@@ -2,15 +2,15 @@
 
 use crate::access::GrantedPerson;
 use crate::access::credentials::{
-    credential, credential_columns, key_created_entry, key_entry, key_statements,
+    credential_columns, key_created_entry, key_entry, key_statements, read_credential,
 };
 use crate::access::idempotency::record_creation;
 use crate::access::key_families::KeyRoot;
 use crate::audit::attribution::Grant;
 use crate::audit::log::batch_with_entry;
-use crate::database::Row;
+use crate::database::{Columns, DatabaseError};
 use crate::logins::sessions::end_key_sessions;
-use crate::rows::{any_rows, format_scopes, maybe_scopes, maybe_time, one_row, values};
+use crate::rows::{any_rows, format_scopes, one_row, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -59,11 +59,8 @@ impl Store {
     /// The person's keys that are not revoked, expired ones included; oldest first.
     pub async fn list_api_keys(&self, granted: &GrantedPerson) -> Result<Vec<ApiKey>> {
         let sql = tokens!("ORDER BY created_us, id");
-        self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()])
-            .await?
-            .iter()
-            .map(read_api_key)
-            .collect()
+        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
+        Ok(rows.read_all(read_api_key)?)
     }
 
     /// One of the person's keys.
@@ -81,7 +78,7 @@ impl Store {
                 self.read_unscoped(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
             }
         };
-        rows.first().map(read_api_key).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Credential).into())
+        rows.read_first(read_api_key)?.ok_or(Refusal::NotFound(Thing::Credential).into())
     }
 
     /// Stores a new key of the person.
@@ -165,12 +162,12 @@ impl Store {
     }
 }
 
-fn read_api_key(row: &Row) -> Result<ApiKey> {
-    let credential = credential(row)?;
+fn read_api_key(columns: &mut Columns) -> Result<ApiKey, DatabaseError> {
+    let credential = read_credential(columns)?;
     Ok(ApiKey {
-        scopes: maybe_scopes(row, 12)?,
-        updated: maybe_time(row, 13)?.unwrap_or(credential.created),
-        recoverable: row.maybe_text(14)?,
+        scopes: columns.maybe_scopes()?,
+        updated: columns.maybe_time()?.unwrap_or(credential.created),
+        recoverable: columns.maybe_text()?,
         credential,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::access::lane::ReadStatement;
 use crate::access::{Granted, GrantedAccount, PermissionType, System};
-use crate::database::{Row, Statement, Value};
+use crate::database::{Rows, Statement, Value};
 use crate::rows::any_rows;
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
@@ -15,7 +15,7 @@ impl Store {
         granted: &Granted<P>,
         sql: S,
         values: Vec<Value>,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Rows> {
         self.read_one::<S>(
             granted.by.scan_caller(granted.organization()),
             scope_statement(granted, sql.sql(), values),
@@ -28,7 +28,7 @@ impl Store {
         &self,
         granted: &Granted<P>,
         statements: [(S, Vec<Value>); N],
-    ) -> Result<[Vec<Row>; N]> {
+    ) -> Result<[Rows; N]> {
         let statements = statements.map(|(sql, values)| scope_statement(granted, sql.sql(), values));
         self.read_in_lane::<S, N>(granted.by.scan_caller(granted.organization()), statements).await
     }
@@ -38,7 +38,7 @@ impl Store {
         &self,
         granted: &GrantedAccount<P>,
         statements: [(S, Vec<Value>); N],
-    ) -> Result<[Vec<Row>; N]> {
+    ) -> Result<[Rows; N]> {
         let statements = statements.map(|(sql, values)| any_rows(sql.sql(), values));
         self.read_in_lane::<S, N>(granted.by.scan_caller(OrganizationId::ACCOUNT), statements).await
     }
@@ -49,7 +49,7 @@ impl Store {
         system: &System,
         sql: S,
         values: Vec<Value>,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Rows> {
         self.read_one::<S>(system.scan_caller(), any_rows(sql.sql(), values)).await
     }
 }

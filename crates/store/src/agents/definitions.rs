@@ -3,9 +3,9 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, UseSessions, ViewSessions};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{
-    MAX_PAGE_BYTES, batch, contains_pattern, list_page, one_row, parse_json, read_rows, to_json, values,
+    MAX_PAGE_BYTES, batch, contains_pattern, list_page, one_row, read_by_size, to_json, values,
 };
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! agent_columns {
     () => {
-        "id, name, created_us, updated_us, body"
+        "body, id, name, created_us, updated_us"
     };
 }
 
@@ -101,8 +101,8 @@ impl Store {
         ];
         let [rows, total] = self.read_snapshot(granted, both).await?;
         let organization = granted.organization();
-        let items = read_rows(rows, move |row| agent(organization, row)).await?;
-        list_page(items, &total, u64::from(offset))
+        let items = read_by_size(rows, move |columns| read_agent(organization, columns)).await?;
+        list_page(items, total, u64::from(offset))
     }
 
     /// An agent.
@@ -111,8 +111,8 @@ impl Store {
     /// [`Refusal::NotFound`], also when it was deleted.
     pub async fn load_agent(&self, granted: &Granted<ViewSessions>, id: AgentId) -> Result<Agent> {
         let rows = self.read(granted, BY_ID, values![id]).await?;
-        let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
-        agent(granted.organization(), row)
+        let agent = rows.read_first(|columns| read_agent(granted.organization(), columns))?;
+        agent.ok_or(Refusal::NotFound(Thing::Agent).into())
     }
 
     /// The agent with a name.
@@ -121,8 +121,8 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_agent_by_name(&self, granted: &Granted<ViewSessions>, name: &str) -> Result<Agent> {
         let rows = self.read(granted, BY_NAME, values![name]).await?;
-        let row = rows.first().ok_or(Refusal::NotFound(Thing::Agent))?;
-        agent(granted.organization(), row)
+        let agent = rows.read_first(|columns| read_agent(granted.organization(), columns))?;
+        agent.ok_or(Refusal::NotFound(Thing::Agent).into())
     }
 
     /// Stores a changed agent, with a later time of change than `before`. Returns it.
@@ -246,19 +246,19 @@ fn body(agent: &Agent) -> Result<String> {
     })
 }
 
-fn agent(organization: OrganizationId, row: &Row) -> Result<Agent> {
-    let body: AgentBody = parse_json(row, 4)?;
+fn read_agent(organization: OrganizationId, columns: &mut Columns) -> Result<Agent, DatabaseError> {
+    let body: AgentBody = columns.json()?;
     Ok(Agent {
         organization,
-        id: AgentId(row.id(0)?),
-        name: row.text(1)?,
+        id: AgentId(columns.id()?),
+        name: columns.text()?,
         display_name: body.display_name,
         description: body.description,
         system_prompt: body.system_prompt,
         model: body.model,
         tags: body.tags,
         capabilities: body.capabilities,
-        created: Micros(row.int(2)?),
-        updated: Micros(row.int(3)?),
+        created: columns.time()?,
+        updated: columns.time()?,
     })
 }

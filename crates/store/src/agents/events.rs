@@ -3,15 +3,14 @@
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
 use crate::agents::messages::IS_THERE;
-use crate::database::Row;
-use crate::rows::{parse_json, parse_word, read_rows, values};
+use crate::database::{Columns, DatabaseError};
+use crate::rows::{read_by_size, read_page, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Event, EventContext, EventKind, EventQuery};
 use domain::ids::{EventId, MessageId, SessionId, TurnId};
 use domain::page::ListSlice;
 use domain::refusal::Thing;
-use domain::time::Micros;
 
 macro_rules! event_columns {
     () => {
@@ -116,7 +115,7 @@ impl Store {
         };
         let page = (if query.newest_first { NEWEST } else { PAGE }, page);
         let statements = [(IS_THERE, values![created, id.tail() as i64]), page, total];
-        let [there, mut rows, total] = match whole {
+        let [there, rows, total] = match whole {
             true => self.read_snapshot(granted, statements).await?,
             // Events of some kinds are searched and counted among all of the session's.
             false => {
@@ -124,13 +123,8 @@ impl Store {
                 self.read_snapshot(granted, scans).await?
             }
         };
-        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let found = rows.first().map_or(Ok(0), |row| row.int(7))?;
-        rows.truncate(query.limit as usize);
-        let items = read_rows(rows, move |row| event(id, row)).await?;
-        let more = found > i64::try_from(items.len()).unwrap_or(i64::MAX);
-        let total = total.first().map_or(Ok(0), |row| row.int(0))?;
-        Ok(ListSlice { items, total: u64::try_from(total).unwrap_or(0), more })
+        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        read_page(rows, total, query.limit, move |columns| read_event(id, columns)).await
     }
 
     /// The id of the event with a sequence, to compare with an id from a client.
@@ -144,7 +138,7 @@ impl Store {
                        ON s.organization = e.organization AND s.created_us = e.session_us AND s.tail = $3
                    WHERE e.organization = $1 AND e.session_us = $2 AND e.sequence = $4";
         let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64, sequence]).await?;
-        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(EventId))
+        Ok(rows.read_first(Columns::id)?.map(EventId))
     }
 
     /// The streamed pieces of an answer between two sequences, both included, in order.
@@ -160,8 +154,8 @@ impl Store {
             (STREAMED, values![id.creation_time(), from, to]),
         ];
         let [there, rows] = self.read_snapshot(granted, both).await?;
-        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        read_rows(rows, move |row| event(id, row)).await
+        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        read_by_size(rows, move |columns| read_event(id, columns)).await
     }
 }
 
@@ -173,14 +167,17 @@ fn words(kinds: &[EventKind]) -> String {
     }
 }
 
-fn event(session: SessionId, row: &Row) -> Result<Event> {
+fn read_event(session: SessionId, columns: &mut Columns) -> Result<Event, DatabaseError> {
     Ok(Event {
         session,
-        sequence: row.int(0)?,
-        id: EventId(row.id(1)?),
-        kind: parse_word(row.text_ref(2)?, EventKind::parse)?,
-        at: Micros(row.int(3)?),
-        context: EventContext { turn: row.maybe_id(4)?.map(TurnId), input: row.maybe_id(5)?.map(MessageId) },
-        data: parse_json(row, 6)?,
+        sequence: columns.int()?,
+        id: EventId(columns.id()?),
+        kind: columns.word(EventKind::parse)?,
+        at: columns.time()?,
+        context: EventContext {
+            turn: columns.maybe_id()?.map(TurnId),
+            input: columns.maybe_id()?.map(MessageId),
+        },
+        data: columns.json()?,
     })
 }

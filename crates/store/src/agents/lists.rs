@@ -6,8 +6,8 @@ use crate::agents::filter::{
     Conditions, ListReach, account_existing_tags_query, conditions, existing_tags_query, intern_sql,
 };
 use crate::agents::sessions::read_session;
-use crate::database::{Database, Row, Value};
-use crate::rows::{MAX_PAGE_BYTES, parse_word, read_rows, values};
+use crate::database::{Columns, Database, Rows, Value};
+use crate::rows::{MAX_PAGE_BYTES, parse_word, read_page, values};
 use crate::{Result, Store};
 use domain::agent::{AgentSession, AgentState, SessionFilter};
 use domain::ids::AgentId;
@@ -52,7 +52,7 @@ impl Store {
     ) -> Result<ListSlice<AgentSession>> {
         let both = self.list_queries(ListReach::Organization, filter, select);
         let [rows, total] = self.read_snapshot(granted, both).await?;
-        read_page(rows, &total, select).await
+        read_sessions(rows, total, select).await
     }
 
     /// A page of all agent sessions of the account that match a filter. Sessions of deleted organizations are
@@ -65,7 +65,7 @@ impl Store {
     ) -> Result<ListSlice<AgentSession>> {
         let both = self.list_queries(ListReach::Account, filter, select);
         let [rows, total] = self.read_account(granted, both).await?;
-        read_page(rows, &total, select).await
+        read_sessions(rows, total, select).await
     }
 
     /// The two queries of a list: its rows and its total.
@@ -92,12 +92,14 @@ impl Store {
     pub async fn load_agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
         let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
                    WHERE organization = $1 GROUP BY state ORDER BY state";
+        let rows = self.read(granted, Scan(sql), values![]).await?;
+        let counts = rows
+            .read_all(|columns| Ok((columns.word(AgentState::parse)?, columns.count()?, columns.count()?)))?;
         let mut stats = SessionStats::default();
-        for row in self.read(granted, Scan(sql), values![]).await? {
-            let count = read_count(&row, 1)?;
+        for (state, count, archived) in counts {
             stats.total += count;
-            stats.by_state.push((parse_word(row.text_ref(0)?, AgentState::parse)?, count));
-            stats.archived += self::read_count(&row, 2)?;
+            stats.by_state.push((state, count));
+            stats.archived += archived;
         }
         Ok(stats)
     }
@@ -116,17 +118,18 @@ impl Store {
         ];
         let [groups, tags] = self.read_snapshot(granted, statements).await?;
         let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
-        for row in &groups {
-            let count = read_count(row, 3)?;
-            *agents.entry(row.id(0)?).or_default() += count;
-            *states.entry(row.text(1)?).or_default() += count;
-            *origins.entry(row.text(2)?).or_default() += count;
+        let groups = groups
+            .read_all(|columns| Ok((columns.id()?, columns.text()?, columns.text()?, columns.count()?)))?;
+        for (agent, state, origin, count) in groups {
+            *agents.entry(AgentId(agent)).or_default() += count;
+            *states.entry(state).or_default() += count;
+            *origins.entry(origin).or_default() += count;
         }
         let state = |(state, count): (String, u64)| Ok((parse_word(&state, AgentState::parse)?, count));
         Ok(SessionFacets {
-            agents: sort_counts(agents).into_iter().map(|(agent, count)| (AgentId(agent), count)).collect(),
+            agents: sort_counts(agents),
             states: sort_counts(states).into_iter().map(state).collect::<Result<_>>()?,
-            tags: tags.iter().map(|row| Ok((row.text(0)?, read_count(row, 1)?))).collect::<Result<_>>()?,
+            tags: tags.read_all(|columns| Ok((columns.text()?, columns.count()?)))?,
             origins: sort_counts(origins),
         })
     }
@@ -140,7 +143,7 @@ impl Store {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let question = existing_tags_query(sqlite, tags);
         let [rows] = self.read_snapshot(granted, [question]).await?;
-        rows.iter().map(|row| Ok(row.text(0)?)).collect()
+        Ok(rows.read_all(Columns::text)?)
     }
 
     /// Those of the tags that some session has in the organizations of a filter.
@@ -153,7 +156,7 @@ impl Store {
         let sqlite = matches!(self.database, Database::Sqlite(_));
         let question = account_existing_tags_query(sqlite, filter, tags);
         let [rows] = self.read_account(granted, [question]).await?;
-        rows.iter().map(|row| Ok(row.text(0)?)).collect()
+        Ok(rows.read_all(Columns::text)?)
     }
 }
 
@@ -247,15 +250,7 @@ fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     counts
 }
 
-async fn read_page(mut rows: Vec<Row>, total: &[Row], select: ListRange) -> Result<ListSlice<AgentSession>> {
+async fn read_sessions(rows: Rows, total: Rows, select: ListRange) -> Result<ListSlice<AgentSession>> {
     let (ListRange::Offset { limit, .. } | ListRange::Before { limit, .. }) = select;
-    let found = rows.first().map_or(Ok(0), |row| read_count(row, 2))?;
-    rows.truncate(limit as usize);
-    let items = read_rows(rows, |row| read_session(row, 0)).await?;
-    let total = total.first().map_or(Ok(0), |row| read_count(row, 0))?;
-    Ok(ListSlice { more: found > items.len() as u64, items, total })
-}
-
-fn read_count(row: &Row, column: usize) -> Result<u64> {
-    Ok(u64::try_from(row.int(column)?).unwrap_or(0))
+    read_page(rows, total, limit, read_session).await
 }

@@ -2,8 +2,8 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, ViewSessions};
-use crate::database::Row;
-use crate::rows::{MAX_PAGE_BYTES, parse_json, read_rows, values};
+use crate::database::{Columns, DatabaseError};
+use crate::rows::{MAX_PAGE_BYTES, read_by_size, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::agent::{Attachment, Message, MessageSource};
@@ -86,9 +86,9 @@ impl Store {
             (TOTAL, values![created]),
         ];
         let [there, rows, total] = self.read_snapshot(granted, statements).await?;
-        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let items = read_rows(rows, message).await?;
-        let total = total.first().map_or(Ok(0), |row| row.int(0))?;
+        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        let items = read_by_size(rows, read_message).await?;
+        let total = total.read_one(Columns::int)?;
         let more = items.last().map_or(after, |last| last.sequence) < total;
         Ok(ListSlice { items, total: u64::try_from(total).unwrap_or(0), more })
     }
@@ -107,8 +107,8 @@ impl Store {
             (NEWEST, values![id.creation_time(), after, before, limit, MAX_PAGE_BYTES]),
         ];
         let [there, rows] = self.read_snapshot(granted, statements).await?;
-        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        read_rows(rows, message).await
+        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        read_by_size(rows, read_message).await
     }
 
     /// The message with a sequence.
@@ -125,7 +125,7 @@ impl Store {
                        ON s.organization = m.organization AND s.created_us = m.session_us AND s.tail = $3
                    WHERE m.organization = $1 AND m.session_us = $2 AND m.sequence = $4";
         let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64, sequence]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
+        rows.read_first(read_message)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// The message with an id.
@@ -140,7 +140,7 @@ impl Store {
     ) -> Result<Message> {
         let sql = "SELECT body FROM messages WHERE organization = $1 AND session_us = $2 AND id = $3";
         let rows = self.read(granted, sql, values![session.creation_time(), id]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(message)
+        rows.read_first(read_message)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// The attachments of all messages, in order, with their source and time.
@@ -153,7 +153,7 @@ impl Store {
         id: SessionId,
     ) -> Result<Vec<(MessageSource, Attachment, Micros)>> {
         let there = self.read(granted, IS_THERE, values![id.creation_time(), id.tail() as i64]).await?;
-        there.first().ok_or(Refusal::NotFound(Thing::Session))?;
+        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         self.list_attachments(granted, id.creation_time(), i64::MAX).await
     }
 
@@ -172,16 +172,17 @@ impl Store {
             if rows.is_empty() {
                 return Ok(files);
             }
-            for row in &rows {
-                let message = message(row)?;
+            rows.read_all(|columns| {
+                let message = read_message(columns)?;
                 let (source, at) = (message.source, message.created);
                 files.extend(message.attachments.into_iter().map(|attachment| (source, attachment, at)));
                 after = message.sequence;
-            }
+                Ok(())
+            })?;
         }
     }
 }
 
-fn message(row: &Row) -> Result<Message> {
-    parse_json(row, 0)
+fn read_message(columns: &mut Columns) -> Result<Message, DatabaseError> {
+    columns.json()
 }

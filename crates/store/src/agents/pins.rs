@@ -53,7 +53,7 @@ impl Store {
         let times = ids.iter().map(|id| id.creation_time());
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
         let rows = self.read(granted, sql, values![pin_owner(granted), first, last]).await?;
-        let pinned = rows.iter().map(|row| read_session_id(row, 0)).collect::<Result<Vec<_>>>()?;
+        let pinned = rows.read_all(read_session_id)?;
         Ok(pinned.into_iter().filter(|id| ids.contains(id)).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Secrets of agent sessions. They are sealed before they reach the store: the key is not in the database.
 
 use crate::access::{Granted, PermissionType, System};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::agent::AgentSession;
@@ -41,7 +41,7 @@ impl Store {
                        ON s.organization = x.organization AND s.created_us = x.session_us AND s.tail = $3
                    WHERE x.organization = $1 AND x.session_us = $2 ORDER BY x.name";
         let rows = self.read(granted, sql, values![id.creation_time(), id.tail() as i64]).await?;
-        rows.iter().map(|row| secret(row, 0)).collect()
+        Ok(rows.read_all(read_secret)?)
     }
 
     /// The secrets of all sessions after a position, for a change of the master key.
@@ -60,11 +60,12 @@ impl Store {
             None => values![OrganizationId::ACCOUNT, 0, "", limit],
         };
         let rows = self.read_unscoped(system, sql, values).await?;
-        let place = |row: &Row| {
-            let (organization, session) = (OrganizationId(row.id(0)?), Micros(row.int(1)?));
-            Ok((SecretPlace { organization, session, key: row.text(2)? }, secret(row, 2)?))
+        let placed = |columns: &mut Columns| {
+            let (organization, session) = (OrganizationId(columns.id()?), columns.time()?);
+            let secret = read_secret(columns)?;
+            Ok((SecretPlace { organization, session, key: secret.key.clone() }, secret))
         };
-        rows.iter().map(place).collect()
+        Ok(rows.read_all(placed)?)
     }
 
     /// Replaces a secret by one that is sealed with another key.
@@ -99,6 +100,6 @@ pub(crate) fn insert(session: &AgentSession, secret: &SealedSecret) -> Statement
     )
 }
 
-fn secret(row: &Row, at: usize) -> Result<SealedSecret> {
-    Ok(SealedSecret { key: row.text(at)?, ciphertext: row.bytes(at + 1)?, sensitive: row.int(at + 2)? == 1 })
+fn read_secret(columns: &mut Columns) -> Result<SealedSecret, DatabaseError> {
+    Ok(SealedSecret { key: columns.text()?, ciphertext: columns.bytes()?, sensitive: columns.flag()? })
 }

@@ -5,10 +5,10 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions, ViewSessions};
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
-use crate::database::{Batch, DatabaseError, Row, Topic};
+use crate::database::{Batch, Columns, DatabaseError, Topic};
 use crate::devices::sessions::to_stale;
 use crate::feed::feed_entry;
-use crate::rows::{any_rows, batch, maybe_time, one_row, parse_json, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{AgentChange, AgentSession, MessageSource, WorkDemand};
@@ -61,7 +61,7 @@ impl Store {
         id: SessionId,
     ) -> Result<AgentSession> {
         let rows = self.read(granted, ONE, values![id.creation_time(), id.tail() as i64]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
+        rows.read_first(read_session)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// An agent session of any organization.
@@ -75,7 +75,7 @@ impl Store {
     ) -> Result<AgentSession> {
         let one = [(ANYWHERE, values![id.creation_time(), id.tail() as i64])];
         let [rows] = self.read_account(granted, one).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Session).into()).and_then(|row| read_session(row, 0))
+        rows.read_first(read_session)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// Creates the session that `build` returns for an id. The id has the time `now`, or the next microsecond that no
@@ -201,10 +201,13 @@ impl Store {
     pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
         let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
         let purges = self.read_unscoped(system, Scan(sql), values![]).await?;
-        for row in &purges {
-            self.purge(system, OrganizationId(row.id(0)?), Micros(row.int(1)?), rows, now).await?;
+        let left = !purges.is_empty();
+        for (organization, session) in
+            purges.read_all(|columns| Ok((OrganizationId(columns.id()?), columns.time()?)))?
+        {
+            self.purge(system, organization, session, rows, now).await?;
         }
-        Ok(!purges.is_empty())
+        Ok(left)
     }
 
     async fn purge(
@@ -219,7 +222,7 @@ impl Store {
         let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
                                      (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
         let left = self.read(&granted, first, values![session]).await?;
-        let Some(least) = left.first().map(|row| row.maybe_int(0)).transpose()?.flatten() else {
+        let Some(least) = left.read_one(Columns::maybe_int)? else {
             return self.finish_purge(organization, session).await;
         };
         let until = least.saturating_add(i64::from(rows));
@@ -322,9 +325,10 @@ fn work_topic(before: Option<WorkDemand>, after: &AgentSession) -> Option<Topic>
 }
 
 /// Reads a session from its lease and its body.
-pub(crate) fn read_session(row: &Row, at: usize) -> Result<AgentSession> {
-    let mut session: AgentSession = parse_json(row, at + 1)?;
-    if let (Some(lease), Some(turn)) = (maybe_time(row, at)?, session.turn.as_mut()) {
+pub(crate) fn read_session(columns: &mut Columns) -> Result<AgentSession, DatabaseError> {
+    let lease = columns.maybe_time()?;
+    let mut session: AgentSession = columns.json()?;
+    if let (Some(lease), Some(turn)) = (lease, session.turn.as_mut()) {
         turn.lease = lease;
     }
     Ok(session)

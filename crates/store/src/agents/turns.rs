@@ -93,7 +93,7 @@ impl Store {
             None => {
                 let rows =
                     self.read_unscoped(system, Scan(ORGANIZATIONS), values![names.as_str(), limit]).await?;
-                rows.iter().map(|row| Ok(OrganizationId(row.id(0)?))).collect::<Result<_>>()?
+                rows.read_all(|columns| Ok(OrganizationId(columns.id()?)))?
             }
         };
         let mut waiting = Vec::new();
@@ -119,9 +119,8 @@ impl Store {
     ) -> Result<Vec<SessionKey>> {
         let granted = system.grant::<ViewSessions>(organization);
         let rows = self.read(&granted, WAITING, values![names, limit]).await?;
-        let key =
-            |row| Ok(SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(row, 0)? });
-        rows.iter().map(key).collect()
+        let ids = rows.read_all(read_session_id)?.into_iter();
+        Ok(ids.map(|id| SessionKey { organization, kind: SessionKind::Agent, id }).collect())
     }
 
     /// Moves an organization behind all others that wait.
@@ -157,11 +156,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(SessionKey, i64)>> {
         let rows = self.read_unscoped(system, Scan(EXPIRED), values![now, limit]).await?;
-        let lease = |row: &crate::database::Row| {
-            let organization = OrganizationId(row.id(0)?);
-            let key = SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(row, 1)? };
-            Ok((key, row.int(3)?))
-        };
-        rows.iter().map(lease).collect()
+        Ok(rows.read_all(|columns| {
+            let organization = OrganizationId(columns.id()?);
+            let key = SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(columns)? };
+            Ok((key, columns.int()?))
+        })?)
     }
 }

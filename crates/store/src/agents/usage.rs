@@ -3,7 +3,7 @@
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, ViewUsage};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Value};
+use crate::database::{Columns, DatabaseError, Value};
 use crate::rows::{one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
@@ -49,12 +49,12 @@ const LIMITS: &str = "
          WHERE u.organization = $1 AND u.day >= $2 AND u.day < $3)
     FROM organizations o WHERE o.id = $1";
 
-/// The limits of an organization, in three columns from `at` on.
-pub(crate) fn limits(row: &Row, at: usize) -> Result<UsageLimits> {
+/// The limits of an organization.
+pub(crate) fn read_limits(columns: &mut Columns) -> Result<UsageLimits, DatabaseError> {
     Ok(UsageLimits {
-        max_session_acus: row.maybe_int(at)?.map(Acus),
-        max_cycle_acus: row.maybe_int(at + 1)?.map(Acus),
-        cycle_used: Acus(row.int(at + 2)?),
+        max_session_acus: columns.maybe_int()?.map(Acus),
+        max_cycle_acus: columns.maybe_int()?.map(Acus),
+        cycle_used: Acus(columns.int()?),
     })
 }
 
@@ -70,8 +70,7 @@ impl Store {
     ) -> Result<UsageLimits> {
         let (from, until) = cycle_days(now);
         let rows = self.read(granted, Scan(LIMITS), values![from, until]).await?;
-        let row = rows.first().ok_or(Refusal::NotFound(Thing::Organization))?;
-        limits(row, 0)
+        rows.read_first(read_limits)?.ok_or(Refusal::NotFound(Thing::Organization).into())
     }
 
     /// Sets or lifts limits; the outer `None` leaves one as it is.
@@ -130,7 +129,7 @@ impl Store {
         from: i64,
         until: i64,
     ) -> Result<Vec<UsageDay>> {
-        self.read(granted, Scan(DAYS), values![from, until]).await?.iter().map(day).collect()
+        Ok(self.read(granted, Scan(DAYS), values![from, until]).await?.read_all(read_usage_day)?)
     }
 
     /// The usage of all organizations, deleted ones included, or of some of them.
@@ -143,23 +142,23 @@ impl Store {
     ) -> Result<Vec<UsageDay>> {
         let all: Vec<Value> = values![from, until];
         let [rows] = self.read_account(granted, [(Scan(ACCOUNT_DAYS), all)]).await?;
-        let days = rows.iter().map(day).collect::<Result<Vec<_>>>()?;
+        let days = rows.read_all(read_usage_day)?;
         let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
         Ok(days.into_iter().filter(wanted).collect())
     }
 }
 
-fn day(row: &Row) -> Result<UsageDay> {
+fn read_usage_day(columns: &mut Columns) -> Result<UsageDay, DatabaseError> {
     Ok(UsageDay {
-        organization: OrganizationId(row.id(0)?),
-        day: row.int(1)?,
-        sessions: row.int(2)?,
+        organization: OrganizationId(columns.id()?),
+        day: columns.int()?,
+        sessions: columns.int()?,
         usage: Usage {
-            acus: Acus(row.int(3)?),
-            input_tokens: row.int(4)?,
-            output_tokens: row.int(5)?,
-            cache_read_tokens: row.int(6)?,
-            cache_creation_tokens: row.int(7)?,
+            acus: Acus(columns.int()?),
+            input_tokens: columns.int()?,
+            output_tokens: columns.int()?,
+            cache_read_tokens: columns.int()?,
+            cache_creation_tokens: columns.int()?,
         },
     })
 }

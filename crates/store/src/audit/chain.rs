@@ -14,9 +14,9 @@ use crate::access::System;
 use crate::access::lane::Scan;
 use crate::audit::log::{AuditEntry, entries, read_entry};
 use crate::audit::segments::SegmentWalk;
-use crate::database::{DatabaseError, Row, Value};
+use crate::database::{Columns, DatabaseError, Value};
 use crate::rows::values;
-use crate::{Error, Result, Store};
+use crate::{Result, Store};
 use domain::time::Micros;
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
@@ -32,7 +32,7 @@ const AT_ONCE: u32 = 1000;
 
 const FROM: &str = entries!("sequence > $1 ORDER BY sequence LIMIT $2");
 const BETWEEN: &str = entries!("sequence > $1 AND at_us >= $2 AND at_us < $3 ORDER BY sequence LIMIT $4");
-const LAST: &str = entries!("sequence > 0 ORDER BY sequence DESC LIMIT 1");
+const LAST: &str = "SELECT sequence, hash FROM audit WHERE sequence > 0 ORDER BY sequence DESC LIMIT 1";
 
 pub(crate) type EntryHash = [u8; 32];
 
@@ -122,25 +122,6 @@ pub(crate) fn hash_content(fields: &[Value]) -> Result<EntryHash> {
     Ok(hash.finalize().into())
 }
 
-/// The fields of an entry as stored. They are not parsed, because two texts with the same meaning have different
-/// hashes.
-fn read_fields(row: &Row) -> std::result::Result<Vec<Value>, DatabaseError> {
-    let text = |column| row.maybe_text(column).map(Value::from);
-    let id = |column| row.maybe_id(column).map(Value::from);
-    Ok(vec![
-        Value::from(row.id(0)?),
-        Value::from(row.int(2)?),
-        id(3)?,
-        text(4)?,
-        text(5)?,
-        text(6)?,
-        id(7)?,
-        id(8)?,
-        text(9)?,
-        text(10)?,
-    ])
-}
-
 /// The fields and hashes that tie an entry to the one before it.
 pub(crate) struct ChainLink {
     /// In the order of [`hash_content`].
@@ -149,12 +130,31 @@ pub(crate) struct ChainLink {
     pub(crate) hash: Option<Vec<u8>>,
 }
 
-fn link(row: &Row) -> Option<ChainLink> {
-    Some(ChainLink {
-        fields: read_fields(row).ok()?,
-        previous: row.maybe_bytes(11).ok()?,
-        hash: row.maybe_bytes(12).ok()?,
-    })
+/// Reads the sequence of an entry and its link; `None` when the rest cannot be read. The fields are not parsed, because
+/// two texts with the same meaning have different hashes.
+fn read_link(columns: &mut Columns) -> Result<(i64, Option<ChainLink>), DatabaseError> {
+    let sequence = columns.int()?;
+    let mut read = || {
+        Ok(ChainLink {
+            fields: vec![
+                columns.id()?.into(),
+                columns.int()?.into(),
+                columns.maybe_id()?.into(),
+                columns.maybe_text()?.into(),
+                columns.maybe_text()?.into(),
+                columns.maybe_text()?.into(),
+                columns.maybe_id()?.into(),
+                columns.maybe_id()?.into(),
+                columns.maybe_text()?.into(),
+                columns.maybe_text()?.into(),
+            ],
+            previous: columns.maybe_bytes()?,
+            hash: columns.maybe_bytes()?,
+        })
+    };
+    let link: Result<_, DatabaseError> = read();
+    columns.skip_rest();
+    Ok((sequence, link.ok()))
 }
 
 /// Checks entries one after another.
@@ -174,13 +174,6 @@ impl ChainWalk {
 
     pub(crate) fn head(&self) -> Option<AuditHead> {
         self.proof.head
-    }
-
-    fn step(&mut self, row: &Row) -> std::result::Result<(), BrokenEntry> {
-        match row.int(1) {
-            Ok(sequence) => self.take(sequence, link(row)),
-            Err(_) => Err(BrokenEntry { sequence: self.last + 1, why: "cannot be read".to_owned() }),
-        }
     }
 
     /// Checks the next entry.
@@ -291,12 +284,14 @@ impl Store {
     ) -> Result<std::result::Result<AuditProof, BrokenEntry>> {
         loop {
             let rows = self.read_unscoped(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
-            for row in &rows {
-                if let Err(broken) = walk.step(row) {
+            let entries = rows.read_all(read_link)?;
+            let ends = entries.len() < AT_ONCE as usize;
+            for (sequence, link) in entries {
+                if let Err(broken) = walk.take(sequence, link) {
                     return Ok(Err(broken));
                 }
             }
-            if rows.len() < AT_ONCE as usize {
+            if ends {
                 return Ok(walk.end());
             }
         }
@@ -304,26 +299,24 @@ impl Store {
 
     /// Skips to the last entries. The entry before them is trusted.
     async fn skip(&self, system: &System, last: u32, walk: &mut ChainWalk) -> Result<()> {
-        let newest = self.read_unscoped(system, LAST, values![]).await?;
-        let Some(newest) = newest.first() else { return Ok(()) };
-        let before = newest.int(1)?.saturating_sub(i64::from(last));
+        let newest = self.read_unscoped(system, LAST, values![]).await?.read_first(read_head)?;
+        let Some((newest, _)) = newest else { return Ok(()) };
+        let before = newest.saturating_sub(i64::from(last));
         if before <= walk.last {
             return Ok(());
         }
-        let rows = self.read_unscoped(system, FROM, values![before - 1, 1]).await?;
-        if let Some(row) = rows.first().filter(|row| row.int(1).is_ok_and(|found| found == before)) {
-            walk.last = before;
-            walk.hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
+        let trusted = "SELECT sequence, hash FROM audit WHERE sequence = $1";
+        let trusted = self.read_unscoped(system, trusted, values![before]).await?.read_first(read_head)?;
+        if let Some((sequence, hash)) = trusted {
+            (walk.last, walk.hash) = (sequence, hash);
         }
         Ok(())
     }
 
     /// The end of the chain; `None` when no entry has a hash yet.
     pub async fn load_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
-        let rows = self.read_unscoped(system, LAST, values![]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let hash = row.maybe_bytes(12)?.and_then(|hash| hash.try_into().ok());
-        hash.map(|hash| Ok(AuditHead { sequence: row.int(1)?, hash })).transpose()
+        let newest = self.read_unscoped(system, LAST, values![]).await?.read_first(read_head)?;
+        Ok(newest.and_then(|(sequence, hash)| Some(AuditHead { sequence, hash: hash? })))
     }
 
     /// The entries after a sequence within a span of time, oldest first.
@@ -336,12 +329,21 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ChainedEntry>> {
         let rows = self.read_unscoped(system, Scan(BETWEEN), values![after, since, until, limit]).await?;
-        let chained = |row: &Row| {
-            let hash = |column| Ok::<_, Error>(row.maybe_bytes(column)?.map(|bytes| to_hex(&bytes)));
-            Ok(ChainedEntry { entry: read_entry(row)?, previous: hash(11)?, hash: hash(12)? })
-        };
-        rows.iter().map(chained).collect()
+        Ok(rows.read_all(|columns| {
+            let entry = read_entry(columns)?;
+            Ok(ChainedEntry { entry, previous: read_hex(columns)?, hash: read_hex(columns)? })
+        })?)
     }
+}
+
+/// The sequence of an entry and its hash, if it has one.
+fn read_head(columns: &mut Columns) -> Result<(i64, Option<EntryHash>), DatabaseError> {
+    Ok((columns.int()?, columns.maybe_bytes()?.and_then(|hash| hash.try_into().ok())))
+}
+
+/// A hash in hexadecimal, or `None` for NULL.
+pub(crate) fn read_hex(columns: &mut Columns) -> Result<Option<String>, DatabaseError> {
+    Ok(columns.maybe_bytes()?.map(|bytes| to_hex(&bytes)))
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {

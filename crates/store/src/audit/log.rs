@@ -6,8 +6,8 @@
 use crate::access::{Granted, GrantedAccount, System, ViewAudit};
 use crate::audit::attribution::Attribution;
 use crate::audit::chain::{GENESIS, hash_content};
-use crate::database::{Batch, Row, Statement, Topic};
-use crate::rows::{batch, one_row, parse_json, to_json, values};
+use crate::database::{Batch, Columns, DatabaseError, Rows, Statement, Topic};
+use crate::rows::{batch, one_row, to_json, values};
 use crate::{Error, Result, Store};
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
 use domain::page::Page;
@@ -46,7 +46,7 @@ pub struct AuditEntry {
 macro_rules! entries {
     ($rest:literal) => {
         concat!(
-            "SELECT organization, sequence, at_us, principal, action, thing, details, credential, login, address, was,
+            "SELECT sequence, organization, at_us, principal, action, thing, details, credential, login, address, was,
                     previous, hash FROM audit WHERE ",
             $rest
         )
@@ -165,7 +165,7 @@ impl Store {
         limit: u32,
     ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
-        page(&self.read(granted, PAGE, values).await?, limit)
+        read_page(self.read(granted, PAGE, values).await?, limit)
     }
 
     /// The entries of the account and of all organizations before a sequence, newest first.
@@ -177,35 +177,38 @@ impl Store {
     ) -> Result<Page<AuditEntry>> {
         let values = values![before.unwrap_or(i64::MAX), i64::from(limit) + 1];
         let [rows] = self.read_account(granted, [(ACCOUNT_PAGE, values)]).await?;
-        page(&rows, limit)
+        read_page(rows, limit)
     }
 }
 
-fn page(rows: &[Row], limit: u32) -> Result<Page<AuditEntry>> {
-    let items = rows.iter().take(limit as usize).map(read_entry).collect::<Result<_>>()?;
-    Ok(Page { items, more: rows.len() > limit as usize })
+fn read_page(rows: Rows, limit: u32) -> Result<Page<AuditEntry>> {
+    let mut items = rows.read_all(|columns| {
+        let entry = read_entry(columns)?;
+        columns.skip_rest();
+        Ok(entry)
+    })?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    Ok(Page { items, more })
 }
 
-/// Reads an entry from its columns.
-pub(crate) fn read_entry(row: &Row) -> Result<AuditEntry> {
-    let organization = OrganizationId(row.id(0)?);
-    let was = row.maybe_text(10)?.map(|_| parse_json(row, 10)).transpose()?;
+/// Reads an entry without its hashes.
+pub(crate) fn read_entry(columns: &mut Columns) -> Result<AuditEntry, DatabaseError> {
+    let sequence = columns.int()?;
+    let organization = OrganizationId(columns.id()?);
+    let (at, principal) = (columns.time()?, columns.maybe_id()?.map(PrincipalId));
+    let (action, thing, details) = (columns.text()?, columns.text()?, columns.json()?);
+    let attribution = Attribution {
+        principal,
+        credential: columns.maybe_id()?.map(CredentialId),
+        login: columns.maybe_id()?.and_then(SessionId::from_uuid),
+        address: columns.maybe_text()?.and_then(|address| address.parse().ok()),
+        idempotency: None,
+    };
+    let was = columns.maybe_json()?;
+    let organization = (organization != OrganizationId::ACCOUNT).then_some(organization);
     Ok(AuditEntry {
-        sequence: row.int(1)?,
-        content: NewAuditEntry {
-            organization: (organization != OrganizationId::ACCOUNT).then_some(organization),
-            at: Micros(row.int(2)?),
-            attribution: Attribution {
-                principal: row.maybe_id(3)?.map(PrincipalId),
-                credential: row.maybe_id(7)?.map(CredentialId),
-                login: row.maybe_id(8)?.and_then(SessionId::from_uuid),
-                address: row.maybe_text(9)?.and_then(|address| address.parse().ok()),
-                idempotency: None,
-            },
-            action: row.text(4)?,
-            thing: row.text(5)?,
-            was,
-            details: parse_json(row, 6)?,
-        },
+        sequence,
+        content: NewAuditEntry { at, organization, attribution, action, thing, was, details },
     })
 }

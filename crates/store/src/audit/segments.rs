@@ -7,9 +7,9 @@
 use crate::access::System;
 use crate::access::lane::Scan;
 use crate::audit::attribution::Attribution;
-use crate::audit::chain::{AuditHead, BrokenEntry, ChainLink, ChainWalk, EntryHash, to_hex};
+use crate::audit::chain::{AuditHead, BrokenEntry, ChainLink, ChainWalk, EntryHash, read_hex, to_hex};
 use crate::audit::log::{NewAuditEntry, batch_with_entry, entries};
-use crate::database::{DatabaseError, Row, Value};
+use crate::database::{Columns, DatabaseError, Value};
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::time::Micros;
@@ -118,19 +118,20 @@ impl Store {
     pub async fn load_sealed_audit_head(&self, system: &System) -> Result<Option<AuditHead>> {
         let sql = "SELECT last_line, hash FROM audit_segments ORDER BY last_line DESC LIMIT 1";
         let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
-        let head = |row: &Row| {
-            let hash = EntryHash::try_from(row.bytes(1)?);
-            let hash =
-                hash.map_err(|_| DatabaseError::Failed("a segment of the audit log has no hash".into()))?;
-            Ok(AuditHead { sequence: row.int(0)?, hash })
-        };
-        rows.first().map(head).transpose()
+        let head = rows.read_first(|columns| Ok((columns.int()?, columns.bytes()?.try_into())))?;
+        match head {
+            Some((sequence, Ok(hash))) => Ok(Some(AuditHead { sequence, hash })),
+            Some((_, Err(_))) => {
+                Err(DatabaseError::Failed("a segment of the audit log has no hash".into()).into())
+            }
+            None => Ok(None),
+        }
     }
 
     /// The last entry that may be sealed: it and all before it were written before this time.
     pub async fn find_sealable_audit_entry(&self, system: &System, before: Micros) -> Result<Option<i64>> {
         let rows = self.read_unscoped(system, Scan(LAST_OLD), values![before, i64::MAX]).await?;
-        Ok(rows.first().map(|row| row.int(0)).transpose()?)
+        Ok(rows.read_first(Columns::int)?)
     }
 
     /// At most `limit` entries in the format of a segment, from `after` (exclusive) to `through`.
@@ -142,7 +143,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<SegmentEntry>> {
         let rows = self.read_unscoped(system, Scan(BETWEEN), values![after, through, limit]).await?;
-        rows.iter().map(|row| Ok(segment_line(row)?)).collect()
+        Ok(rows.read_all(read_segment_entry)?)
     }
 
     /// Records that a segment was exported, and writes an audit entry. From now on its entries may be deleted.
@@ -173,7 +174,7 @@ impl Store {
         let Some(sealed) = self.load_sealed_audit_head(system).await? else { return Ok(false) };
         let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
         let rows = self.read_unscoped(system, left, values![sealed.sequence]).await?;
-        let Some(first) = rows.first().map(|row| row.int(0)).transpose()? else { return Ok(false) };
+        let Some(first) = rows.read_first(Columns::int)? else { return Ok(false) };
         let through = sealed.sequence.min(first.saturating_add(AT_ONCE));
         let statement = any_rows("DELETE FROM audit WHERE sequence <= $1", values![through]);
         self.database.apply(batch([], vec![statement])).await?;
@@ -181,22 +182,21 @@ impl Store {
     }
 }
 
-fn segment_line(row: &Row) -> std::result::Result<SegmentEntry, DatabaseError> {
-    let hash = |column| Ok::<_, DatabaseError>(row.maybe_bytes(column)?.map(|bytes| to_hex(&bytes)));
+fn read_segment_entry(columns: &mut Columns) -> Result<SegmentEntry, DatabaseError> {
     Ok(SegmentEntry {
-        organization: row.id(0)?,
-        sequence: row.int(1)?,
-        at_us: row.int(2)?,
-        principal: row.maybe_id(3)?,
-        action: row.maybe_text(4)?,
-        thing: row.maybe_text(5)?,
-        details: row.maybe_text(6)?,
-        credential: row.maybe_id(7)?,
-        login: row.maybe_id(8)?,
-        address: row.maybe_text(9)?,
-        was: row.maybe_text(10)?,
-        previous: hash(11)?,
-        hash: hash(12)?,
+        sequence: columns.int()?,
+        organization: columns.id()?,
+        at_us: columns.int()?,
+        principal: columns.maybe_id()?,
+        action: columns.maybe_text()?,
+        thing: columns.maybe_text()?,
+        details: columns.maybe_text()?,
+        credential: columns.maybe_id()?,
+        login: columns.maybe_id()?,
+        address: columns.maybe_text()?,
+        was: columns.maybe_text()?,
+        previous: read_hex(columns)?,
+        hash: read_hex(columns)?,
     })
 }
 

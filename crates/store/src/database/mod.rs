@@ -3,6 +3,7 @@
 //! Placeholders are `$1`, `$2`, … in both databases. SQLite treats them as *names* and numbers them by first
 //! appearance, so values are always bound by name, never by position.
 
+mod columns;
 mod counts;
 mod damage;
 pub mod dump;
@@ -24,12 +25,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
+pub use columns::{Columns, Rows};
 pub use counts::WriteCounts;
 pub use lanes::{Readers, ScanCaller};
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Topic, Watch};
 pub use sqlite::lock::ServerLock;
-pub use value::{Row, Value};
+pub use value::Value;
 pub use work_wait::WorkWait;
 
 /// A database error.
@@ -205,7 +207,7 @@ impl Database {
     /// # Errors
     /// [`DatabaseError::Slow`] after [`Readers::read_timeout`], [`DatabaseError::Crowded`], [`DatabaseError::Away`]
     /// and [`DatabaseError::Failed`].
-    pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, DatabaseError> {
+    pub async fn read(&self, sql: &'static str, values: Vec<Value>) -> Result<Rows, DatabaseError> {
         let [rows] = self.read_all([Statement { sql, values, exactly_one: false }]).await?;
         Ok(rows)
     }
@@ -218,7 +220,7 @@ impl Database {
     pub async fn read_all<const N: usize>(
         &self,
         statements: [Statement; N],
-    ) -> Result<[Vec<Row>; N], DatabaseError> {
+    ) -> Result<[Rows; N], DatabaseError> {
         let read = self.read_in_lane(Lane::Key, statements.to_vec());
         rows_of_each(lanes::with_deadline(self.lanes().read_timeout, read).await?)
     }
@@ -233,15 +235,11 @@ impl Database {
         &self,
         caller: ScanCaller,
         statements: [Statement; N],
-    ) -> Result<[Vec<Row>; N], DatabaseError> {
+    ) -> Result<[Rows; N], DatabaseError> {
         rows_of_each(self.lanes().scan(caller, |lane| self.read_in_lane(lane, statements.to_vec())).await?)
     }
 
-    async fn read_in_lane(
-        &self,
-        lane: Lane,
-        statements: Vec<Statement>,
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    async fn read_in_lane(&self, lane: Lane, statements: Vec<Statement>) -> Result<Vec<Rows>, DatabaseError> {
         self.damage().record(match self {
             Database::Sqlite(database) => database.read(lane, statements).await,
             Database::Postgres(database) => database.read(lane, &statements).await,
@@ -334,7 +332,7 @@ impl Database {
     /// [`DatabaseError::Failed`] when the database cannot be read.
     pub async fn newer_schema(&self) -> Result<Option<i64>, DatabaseError> {
         let rows = self.read("SELECT MAX(version) FROM schema_migrations", Vec::new()).await?;
-        let schema = rows.first().map_or(Ok(0), |row| row.int(0))?;
+        let schema = rows.read_one(Columns::int)?;
         Ok(Some(schema).filter(|schema| *schema > SCHEMA_VERSION))
     }
 
@@ -374,7 +372,7 @@ impl Database {
 }
 
 /// One result for each statement.
-fn rows_of_each<const N: usize>(results: Vec<Vec<Row>>) -> Result<[Vec<Row>; N], DatabaseError> {
+fn rows_of_each<const N: usize>(results: Vec<Rows>) -> Result<[Rows; N], DatabaseError> {
     results.try_into().map_err(|results: Vec<_>| {
         DatabaseError::Failed(format!("{} results of {N} statements", results.len()))
     })

@@ -2,7 +2,7 @@
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::database::{Row, Topic};
+use crate::database::{Columns, DatabaseError, Topic};
 use crate::devices::sessions::read_device_key;
 use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
@@ -84,14 +84,11 @@ impl Store {
         let ownerless = self.read_unscoped(system, Scan(OWNERLESS), values![]).await?;
         let orphaned = self.read_unscoped(system, Scan(ORPHANED), values![]).await?;
         Ok(SweepWork {
-            idle: idle.iter().map(read_due_hold).collect::<Result<_>>()?,
-            expired: expired.iter().map(read_due_hold).collect::<Result<_>>()?,
-            empty: empty
-                .iter()
-                .map(|row| Ok((read_device_key(row, 0)?, Micros(row.int(3)?))))
-                .collect::<Result<_>>()?,
-            ownerless: ownerless.iter().map(|row| read_device_key(row, 0)).collect::<Result<_>>()?,
-            orphaned: orphaned.iter().map(|row| read_device_key(row, 0)).collect::<Result<_>>()?,
+            idle: idle.read_all(read_due_hold)?,
+            expired: expired.read_all(read_due_hold)?,
+            empty: empty.read_all(|columns| Ok((read_device_key(columns)?, columns.time()?)))?,
+            ownerless: ownerless.read_all(read_device_key)?,
+            orphaned: orphaned.read_all(read_device_key)?,
         })
     }
 
@@ -107,11 +104,10 @@ impl Store {
                          AND h.session_us = d.holder_session_us AND h.id = d.holder_hold
                     WHERE d.host = $1";
         let mut lost = Vec::new();
-        for row in self.read_unscoped(system, Scan(sql), values![cutoff]).await? {
-            let host = HostId(row.id(0)?);
-            let holds = self.read_unscoped(system, held, values![host]).await?;
-            let holds = holds.iter().map(read_due_hold).collect::<Result<_>>()?;
-            lost.push(LostHost { host, name: row.text(1)?, holds });
+        let rows = self.read_unscoped(system, Scan(sql), values![cutoff]).await?;
+        for (host, name) in rows.read_all(|columns| Ok((HostId(columns.id()?), columns.text()?)))? {
+            let holds = self.read_unscoped(system, held, values![host]).await?.read_all(read_due_hold)?;
+            lost.push(LostHost { host, name, holds });
         }
         Ok(lost)
     }
@@ -129,6 +125,6 @@ impl Store {
     }
 }
 
-fn read_due_hold(row: &Row) -> Result<DueHold> {
-    Ok(DueHold { session: read_device_key(row, 0)?, hold: HoldId(row.id(3)?), last: Micros(row.int(4)?) })
+fn read_due_hold(columns: &mut Columns) -> Result<DueHold, DatabaseError> {
+    Ok(DueHold { session: read_device_key(columns)?, hold: HoldId(columns.id()?), last: columns.time()? })
 }

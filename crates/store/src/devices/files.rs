@@ -3,8 +3,8 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, PermissionType, System, UseSessions};
-use crate::database::{DatabaseError, Row, Statement};
-use crate::rows::{any_rows, batch, one_row, parse_word, values};
+use crate::database::{Columns, DatabaseError, Statement};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{FileId, OrganizationId, PrincipalId};
@@ -150,7 +150,7 @@ impl Store {
         // SUM returns NUMERIC in PostgreSQL; the cast keeps one type for both databases.
         let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1";
         let rows = self.read(granted, Scan(sql), values![]).await?;
-        rows.first().map_or(Ok(0), |row| Ok(u64::try_from(row.int(0)?).unwrap_or(0)))
+        Ok(rows.read_one(Columns::count)?)
     }
 
     /// A file of the organization.
@@ -169,7 +169,7 @@ impl Store {
             " FROM files WHERE organization = $1 AND id = $2 AND expires_us > $3"
         );
         let rows = self.read(granted, sql, values![id, now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
+        rows.read_first(read_file)?.ok_or(Refusal::NotFound(Thing::File).into())
     }
 
     /// The file whose address has this token. The token is the proof of access.
@@ -180,7 +180,7 @@ impl Store {
         let sql =
             concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
         let rows = self.read_unscoped(&System::secret_lookup(), sql, values![&token_hash[..], now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
+        rows.read_first(read_file)?.ok_or(Refusal::NotFound(Thing::File).into())
     }
 
     /// A file that a host needs for a call to a device.
@@ -190,7 +190,7 @@ impl Store {
     pub async fn load_file_for_host(&self, system: &System, id: FileId, now: Micros) -> Result<StoredFile> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE id = $1 AND expires_us > $2");
         let rows = self.read_unscoped(system, sql, values![id, now]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::File).into()).and_then(read_file)
+        rows.read_first(read_file)?.ok_or(Refusal::NotFound(Thing::File).into())
     }
 
     /// Marks a file as complete, with its actual size in bytes.
@@ -229,7 +229,7 @@ impl Store {
     /// Expired files, at most 1000.
     pub async fn list_expired_files(&self, system: &System, now: Micros) -> Result<Vec<StoredFile>> {
         let sql = concat!("SELECT ", file_columns!(), " FROM files WHERE expires_us <= $1 LIMIT 1000");
-        self.read_unscoped(system, Scan(sql), values![now]).await?.iter().map(read_file).collect()
+        Ok(self.read_unscoped(system, Scan(sql), values![now]).await?.read_all(read_file)?)
     }
 
     /// Deletes the row of a file whose bytes are deleted.
@@ -240,15 +240,15 @@ impl Store {
     }
 }
 
-fn read_file(row: &Row) -> Result<StoredFile> {
+fn read_file(columns: &mut Columns) -> Result<StoredFile, DatabaseError> {
     Ok(StoredFile {
-        organization: OrganizationId(row.id(0)?),
-        id: FileId(row.id(1)?),
-        principal: PrincipalId(row.id(2)?),
-        kind: parse_word(&row.text(3)?, FileKind::parse)?,
-        name: row.text(4)?,
-        size: u64::try_from(row.int(5)?).unwrap_or(0),
-        complete: row.text(6)? == "complete",
-        expires: Micros(row.int(7)?),
+        organization: OrganizationId(columns.id()?),
+        id: FileId(columns.id()?),
+        principal: PrincipalId(columns.id()?),
+        kind: columns.word(FileKind::parse)?,
+        name: columns.text()?,
+        size: columns.count()?,
+        complete: columns.text()? == "complete",
+        expires: columns.time()?,
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, ViewSessions};
-use crate::database::{DatabaseError, Row, Statement, Topic};
-use crate::devices::holds::parse_filters;
+use crate::database::{Columns, DatabaseError, Statement, Topic};
+use crate::devices::holds::read_filters;
 use crate::devices::hosts::HostLink;
 use crate::devices::sessions::read_device_key;
 use crate::rows::{any_rows, batch, one_row, values};
@@ -83,12 +83,12 @@ const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE i
 impl Store {
     /// The devices whose last hold has ended and that their hosts have not cleaned yet.
     pub async fn list_devices_to_clean(&self, system: &System) -> Result<Vec<Device>> {
-        self.read_unscoped(system, Scan(TO_CLEAN), values![]).await?.iter().map(read_device).collect()
+        Ok(self.read_unscoped(system, Scan(TO_CLEAN), values![]).await?.read_all(read_device)?)
     }
 
     /// All devices, for metrics.
     pub async fn list_all_devices(&self, system: &System) -> Result<Vec<Device>> {
-        self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(read_device).collect()
+        Ok(self.read_unscoped(system, Scan(ALL), values![]).await?.read_all(read_device)?)
     }
 
     /// A device, for a hold that is known to have it.
@@ -97,29 +97,29 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_device(&self, system: &System, id: DeviceId) -> Result<Device> {
         let rows = self.read_unscoped(system, BY_ID, values![id]).await?;
-        rows.first().ok_or(Refusal::NotFound(Thing::Device).into()).and_then(read_device)
+        rows.read_first(read_device)?.ok_or(Refusal::NotFound(Thing::Device).into())
     }
 
     /// Every device that the organization may hold, its own and the pool's, offline ones included.
     pub async fn list_devices(&self, granted: &Granted<ViewSessions>) -> Result<Vec<Device>> {
         let rows = self.read(granted, VISIBLE, values![OrganizationId::ACCOUNT]).await?;
-        rows.iter().map(read_device).collect()
+        Ok(rows.read_all(read_device)?)
     }
 
     /// The waiting requests and the free devices.
     pub async fn load_queue(&self, system: &System) -> Result<QueueSnapshot> {
         let rows = self.read_unscoped(system, Scan(QUEUE), values![]).await?;
-        let queue = rows.iter().map(read_queue_entry).collect::<Result<Vec<_>>>()?;
+        let queue = rows.read_all(read_queue_entry)?;
         if queue.is_empty() {
             return Ok(QueueSnapshot { queue, devices: vec![] });
         }
         let devices = self.read_unscoped(system, Scan(FREE), values![]).await?;
-        Ok(QueueSnapshot { queue, devices: devices.iter().map(read_device).collect::<Result<_>>()? })
+        Ok(QueueSnapshot { queue, devices: devices.read_all(read_device)? })
     }
 
     /// The devices of a host, in any state.
     pub async fn list_host_devices(&self, system: &System, host: HostId) -> Result<Vec<Device>> {
-        self.read_unscoped(system, OF_HOST, values![host]).await?.iter().map(read_device).collect()
+        Ok(self.read_unscoped(system, OF_HOST, values![host]).await?.read_all(read_device)?)
     }
 
     /// Stores the devices that a host reports. Its other devices become offline.
@@ -167,7 +167,7 @@ impl Store {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
         let rows = self.read_unscoped(&System::background_jobs(), Scan(sql), organizations).await?;
-        let mut taken = rows.iter().map(|row| Ok(row.text(0)?)).collect::<Result<HashSet<_>>>()?;
+        let mut taken = rows.read_all(Columns::text)?.into_iter().collect::<HashSet<_>>();
         let mut handles = Vec::new();
         for update in updates {
             let handle = match known.iter().find(|device| device.serial == update.serial) {
@@ -241,33 +241,33 @@ fn handle_word(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
-fn read_queue_entry(row: &Row) -> Result<QueueEntry> {
-    let session = read_device_key(row, 0)?;
+fn read_queue_entry(columns: &mut Columns) -> Result<QueueEntry, DatabaseError> {
+    let session = read_device_key(columns)?;
     let request = QueuedRequest {
-        hold: HoldId(row.id(3)?),
+        hold: HoldId(columns.id()?),
         organization: session.organization,
-        filters: parse_filters(&row.text(4)?)?,
+        filters: read_filters(columns)?,
     };
     Ok(QueueEntry { session, request })
 }
 
-fn read_device(row: &Row) -> Result<Device> {
+fn read_device(columns: &mut Columns) -> Result<Device, DatabaseError> {
     Ok(Device {
-        id: DeviceId(row.id(0)?),
-        host: HostId(row.id(1)?),
-        organization: OrganizationId(row.id(2)?),
-        serial: row.text(3)?,
-        handle: row.text(4)?,
+        id: DeviceId(columns.id()?),
+        host: HostId(columns.id()?),
+        organization: OrganizationId(columns.id()?),
+        serial: columns.text()?,
+        handle: columns.text()?,
         profile: DeviceProfile {
-            platform: row.text(5)?,
-            kind: row.text(6)?,
-            name: row.text(7)?,
-            version: row.text(8)?,
+            platform: columns.text()?,
+            kind: columns.text()?,
+            name: columns.text()?,
+            version: columns.text()?,
         },
-        model: row.text(9)?,
-        online: row.int(10)? == 1,
-        fence: row.int(11)?,
-        holder: row.maybe_id(12)?.map(HoldId),
-        cleaning: row.int(13)? == 1,
+        model: columns.text()?,
+        online: columns.flag()?,
+        fence: columns.int()?,
+        holder: columns.maybe_id()?.map(HoldId),
+        cleaning: columns.flag()?,
     })
 }

@@ -1,35 +1,38 @@
 //! Holds: devices that sessions hold, and their waiting requests.
 
 use crate::access::{Granted, System, UseSessions, ViewSessions};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::devices::sessions::read_device_key;
-use crate::rows::{any_rows, batch, maybe_time, one_row, read_ending, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
-use domain::device::{
-    DeviceChange, DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold,
-};
+use domain::device::{DeviceChange, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId};
 use domain::session::{Ending, SessionKey};
 use domain::time::Micros;
 
-/// The columns of a session's key, then those of a hold; see [`read_hold`].
-const OPEN: &str = "
-    SELECT organization, session_us, session_tail,
-           id, principal, filters, requested_us, granted_us, activity_us,
-           released_us, end_reason, end_actor, end_evidence,
-           device, fence, handle, platform, device_kind, device_name, model, version
-    FROM holds WHERE organization = $1 AND released_us IS NULL
-    ORDER BY position";
+/// The columns of a hold; see [`read_hold`].
+macro_rules! hold_columns {
+    () => {
+        "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+         h.released_us, h.end_reason, h.end_actor, h.end_evidence,
+         h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.version, h.model"
+    };
+}
+pub(crate) use hold_columns;
+
+const OPEN: &str = concat!(
+    "SELECT h.organization, h.session_us, h.session_tail, ",
+    hold_columns!(),
+    " FROM holds h WHERE h.organization = $1 AND h.released_us IS NULL ORDER BY h.position"
+);
 
 impl Store {
     /// The organization's holds and waiting requests, in the order of the requests.
     pub async fn list_open_holds(&self, granted: &Granted<ViewSessions>) -> Result<Vec<(SessionKey, Hold)>> {
         let rows = self.read(granted, OPEN, values![]).await?;
-        let parsed = rows.iter().map(|row| Ok((read_device_key(row, 0)?, read_hold(row, 3)?)));
-        parsed
-            .filter_map(|pair: Result<_>| pair.map(|(key, hold)| hold.map(|hold| (key, hold))).transpose())
-            .collect()
+        let holds = rows.read_all(|columns| Ok((read_device_key(columns)?, read_hold(columns)?)))?;
+        Ok(holds.into_iter().filter_map(|(key, hold)| Some((key, hold?))).collect())
     }
 
     /// Records the use of a hold. Callers do so at most every 30 s. It does not change the revision.
@@ -50,7 +53,7 @@ impl Store {
     pub(crate) async fn device_limit(&self, granted: &Granted<UseSessions>) -> Result<Error> {
         let sql = "SELECT max_devices FROM organizations WHERE id = $1 AND deleted_us IS NULL";
         let rows = self.read(granted, sql, values![]).await?;
-        let max = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten();
+        let max = rows.read_first(Columns::maybe_int)?.flatten();
         Ok(max.map_or(Refusal::NotAMember.into(), |max| {
             Refusal::DeviceLimit { max: u32::try_from(max).unwrap_or(u32::MAX) }.into()
         }))
@@ -204,40 +207,45 @@ fn filters_text(wanted: &DeviceFilters) -> String {
     serde_json::to_string(wanted.as_slice()).unwrap_or_default()
 }
 
-/// The filters of a request, as stored.
-pub(crate) fn parse_filters(text: &str) -> Result<DeviceFilters> {
-    let filters: Vec<DeviceFilter> = serde_json::from_str(text)
-        .map_err(|error| crate::DatabaseError::Failed(format!("a hold's filters in the store: {error}")))?;
-    Ok(DeviceFilters::new(filters)?)
+/// The filters of a request.
+pub(crate) fn read_filters(columns: &mut Columns) -> Result<DeviceFilters, DatabaseError> {
+    let filters = DeviceFilters::new(columns.json()?);
+    filters.map_err(|error| DatabaseError::Failed(format!("a hold's filters in the store: {error}")))
 }
 
-/// A hold in 18 columns from `at` on; `None` when a join found none.
-pub(crate) fn read_hold(row: &Row, at: usize) -> Result<Option<Hold>> {
-    let Some(id) = row.maybe_id(at)? else { return Ok(None) };
+/// A hold, in the last columns of a row; `None` when a join found none.
+pub(crate) fn read_hold(columns: &mut Columns) -> Result<Option<Hold>, DatabaseError> {
+    let Some(id) = columns.maybe_id()? else {
+        columns.skip_rest();
+        return Ok(None);
+    };
     Ok(Some(Hold {
         id: HoldId(id),
-        principal: PrincipalId(row.id(at + 1)?),
-        filters: parse_filters(&row.text(at + 2)?)?,
-        requested: Micros(row.int(at + 3)?),
-        granted: maybe_time(row, at + 4)?,
-        activity: Micros(row.int(at + 5)?),
-        ended: read_ending(row, at + 6)?,
-        held: read_held_device(row, at + 10)?,
+        principal: PrincipalId(columns.id()?),
+        filters: read_filters(columns)?,
+        requested: columns.time()?,
+        granted: columns.maybe_time()?,
+        activity: columns.time()?,
+        ended: columns.maybe_ending()?,
+        held: read_held_device(columns)?,
     }))
 }
 
-fn read_held_device(row: &Row, at: usize) -> Result<Option<HeldDevice>> {
-    let Some(device) = row.maybe_id(at)? else { return Ok(None) };
+fn read_held_device(columns: &mut Columns) -> Result<Option<HeldDevice>, DatabaseError> {
+    let Some(device) = columns.maybe_id()? else {
+        columns.skip_rest();
+        return Ok(None);
+    };
     Ok(Some(HeldDevice {
         device: DeviceId(device),
-        fence: row.int(at + 1)?,
-        handle: row.text(at + 2)?,
+        fence: columns.int()?,
+        handle: columns.text()?,
         profile: DeviceProfile {
-            platform: row.text(at + 3)?,
-            kind: row.text(at + 4)?,
-            name: row.text(at + 5)?,
-            version: row.text(at + 7)?,
+            platform: columns.text()?,
+            kind: columns.text()?,
+            name: columns.text()?,
+            version: columns.text()?,
         },
-        model: row.text(at + 6)?,
+        model: columns.text()?,
     }))
 }

@@ -1,6 +1,7 @@
 //! Hosts: machines with devices, and the servers that they are connected to.
 
 use crate::access::{ConnectHosts, Granted, GrantedAccount, System};
+use crate::database::Columns;
 use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
 use domain::ids::{HostId, NodeId, OrganizationId};
@@ -81,7 +82,7 @@ impl Store {
         self.database.apply(batch([OrganizationId::ACCOUNT], vec![host, link])).await?;
         let sql = "SELECT id FROM hosts WHERE organization = $1 AND name = $2";
         let rows = self.read_unscoped(&System::background_jobs(), sql, values![organization, name]).await?;
-        let host = rows.first().map_or(Ok(new.0), |row| row.id(0))?;
+        let host = rows.read_one(Columns::id)?;
         Ok(HostLink { organization, host: HostId(host), name: name.to_owned() })
     }
 

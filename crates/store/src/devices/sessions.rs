@@ -3,14 +3,14 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, UseSessions, ViewSessions};
-use crate::database::{Batch, DatabaseError, Row, Statement, Topic, Value};
-use crate::devices::holds;
+use crate::database::{Batch, Columns, DatabaseError, Statement, Topic, Value};
+use crate::devices::holds::{self, hold_columns, read_hold};
 use crate::feed::feed_entry;
-use crate::rows::{batch, maybe_time, one_row, read_ending, values};
+use crate::rows::{batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
-use domain::device::{DeviceChange, DeviceSession};
+use domain::device::{DeviceChange, DeviceSession, Hold};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
@@ -22,15 +22,6 @@ macro_rules! session_columns {
     () => {
         "s.created_us, s.tail, s.principal, s.revision, s.released_us, s.activity_us,
          s.ended_us, s.end_reason, s.end_actor, s.end_evidence"
-    };
-}
-
-/// The columns of a hold; see [`holds::read_hold`].
-macro_rules! hold_columns {
-    () => {
-        "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
-         h.released_us, h.end_reason, h.end_actor, h.end_evidence,
-         h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.model, h.version"
     };
 }
 
@@ -79,9 +70,6 @@ pub(crate) const ONE: &str = concat!(
       ORDER BY h.position"
 );
 
-/// The position of a hold's columns in [`ONE`].
-const HOLD: usize = 10;
-
 /// The last of the consecutive times that begin at one that is taken.
 const TAKEN: &str = "
     SELECT MAX(created_us) FROM
@@ -104,9 +92,9 @@ impl Store {
         let values = || values![before, i64::from(page.limit) + 1];
         let both = [(PAGE, values()), (PAGE_HOLDS, values())];
         let [rows, holds] = self.read_snapshot(granted, both).await?;
-        let items =
-            rows.iter().map(|row| read_session(granted.organization(), row)).collect::<Result<Vec<_>>>()?;
-        let mut items = join_holds(items, &holds)?;
+        let mut items = rows.read_all(|columns| read_session(granted.organization(), columns))?;
+        let holds = holds.read_all(|columns| Ok((columns.time()?, read_hold(columns)?)))?;
+        join_holds(&mut items, holds);
         let more = items.len() > page.limit as usize;
         items.truncate(page.limit as usize);
         Ok(Page { items, more })
@@ -122,11 +110,11 @@ impl Store {
         id: SessionId,
     ) -> Result<DeviceSession> {
         let rows = self.read(granted, ONE, values![id.creation_time(), id.tail() as i64]).await?;
-        let first = rows.first().ok_or(Refusal::NotFound(Thing::Session))?;
-        let mut found = read_session(granted.organization(), first)?;
-        for row in &rows {
-            found.holds.extend(holds::read_hold(row, HOLD)?);
-        }
+        let rows = rows
+            .read_all(|columns| Ok((read_session(granted.organization(), columns)?, read_hold(columns)?)))?;
+        let mut rows = rows.into_iter();
+        let (mut found, first) = rows.next().ok_or(Refusal::NotFound(Thing::Session))?;
+        found.holds = first.into_iter().chain(rows.filter_map(|(_, hold)| hold)).collect();
         Ok(found)
     }
 
@@ -200,7 +188,7 @@ impl Store {
         taken: Micros,
     ) -> Result<()> {
         let rows = self.read(granted, Scan(run), values![taken]).await?;
-        let end = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(taken.0);
+        let end = rows.read_first(Columns::maybe_int)?.flatten().unwrap_or(taken.0);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
         last.0 = last.0.max(end);
@@ -270,7 +258,7 @@ impl Store {
             SessionKind::Agent => self.read(granted, Scan(agents), values![limit]).await?,
             kind => self.read(granted, Scan(sql), values![kind.name(), limit]).await?,
         };
-        rows.iter().map(|row| Ok((read_session_id(row, 0)?, row.int(2)?))).collect()
+        Ok(rows.read_all(|columns| Ok((read_session_id(columns)?, columns.int()?)))?)
     }
 
     /// Imports an ended session with its own times, in one batch. Returns it with the time at which it was stored:
@@ -368,44 +356,42 @@ pub(crate) fn to_stale(error: DatabaseError) -> Error {
 }
 
 /// Reads a session's id from two columns: its time and its tail.
-pub(crate) fn read_session_id(row: &Row, column: usize) -> Result<SessionId> {
-    Ok(SessionId::new(Micros(row.int(column)?), row.int(column + 1)? as u64))
+pub(crate) fn read_session_id(columns: &mut Columns) -> Result<SessionId, DatabaseError> {
+    Ok(SessionId::new(columns.time()?, columns.int()? as u64))
 }
 
 /// Reads the key of a device session from three columns: organization, time and tail.
-pub(crate) fn read_device_key(row: &Row, column: usize) -> Result<SessionKey> {
+pub(crate) fn read_device_key(columns: &mut Columns) -> Result<SessionKey, DatabaseError> {
     Ok(SessionKey {
-        organization: OrganizationId(row.id(column)?),
+        organization: OrganizationId(columns.id()?),
         kind: SessionKind::Device,
-        id: read_session_id(row, column + 1)?,
+        id: read_session_id(columns)?,
     })
 }
 
 /// Reads a session from its columns, without its holds.
-fn read_session(organization: OrganizationId, row: &Row) -> Result<DeviceSession> {
+fn read_session(organization: OrganizationId, columns: &mut Columns) -> Result<DeviceSession, DatabaseError> {
     Ok(DeviceSession {
         organization,
-        id: read_session_id(row, 0)?,
-        owner: PrincipalId(row.id(2)?),
-        revision: row.int(3)?,
-        released: maybe_time(row, 4)?,
-        activity: Micros(row.int(5)?),
-        ended: read_ending(row, 6)?,
+        id: read_session_id(columns)?,
+        owner: PrincipalId(columns.id()?),
+        revision: columns.int()?,
+        released: columns.maybe_time()?,
+        activity: columns.time()?,
+        ended: columns.maybe_ending()?,
         holds: Vec::new(),
     })
 }
 
 /// Adds holds to their sessions. Both are in the order of the sessions, newest first.
-fn join_holds(mut sessions: Vec<DeviceSession>, rows: &[Row]) -> Result<Vec<DeviceSession>> {
+fn join_holds(sessions: &mut [DeviceSession], holds: Vec<(Micros, Option<Hold>)>) {
     let mut rest = sessions.iter_mut().peekable();
-    for row in rows {
-        let created = Micros(row.int(0)?);
+    for (created, hold) in holds {
         while rest.next_if(|session| session.id.creation_time() > created).is_some() {}
         if let Some(session) = rest.peek_mut().filter(|session| session.id.creation_time() == created) {
-            session.holds.extend(holds::read_hold(row, 1)?);
+            session.holds.extend(hold);
         }
     }
-    Ok(sessions)
 }
 
 impl From<EndReason> for Value {

@@ -3,7 +3,7 @@
 use crate::access::System;
 use crate::audit::attribution::Attribution;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::rows::{one_row, parse_word, values};
+use crate::rows::{one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::ids::PrincipalId;
@@ -51,9 +51,9 @@ impl Store {
         let by_groups = given == RoleSource::Groups;
         for _ in 0..ATTEMPTS {
             let rows = self.read_unscoped(system, HELD, values![person]).await?;
-            let row = rows.first().ok_or(Refusal::NotFound(Thing::Principal))?;
-            let was = row.maybe_text(0)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?;
-            let was_by_groups = row.int(1)? != 0;
+            let held =
+                rows.read_first(|columns| Ok((columns.maybe_word(AccountRole::parse)?, columns.flag()?)))?;
+            let (was, was_by_groups) = held.ok_or(Refusal::NotFound(Thing::Principal))?;
             let theirs = was.is_none() || was_by_groups;
             if by_groups && (!theirs || was == role) {
                 return Ok(());

@@ -3,10 +3,10 @@
 use crate::access::System;
 use crate::audit::attribution::Attribution;
 use crate::audit::log::{NewAuditEntry, batch_with_entry, insert_entry};
-use crate::database::{Batch, Row, Statement, Topic};
+use crate::database::{Batch, Columns, Statement, Topic};
 use crate::directory::memberships::{expect_another_admin, leave_statements};
 use crate::directory::principals::NewPrincipal;
-use crate::rows::{any_rows, one_row, parse_word, values};
+use crate::rows::{any_rows, one_row, values};
 use crate::{Error, Result, Store};
 use domain::federation::{HeldMembership, MembershipChange, organization_of};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -45,7 +45,7 @@ impl Store {
         identity: Identity<'_>,
     ) -> Result<Option<PrincipalId>> {
         let rows = self.read_unscoped(system, OF_SUBJECT, values![identity.issuer, identity.subject]).await?;
-        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(PrincipalId))
+        Ok(rows.read_first(Columns::id)?.map(PrincipalId))
     }
 
     /// Whether a person has an identity at an issuer.
@@ -123,7 +123,7 @@ impl Store {
             Some(id) => self.read_unscoped(system, by_id, values![id]).await?,
             None => self.read_unscoped(system, by_name, values![text]).await?,
         };
-        Ok(rows.first().map(|row| row.id(0)).transpose()?.map(OrganizationId))
+        Ok(rows.read_first(Columns::id)?.map(OrganizationId))
     }
 
     /// A person's memberships, and whether each came from groups.
@@ -132,12 +132,12 @@ impl Store {
         system: &System,
         person: PrincipalId,
     ) -> Result<Vec<HeldMembership>> {
-        let held = |row: &Row| {
-            let (organization, role) = (OrganizationId(row.id(0)?), parse_word(&row.text(1)?, Role::parse)?);
+        let held = |columns: &mut Columns| {
+            let (organization, role) = (OrganizationId(columns.id()?), columns.word(Role::parse)?);
             let membership = Membership { organization, role };
-            Ok(HeldMembership { membership, by_groups: row.int(2)? != 0, last_admin: row.int(3)? != 0 })
+            Ok(HeldMembership { membership, by_groups: columns.flag()?, last_admin: columns.flag()? })
         };
-        self.read_unscoped(system, HELD, values![person]).await?.iter().map(held).collect()
+        Ok(self.read_unscoped(system, HELD, values![person]).await?.read_all(held)?)
     }
 
     /// Changes a person's memberships to match their groups, all or none. Removing a membership also ends the keys

@@ -5,8 +5,8 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedPerson, ManageMembers};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Statement};
-use crate::rows::{any_rows, one_row, parse_word, values};
+use crate::database::{Columns, DatabaseError, Statement};
+use crate::rows::{any_rows, one_row, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{InvitationId, OrganizationId, PrincipalId};
@@ -142,9 +142,9 @@ impl Store {
         now: Micros,
     ) -> Result<(Invitation, bool)> {
         let rows = self.read(granted, ONE, values![id]).await?;
-        let row = rows.first().ok_or_else(no_such_invitation)?;
-        let found = invitation(row)?;
-        let open = row.text_ref(7)? == "open" && found.expires > now;
+        let found = rows.read_first(|columns| Ok((read_invitation(columns)?, columns.text()?)))?;
+        let (found, state) = found.ok_or_else(no_such_invitation)?;
+        let open = state == "open" && found.expires > now;
         Ok((found, open))
     }
 
@@ -160,7 +160,7 @@ impl Store {
         granted: &Granted<ManageMembers>,
         now: Micros,
     ) -> Result<Vec<Invitation>> {
-        self.read(granted, Scan(HERE), values![now]).await?.iter().map(invitation).collect()
+        Ok(self.read(granted, Scan(HERE), values![now]).await?.read_all(read_invitation)?)
     }
 
     /// Cancels an open invitation.
@@ -191,11 +191,14 @@ impl Store {
     ) -> Result<Vec<ReceivedInvitation>> {
         let rows =
             self.read_unscoped(&System::secret_lookup(), OF_PERSON, values![own.person(), now]).await?;
-        let invited = |row: &Row| {
-            let (organization, inviter) = (row.text(7)?, row.maybe_text(8)?);
-            Ok(ReceivedInvitation { invitation: invitation(row)?, organization, inviter })
+        let received = |columns: &mut Columns| {
+            Ok(ReceivedInvitation {
+                invitation: read_invitation(columns)?,
+                organization: columns.text()?,
+                inviter: columns.maybe_text()?,
+            })
         };
-        rows.iter().map(invited).collect()
+        Ok(rows.read_all(received)?)
     }
 
     /// Accepts an invitation: the person becomes a member. It can be accepted once, even when several requests race.
@@ -274,14 +277,14 @@ fn insert(organization: OrganizationId, new: &Invitation) -> Statement {
     )
 }
 
-fn invitation(row: &Row) -> Result<Invitation> {
+fn read_invitation(columns: &mut Columns) -> Result<Invitation, DatabaseError> {
     Ok(Invitation {
-        id: InvitationId(row.id(0)?),
-        organization: OrganizationId(row.id(1)?),
-        email: row.text(2)?,
-        role: parse_word(&row.text(3)?, Role::parse)?,
-        inviter: PrincipalId(row.id(4)?),
-        created: Micros(row.int(5)?),
-        expires: Micros(row.int(6)?),
+        id: InvitationId(columns.id()?),
+        organization: OrganizationId(columns.id()?),
+        email: columns.text()?,
+        role: columns.word(Role::parse)?,
+        inviter: PrincipalId(columns.id()?),
+        created: columns.time()?,
+        expires: columns.time()?,
     })
 }

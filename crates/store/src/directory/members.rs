@@ -1,12 +1,12 @@
 //! The principals of an organization or the account, and their keys.
 
-use crate::access::credentials::{credential, credential_columns};
+use crate::access::credentials::{credential_columns, read_credential, read_membership};
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ManageMembers, PermissionType, System};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::Row;
-use crate::directory::principals::{principal, principal_columns};
-use crate::rows::{one_row, parse_word, values};
+use crate::database::{Columns, DatabaseError};
+use crate::directory::principals::{principal_columns, read_principal};
+use crate::rows::{one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::credential::Credential;
@@ -16,9 +16,6 @@ use domain::principal::{Membership, Principal};
 use domain::refusal::Thing;
 use domain::time::Micros;
 use serde_json::json;
-
-/// The position of the column after those of a principal.
-pub(crate) const ROLE: usize = 9;
 
 const HERE: &str = concat!(
     "SELECT ",
@@ -67,9 +64,9 @@ impl Store {
         id: PrincipalId,
     ) -> Result<(Principal, PermissionSet)> {
         let rows = self.read(granted, HERE, values![id]).await?;
-        let row = rows.first().ok_or(Refusal::NotFound(Thing::Member))?;
-        let found = principal(row)?;
-        let role = role(row)?;
+        let found =
+            rows.read_first(|columns| Ok((read_principal(columns)?, columns.maybe_word(Role::parse)?)))?;
+        let (found, role) = found.ok_or(Refusal::NotFound(Thing::Member))?;
         if role.is_none() && found.account_role.is_none() {
             return Err(Refusal::NotFound(Thing::Member).into());
         }
@@ -84,8 +81,7 @@ impl Store {
         granted: &Granted<P>,
     ) -> Result<Vec<(Principal, Role)>> {
         let rows = self.read(granted, Scan(MEMBERS), values![]).await?;
-        let member = |row: &Row| Ok((principal(row)?, parse_word(&row.text(ROLE)?, Role::parse)?));
-        rows.iter().map(member).collect()
+        Ok(rows.read_all(read_member)?)
     }
 
     /// The account's people with their memberships, oldest first; only one person if `one` is given.
@@ -94,22 +90,20 @@ impl Store {
         granted: &GrantedAccount<ManageMembers>,
         one: Option<PrincipalId>,
     ) -> Result<Vec<(Principal, Vec<Membership>)>> {
-        let rows = match one {
+        let [rows] = match one {
             Some(id) => self.read_account(granted, [(people!("AND p.id = $1"), values![id])]).await?,
             None => self.read_account(granted, [(Scan(people!("")), values![])]).await?,
         };
         let mut people: Vec<(Principal, Vec<Membership>)> = Vec::new();
-        for row in rows.iter().flatten() {
-            let id = PrincipalId(row.id(0)?);
-            if people.last().is_none_or(|(last, _)| last.id != id) {
-                people.push((principal(row)?, Vec::new()));
+        for (person, membership) in
+            rows.read_all(|columns| Ok((read_principal(columns)?, read_membership(columns)?)))?
+        {
+            if people.last().is_none_or(|(last, _)| last.id != person.id) {
+                people.push((person, Vec::new()));
             }
             // Memberships of deleted organizations do not count.
-            if let (Some(organization), Some(role), Some((_, memberships))) =
-                (row.maybe_id(ROLE)?, row.maybe_text(ROLE + 1)?, people.last_mut())
-            {
-                let organization = OrganizationId(organization);
-                memberships.push(Membership { organization, role: parse_word(&role, Role::parse)? });
+            if let Some((_, memberships)) = people.last_mut() {
+                memberships.extend(membership);
             }
         }
         Ok(people)
@@ -121,7 +115,7 @@ impl Store {
         system: &System,
         id: PrincipalId,
     ) -> Result<Vec<Credential>> {
-        self.read_unscoped(system, KEYS, values![id]).await?.iter().map(credential).collect()
+        Ok(self.read_unscoped(system, KEYS, values![id]).await?.read_all(read_credential)?)
     }
 
     /// Renames an organization.
@@ -155,6 +149,7 @@ impl Store {
     }
 }
 
-fn role(row: &Row) -> Result<Option<Role>> {
-    row.maybe_text(ROLE)?.map(|name| parse_word(&name, Role::parse)).transpose()
+/// A principal and their role.
+pub(crate) fn read_member(columns: &mut Columns) -> Result<(Principal, Role), DatabaseError> {
+    Ok((read_principal(columns)?, columns.word(Role::parse)?))
 }

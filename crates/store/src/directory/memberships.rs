@@ -5,11 +5,10 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedPerson, ManageMembers, PermissionType};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Statement};
-use crate::directory::members::ROLE;
-use crate::directory::principals::{owner_gone_ending, principal, principal_columns};
+use crate::database::{Columns, Statement};
+use crate::directory::principals::{owner_gone_ending, principal_columns, read_principal};
 use crate::logins::sessions::{OF_PERSON_HERE, end_statements};
-use crate::rows::{any_rows, one_row, parse_word, values};
+use crate::rows::{any_rows, one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -61,11 +60,14 @@ impl Store {
         &self,
         granted: &Granted<P>,
     ) -> Result<Vec<OrganizationMember>> {
-        let member = |row: &Row| {
-            let role = parse_word(&row.text(ROLE)?, Role::parse)?;
-            Ok(OrganizationMember { principal: principal(row)?, role, joined: Micros(row.int(ROLE + 1)?) })
+        let member = |columns: &mut Columns| {
+            Ok(OrganizationMember {
+                principal: read_principal(columns)?,
+                role: columns.word(Role::parse)?,
+                joined: columns.time()?,
+            })
         };
-        self.read(granted, Scan(MEMBERS), values![]).await?.iter().map(member).collect()
+        Ok(self.read(granted, Scan(MEMBERS), values![]).await?.read_all(member)?)
     }
 
     /// Makes a person a member, or changes their role. A service user can only be a member of its home.
@@ -224,7 +226,7 @@ impl Store {
         let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
                    WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
         let rows = self.read_unscoped(&System::secret_lookup(), sql, values![organization, member]).await?;
-        Ok(rows.first().map(|row| row.text(0)).transpose()?)
+        Ok(rows.read_first(Columns::text)?)
     }
 
     /// Creates an organization and its position in the change feed. A person becomes its first admin. A service user

@@ -3,11 +3,11 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, ManageOrganizations, System};
-use crate::agents::usage::limits;
+use crate::agents::usage::read_limits;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::Row;
+use crate::database::{Columns, DatabaseError};
 use crate::feed::organization_deletion_entry;
-use crate::rows::{maybe_time, one_row, parse_word, values};
+use crate::rows::{one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::agent::{UsageLimits, cycle_days};
@@ -45,7 +45,7 @@ impl Store {
     pub async fn list_organizations(&self, system: &System) -> Result<Vec<Organization>> {
         let sql =
             "SELECT id, name, created_us, deleted_us, max_devices FROM organizations ORDER BY created_us, id";
-        self.read_unscoped(system, Scan(sql), values![]).await?.iter().map(organization).collect()
+        Ok(self.read_unscoped(system, Scan(sql), values![]).await?.read_all(read_organization)?)
     }
 
     /// All organizations that were not deleted, with their limits, oldest first.
@@ -59,9 +59,8 @@ impl Store {
                         WHERE u.organization = o.id AND u.day >= $1 AND u.day < $2)
                    FROM organizations o WHERE o.deleted_us IS NULL ORDER BY o.created_us, o.id";
         let (from, until) = cycle_days(now);
-        let rows = self.read_account(granted, [(Scan(sql), values![from, until])]).await?;
-        let both = |row: &Row| Ok((organization(row)?, limits(row, 5)?));
-        rows.iter().flatten().map(both).collect()
+        let [rows] = self.read_account(granted, [(Scan(sql), values![from, until])]).await?;
+        Ok(rows.read_all(|columns| Ok((read_organization(columns)?, read_limits(columns)?)))?)
     }
 
     /// The organizations that the caller can see, with the caller's role in each; oldest first.
@@ -119,7 +118,7 @@ impl Store {
         let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
                    WHERE id = $1 AND deleted_us IS NULL";
         let rows = self.read_unscoped(system, sql, values![id]).await?;
-        rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
+        rows.read_first(read_organization)?.ok_or(Refusal::NotFound(Thing::Organization).into())
     }
 
     /// The organization with exactly this name that was not deleted.
@@ -130,7 +129,7 @@ impl Store {
         let sql = "SELECT id, name, created_us, deleted_us, max_devices FROM organizations
                    WHERE name = $1 AND deleted_us IS NULL";
         let rows = self.read_unscoped(system, sql, values![name]).await?;
-        rows.first().map(organization).unwrap_or(Err(Refusal::NotFound(Thing::Organization).into()))
+        rows.read_first(read_organization)?.ok_or(Refusal::NotFound(Thing::Organization).into())
     }
 
     /// Deletes an organization. Its row and its sessions stay, but nobody can act in it. The next sweep releases the
@@ -156,19 +155,18 @@ impl Store {
                    JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
                    ORDER BY m.created_us, m.organization";
         let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
-        let member = |row: &Row| {
-            Ok((OrganizationId(row.id(0)?), PrincipalId(row.id(1)?), parse_word(&row.text(2)?, Role::parse)?))
-        };
-        rows.iter().map(member).collect()
+        Ok(rows.read_all(|columns| {
+            Ok((OrganizationId(columns.id()?), PrincipalId(columns.id()?), columns.word(Role::parse)?))
+        })?)
     }
 }
 
-fn organization(row: &Row) -> Result<Organization> {
+fn read_organization(columns: &mut Columns) -> Result<Organization, DatabaseError> {
     Ok(Organization {
-        id: OrganizationId(row.id(0)?),
-        name: row.text(1)?,
-        created: Micros(row.int(2)?),
-        deleted: maybe_time(row, 3)?,
-        max_devices: row.maybe_int(4)?.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
+        id: OrganizationId(columns.id()?),
+        name: columns.text()?,
+        created: columns.time()?,
+        deleted: columns.maybe_time()?,
+        max_devices: columns.maybe_int()?.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
     })
 }

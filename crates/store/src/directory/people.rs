@@ -5,8 +5,8 @@ use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Statement};
-use crate::directory::principals::{NewPrincipal, principal, principal_columns};
+use crate::database::{Columns, DatabaseError, Statement};
+use crate::directory::principals::{NewPrincipal, principal_columns, read_principal};
 use crate::logins::sessions::end_all_statements;
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{ATTEMPTS, Error, Granted, Result, Store};
@@ -80,10 +80,10 @@ impl Store {
     /// The person with an address. The address must be normalized.
     pub async fn find_person_by_email(&self, system: &System, email: &str) -> Result<Option<SignInRecord>> {
         let rows = self.read_unscoped(system, BY_EMAIL, values![email]).await?;
-        let known = |row: &Row| {
-            Ok(SignInRecord { person: read_person(row)?, password_hash: row.maybe_text(row.width() - 1)? })
+        let record = |columns: &mut Columns| {
+            Ok(SignInRecord { person: read_person(columns)?, password_hash: columns.maybe_text()? })
         };
-        rows.first().map(known).transpose()
+        Ok(rows.read_first(record)?)
     }
 
     /// Whether the address that is shown for a person is theirs; see [`Store::create_sub_user`].
@@ -98,7 +98,7 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_person(&self, granted: &GrantedPerson) -> Result<Person> {
         let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![granted.person()]).await?;
-        rows.first().map(read_person).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Principal).into())
+        rows.read_first(read_person)?.ok_or(Refusal::NotFound(Thing::Principal).into())
     }
 
     /// Grants the caller access to the person with a number: themselves, a sub user of theirs (see
@@ -119,9 +119,10 @@ impl Store {
         let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
         let system = System::secret_lookup();
         let rows = self.read_unscoped(&system, BY_NUMBER, values![number]).await?;
-        let found = rows.first().map(read_person).transpose()?.ok_or_else(not_found)?;
+        let found = rows.read_first(read_person)?.ok_or_else(not_found)?;
         let memberships = self.read_unscoped(&system, MEMBERSHIPS, values![found.principal.id]).await?;
-        let (ties, person) = (build_ties(caller, &found, &memberships)?, found.principal.id);
+        let memberships = memberships.read_all(read_member)?;
+        let (ties, person) = (build_ties(caller, &found, &memberships), found.principal.id);
         let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
         let stands = |reach| relation_to_person(caller.principal(), administrator, person, reach, ties);
         let seen = stands(PersonAccess::See).ok_or_else(not_found)?;
@@ -140,36 +141,27 @@ impl Store {
         let scan_caller =
             caller.attribution().scan_caller(caller.organization().unwrap_or(OrganizationId::ACCOUNT));
         if caller.authorize_in_account::<ManageMembers>().is_ok() {
-            return self
-                .read_one::<Scan>(scan_caller, any_rows(EVERYBODY, values![]))
-                .await?
-                .iter()
-                .map(read_person)
-                .collect();
+            let everybody = self.read_one::<Scan>(scan_caller, any_rows(EVERYBODY, values![])).await?;
+            return Ok(everybody.read_all(read_person)?);
         }
         let own = [
             any_rows(OWN, values![caller.principal()]),
             any_rows(MEMBERSHIPS_BELOW, values![caller.principal()]),
         ];
         let [people, memberships] = self.read_in_lane::<Scan, 2>(scan_caller, own).await?;
-        let mut seen = Vec::new();
-        for one in people.iter().map(read_person) {
-            let one = one?;
-            let ties = build_ties(caller, &one, &memberships)?;
-            if relation_to_person(caller.principal(), false, one.principal.id, PersonAccess::See, ties)
-                .is_some()
-            {
-                seen.push(one);
-            }
-        }
-        Ok(seen)
+        let (mut people, memberships) = (people.read_all(read_person)?, memberships.read_all(read_member)?);
+        people.retain(|one| {
+            let ties = build_ties(caller, one, &memberships);
+            relation_to_person(caller.principal(), false, one.principal.id, PersonAccess::See, ties).is_some()
+        });
+        Ok(people)
     }
 
     /// The parent of a person.
     pub async fn load_parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
         let Some(parent) = child.parent else { return Ok(None) };
         let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![parent]).await?;
-        rows.first().map(read_person).transpose()
+        Ok(rows.read_first(read_person)?)
     }
 
     /// Creates a sub user of the caller as a member of the caller's organization. Returns the number.
@@ -240,7 +232,7 @@ impl Store {
     pub async fn load_password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
         let sql = "SELECT password_hash FROM principals WHERE id = $1";
         let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
-        Ok(rows.first().map(|row| row.maybe_text(0)).transpose()?.flatten())
+        Ok(rows.read_first(Columns::maybe_text)?.flatten())
     }
 
     /// Sets a person's password and ends their login sessions, except `but`.
@@ -335,7 +327,7 @@ impl Store {
         let entry = NewAuditEntry::new(attribute_to_person(system, id), "user.verify", id, json!({}), now);
         self.apply(batch_with_entry([], statements, &entry)?, |_| Error::Unauthenticated).await?;
         let rows = self.read_unscoped(system, BY_ID, values![id]).await?;
-        rows.first().map(read_person).transpose()?.ok_or(Error::Unauthenticated)
+        rows.read_first(read_person)?.ok_or(Error::Unauthenticated)
     }
 
     /// Stores a token that is sent to a person. It replaces earlier tokens with this purpose.
@@ -383,23 +375,23 @@ impl Store {
         let sql =
             "SELECT principal FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND expires_us > $3";
         let rows = self.read_unscoped(system, sql, values![&token.0[..], purpose, now]).await?;
-        Ok(PrincipalId(rows.first().ok_or(Error::Unauthenticated)?.id(0)?))
+        rows.read_first(Columns::id)?.map(PrincipalId).ok_or(Error::Unauthenticated)
     }
 }
 
 /// How a person is tied to the caller. `memberships` must include all of the person's.
-fn build_ties(caller: &Caller, person: &Person, memberships: &[Row]) -> Result<SubUserTies> {
-    let mut managed = true;
-    for row in memberships {
-        let (member, place) = (PrincipalId(row.id(0)?), OrganizationId(row.id(1)?));
-        managed &= member != person.principal.id || caller.manages_members_of(place);
-    }
-    Ok(SubUserTies {
+fn build_ties(
+    caller: &Caller,
+    person: &Person,
+    memberships: &[(PrincipalId, OrganizationId)],
+) -> SubUserTies {
+    let theirs = memberships.iter().filter(|(member, _)| *member == person.principal.id);
+    SubUserTies {
         maker: person.parent,
         pending: person.principal.state == PrincipalState::Pending,
-        managed,
+        managed: theirs.map(|(_, place)| *place).all(|place| caller.manages_members_of(place)),
         account_role: person.principal.account_role.is_some(),
-    })
+    }
 }
 
 /// Attributes an action to the person: a token from their mailbox proves who they are.
@@ -432,14 +424,16 @@ fn password_statements(
     statements
 }
 
-/// Reads a person from their columns.
-fn read_person(row: &Row) -> Result<Person> {
-    let principal = principal(row)?;
+fn read_person(columns: &mut Columns) -> Result<Person, DatabaseError> {
     Ok(Person {
-        principal,
-        parent: row.maybe_id(9)?.map(PrincipalId),
-        first_name: row.text(10)?,
-        last_name: row.text(11)?,
-        updated: Micros(row.int(12)?),
+        principal: read_principal(columns)?,
+        parent: columns.maybe_id()?.map(PrincipalId),
+        first_name: columns.text()?,
+        last_name: columns.text()?,
+        updated: columns.time()?,
     })
+}
+
+fn read_member(columns: &mut Columns) -> Result<(PrincipalId, OrganizationId), DatabaseError> {
+    Ok((PrincipalId(columns.id()?), OrganizationId(columns.id()?)))
 }

@@ -1,13 +1,13 @@
 //! Users and service users.
 
-use crate::access::credentials::{key_created_entry, key_statements, principal_kind};
+use crate::access::credentials::{key_created_entry, key_statements, parse_principal_kind};
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Caller, System};
 use crate::audit::log::{NewAuditEntry, batch_with_entries, batch_with_entry};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::logins::sessions::end_all_statements;
-use crate::rows::{any_rows, one_row, parse_word, values};
+use crate::rows::{any_rows, one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -19,7 +19,7 @@ use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde_json::{Value as Json, json};
 
-/// The columns of a principal; see [`principal`].
+/// The columns of a principal; see [`read_principal`].
 macro_rules! principal_columns {
     () => {
         "p.id, p.number, p.kind, COALESCE(p.email, p.wanted_email), p.name, p.state, p.created_us, p.account_role, p.default_organization"
@@ -129,12 +129,12 @@ impl Store {
         })?;
         let sql = "SELECT number FROM principals WHERE id = $1";
         let rows = self.read_unscoped(system, sql, values![new.id]).await?;
-        rows.first().map_or(Ok(0), |row| Ok(row.int(0)?))
+        Ok(rows.read_one(Columns::int)?)
     }
 
     /// All principals, deleted ones included, oldest first.
     pub async fn list_principals(&self, system: &System) -> Result<Vec<Principal>> {
-        self.read_unscoped(system, Scan(ALL), values![]).await?.iter().map(principal).collect()
+        Ok(self.read_unscoped(system, Scan(ALL), values![]).await?.read_all(read_principal)?)
     }
 
     /// A principal that was not deleted.
@@ -143,7 +143,7 @@ impl Store {
     /// [`Refusal::NotFound`].
     pub async fn load_principal(&self, system: &System, id: PrincipalId) -> Result<Principal> {
         let rows = self.read_unscoped(system, LIVING, values![id]).await?;
-        rows.first().map(principal).unwrap_or(Err(Refusal::NotFound(Thing::Principal).into()))
+        rows.read_first(read_principal)?.ok_or(Refusal::NotFound(Thing::Principal).into())
     }
 
     /// The principal of a caller.
@@ -152,7 +152,7 @@ impl Store {
     /// [`Error::Unauthenticated`] when it was deleted.
     pub async fn load_caller_principal(&self, caller: &Caller) -> Result<Principal> {
         let rows = self.read_unscoped(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
-        rows.first().map(principal).unwrap_or(Err(Error::Unauthenticated))
+        rows.read_first(read_principal)?.ok_or(Error::Unauthenticated)
     }
 
     /// Suspends, deletes or restores a principal. Deletion is final and frees the address. Keys are refused from now
@@ -259,16 +259,16 @@ fn insert(kept: &NewPrincipal<'_>) -> Statement {
     )
 }
 
-pub(crate) fn principal(row: &Row) -> Result<Principal> {
+pub(crate) fn read_principal(columns: &mut Columns) -> Result<Principal, DatabaseError> {
     Ok(Principal {
-        id: PrincipalId(row.id(0)?),
-        number: row.int(1)?,
-        kind: parse_word(&row.text(2)?, principal_kind)?,
-        email: row.maybe_text(3)?,
-        name: row.text(4)?,
-        state: parse_word(&row.text(5)?, PrincipalState::parse)?,
-        created: Micros(row.int(6)?),
-        account_role: row.maybe_text(7)?.map(|name| parse_word(&name, AccountRole::parse)).transpose()?,
-        default_organization: row.maybe_id(8)?.map(OrganizationId),
+        id: PrincipalId(columns.id()?),
+        number: columns.int()?,
+        kind: columns.word(parse_principal_kind)?,
+        email: columns.maybe_text()?,
+        name: columns.text()?,
+        state: columns.word(PrincipalState::parse)?,
+        created: columns.time()?,
+        account_role: columns.maybe_word(AccountRole::parse)?,
+        default_organization: columns.maybe_id()?.map(OrganizationId),
     })
 }

@@ -2,10 +2,9 @@
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ManageServiceUsers};
-use crate::database::Row;
-use crate::directory::members::ROLE;
-use crate::directory::principals::{principal, principal_columns};
-use crate::rows::{parse_word, values};
+use crate::directory::members::read_member;
+use crate::directory::principals::{principal_columns, read_principal};
+use crate::rows::values;
 use crate::{Result, Store};
 use domain::ids::PrincipalId;
 use domain::permission::Role;
@@ -50,8 +49,7 @@ impl Store {
             Some(id) => self.read(granted, at_home!("AND p.id = $2"), values![id]).await?,
             None => self.read(granted, Scan(at_home!("")), values![]).await?,
         };
-        let member = |row: &Row| Ok((principal(row)?, parse_word(&row.text(ROLE)?, Role::parse)?));
-        rows.iter().map(member).collect()
+        Ok(rows.read_all(read_member)?)
     }
 
     /// The service users whose home is the account, oldest first; only one if `one` is given.
@@ -60,10 +58,10 @@ impl Store {
         granted: &GrantedAccount<ManageServiceUsers>,
         one: Option<PrincipalId>,
     ) -> Result<Vec<Principal>> {
-        let rows = match one {
+        let [rows] = match one {
             Some(id) => self.read_account(granted, [(of_account!("AND p.id = $1"), values![id])]).await?,
             None => self.read_account(granted, [(Scan(of_account!("")), values![])]).await?,
         };
-        rows.iter().flatten().map(principal).collect()
+        Ok(rows.read_all(read_principal)?)
     }
 }

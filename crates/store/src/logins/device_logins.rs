@@ -4,8 +4,8 @@ use crate::access::credentials::{key_created_entry, key_statements};
 use crate::access::{GrantedPerson, ManageOwnKeys};
 use crate::audit::attribution::Grant;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Row, Statement};
-use crate::rows::{any_rows, batch, maybe_time, one_row, parse_word, values};
+use crate::database::{Columns, DatabaseError, Statement};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{ApiKey, Error, Granted, Result, Store, System};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -83,7 +83,7 @@ impl Store {
         hash: &SecretHash,
     ) -> Result<Option<(DeviceLogin, Option<DeviceLoginApproval>)>> {
         let rows = self.read_unscoped(system, BY_HASH, values![&hash.0[..]]).await?;
-        rows.first().map(|row| Ok((read_device_login(row)?, read_approval(row)?))).transpose()
+        Ok(rows.read_first(read_device_login)?)
     }
 
     /// Records that a program polled, and how long it must wait from now on.
@@ -116,7 +116,7 @@ impl Store {
     ) -> Result<DeviceLogin> {
         let rows =
             self.read_unscoped(&System::secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
-        rows.first().map(read_device_login).transpose()?.ok_or_else(unknown_code)
+        rows.read_first(read_device_login)?.map(|(login, _)| login).ok_or_else(unknown_code)
     }
 
     /// Approves a device login: the program will act as the person in the organization. `session` is the person's
@@ -194,26 +194,25 @@ fn unknown_code() -> Error {
     Refusal::NotFound(Thing::Program).into()
 }
 
-fn read_device_login(row: &Row) -> Result<DeviceLogin> {
-    Ok(DeviceLogin {
-        client: row.text(0)?,
+/// Reads a device login and its approval.
+fn read_device_login(
+    columns: &mut Columns,
+) -> Result<(DeviceLogin, Option<DeviceLoginApproval>), DatabaseError> {
+    let login = DeviceLogin {
+        client: columns.text()?,
         origin: Origin {
-            remote_ip: row.maybe_text(1)?.and_then(|ip| ip.parse().ok()),
-            agent: row.text(2)?,
+            remote_ip: columns.maybe_text()?.and_then(|ip| ip.parse().ok()),
+            agent: columns.text()?,
             agent_type: String::new(),
         },
-        created: Micros(row.int(3)?),
-        expires: Micros(row.int(4)?),
-        interval: Span(row.int(5)?),
-        polled: maybe_time(row, 6)?,
-        state: parse_word(&row.text(7)?, DeviceLoginState::parse)?,
-    })
-}
-
-fn read_approval(row: &Row) -> Result<Option<DeviceLoginApproval>> {
-    let (Some(principal), Some(organization)) = (row.maybe_id(8)?, row.maybe_id(9)?) else {
-        return Ok(None);
+        created: columns.time()?,
+        expires: columns.time()?,
+        interval: Span(columns.int()?),
+        polled: columns.maybe_time()?,
+        state: columns.word(DeviceLoginState::parse)?,
     };
-    let (principal, organization) = (PrincipalId(principal), OrganizationId(organization));
-    Ok(Some(DeviceLoginApproval { principal, organization }))
+    let principal = columns.maybe_id()?.map(PrincipalId);
+    let organization = columns.maybe_id()?.map(OrganizationId);
+    let approval = principal.zip(organization);
+    Ok((login, approval.map(|(principal, organization)| DeviceLoginApproval { principal, organization })))
 }

@@ -2,9 +2,9 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::{GrantedPerson, System};
-use crate::database::{Row, Statement};
+use crate::database::{Columns, DatabaseError, Statement};
 use crate::feed::feed_entry;
-use crate::rows::{any_rows, batch, maybe_time, one_row, values};
+use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -36,7 +36,7 @@ impl Store {
     /// The person's second factor, confirmed or not.
     pub async fn load_second_factor(&self, granted: &GrantedPerson) -> Result<Option<SecondFactor>> {
         let rows = self.read_unscoped(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
-        rows.first().map(read_second_factor).transpose()
+        Ok(rows.read_first(read_second_factor)?)
     }
 
     /// Stores a second factor to be confirmed. It replaces an unconfirmed one.
@@ -184,8 +184,8 @@ impl Store {
         let sql = "SELECT principal, data FROM one_time_tokens
                    WHERE hash = $1 AND purpose = $2 AND expires_us > $3 AND data IS NOT NULL";
         let rows = self.read_unscoped(system, sql, values![&token.0[..], purpose, now]).await?;
-        let row = rows.first().ok_or(Error::Unauthenticated)?;
-        Ok((PrincipalId(row.id(0)?), row.text(1)?))
+        let challenge = rows.read_first(|columns| Ok((PrincipalId(columns.id()?), columns.text()?)))?;
+        challenge.ok_or(Error::Unauthenticated)
     }
 
     /// Records the use of something that may be used once until it expires.
@@ -229,7 +229,7 @@ impl Store {
             "SELECT principal, sealed FROM second_factors WHERE principal > $1 ORDER BY principal LIMIT $2";
         let after = after.unwrap_or(PrincipalId(uuid::Uuid::nil()));
         let rows = self.read_unscoped(system, sql, values![after, limit]).await?;
-        rows.iter().map(|row| Ok((PrincipalId(row.id(0)?), row.bytes(1)?))).collect()
+        Ok(rows.read_all(|columns| Ok((PrincipalId(columns.id()?), columns.bytes()?)))?)
     }
 
     /// Replaces the sealed secret of a second factor.
@@ -287,11 +287,11 @@ fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: M
     statements
 }
 
-fn read_second_factor(row: &Row) -> Result<SecondFactor> {
+fn read_second_factor(columns: &mut Columns) -> Result<SecondFactor, DatabaseError> {
     Ok(SecondFactor {
-        sealed: row.bytes(0)?,
-        created: Micros(row.int(1)?),
-        confirmed: maybe_time(row, 2)?,
-        recovery_codes: row.int(3)?,
+        sealed: columns.bytes()?,
+        created: columns.time()?,
+        confirmed: columns.maybe_time()?,
+        recovery_codes: columns.int()?,
     })
 }

@@ -4,18 +4,16 @@
 //! locks the counter of that organization. So these batches see each other's outcome, and the feed has no gaps.
 
 use crate::access::authentication::Authentication;
-use crate::access::credentials::{OrganizationChoice, build_caller};
+use crate::access::credentials::{OrganizationChoice, build_caller, read_caller};
 use crate::access::lane::Scan;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{DatabaseError, Row, Statement, Topic, Value};
+use crate::database::{Columns, DatabaseError, Statement, Topic, Value};
 use crate::devices::sessions::{read_session_id, to_stale};
 use crate::feed::feed_entry;
-use crate::rows::{
-    any_rows, batch, format_scopes, maybe_scopes, maybe_time, one_row, parse_word, read_ending, values,
-};
-use crate::{Error, Result, Store};
+use crate::rows::{any_rows, batch, format_scopes, one_row, parse_word, values};
+use crate::{Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
@@ -65,11 +63,12 @@ const ALL: &str = concat!(
       WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
-/// The columns in the order that [`build_caller`] reads them. For the joins, see the query of API keys.
+/// The columns of a caller (see [`read_caller`]), and when the session was used and its person last proved who they
+/// are. For the joins, see the query of API keys.
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           l.scopes, l.expires_us, s.activity_us,
-           CASE WHEN l.credential IS NULL THEN l.authenticated_us END, k.networks
+           l.scopes, l.expires_us, k.networks, s.activity_us,
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
     LEFT JOIN credentials k ON k.id = l.credential
@@ -232,10 +231,9 @@ impl Store {
             self.key_limits.creation_cutoff(now)
         ];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
-        let first = rows.first().ok_or(Error::Unauthenticated)?;
-        let seen = Micros(first.int(9)?);
-        let authenticated = maybe_time(first, 10)?;
-        let caller = build_caller(self, &system, &rows, Authentication::Login(id), chosen).await?;
+        let own = |columns: &mut Columns| Ok((columns.time()?, columns.maybe_time()?));
+        let (record, (seen, authenticated)) = read_caller(rows, own)?;
+        let caller = build_caller(self, &system, record, Authentication::Login(id), chosen).await?;
         Ok((Caller { authenticated, ..caller }, seen))
     }
 
@@ -263,7 +261,7 @@ impl Store {
 
     /// A person's open sessions, including expired ones that no sweep has ended yet.
     pub async fn list_open_logins(&self, system: &System, person: PrincipalId) -> Result<Vec<Login>> {
-        self.read_unscoped(system, OPEN, values![person]).await?.iter().map(read_login).collect()
+        Ok(self.read_unscoped(system, OPEN, values![person]).await?.read_all(read_login)?)
     }
 
     /// One of the person's sessions, open or not.
@@ -273,7 +271,7 @@ impl Store {
     pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
         let values = values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, granted.person()];
         let rows = self.read_unscoped(&System::secret_lookup(), ONE, values).await?;
-        rows.first().map(read_login).transpose()?.ok_or_else(|| Refusal::NotFound(Thing::Session).into())
+        rows.read_first(read_login)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// Ends one of the person's sessions for ever.
@@ -324,7 +322,7 @@ impl Store {
     ) -> Result<Vec<Login>> {
         let all = [(Scan(ALL), values![OrganizationId::PEOPLE])];
         let [rows] = self.read_account(granted, all).await?;
-        let mut open = rows.iter().map(read_login).collect::<Result<Vec<_>>>()?;
+        let mut open = rows.read_all(read_login)?;
         open.retain(|login| login.is_open(now));
         Ok(open)
     }
@@ -350,7 +348,7 @@ impl Store {
 
     /// Sessions that have expired, longest unused first; at most 1000.
     pub async fn list_expired_logins(&self, system: &System, now: Micros) -> Result<Vec<Login>> {
-        self.read_unscoped(system, Scan(OVER), values![now]).await?.iter().map(read_login).collect()
+        Ok(self.read_unscoped(system, Scan(OVER), values![now]).await?.read_all(read_login)?)
     }
 
     /// Ends an expired session. A session that has ended meanwhile stays as it is.
@@ -451,25 +449,27 @@ fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Sta
 }
 
 /// Reads a session from its columns.
-fn read_login(row: &Row) -> Result<Login> {
-    let methods = row.text(12)?;
-    let methods = methods.split_whitespace().map(|name| parse_word(name, Method::parse));
+fn read_login(columns: &mut Columns) -> Result<Login, DatabaseError> {
     Ok(Login {
-        id: read_session_id(row, 0)?,
-        owner: PrincipalId(row.id(2)?),
-        revision: row.int(3)?,
-        seen: Micros(row.int(4)?),
-        ended: read_ending(row, 5)?,
-        idle: Span(row.int(9)?),
-        expires: Micros(row.int(10)?),
-        authenticated: maybe_time(row, 11)?.unwrap_or_default(),
-        methods: methods.collect::<Result<_>>()?,
+        id: read_session_id(columns)?,
+        owner: PrincipalId(columns.id()?),
+        revision: columns.int()?,
+        seen: columns.time()?,
+        ended: columns.maybe_ending()?,
+        idle: Span(columns.int()?),
+        expires: columns.time()?,
+        authenticated: columns.maybe_time()?.unwrap_or_default(),
+        methods: columns
+            .text()?
+            .split_whitespace()
+            .map(|name| parse_word(name, Method::parse))
+            .collect::<Result<_, _>>()?,
         origin: Origin {
-            remote_ip: row.maybe_text(13)?.and_then(|ip| ip.parse().ok()),
-            agent: row.text(14)?,
-            agent_type: row.text(15)?,
+            remote_ip: columns.maybe_text()?.and_then(|ip| ip.parse().ok()),
+            agent: columns.text()?,
+            agent_type: columns.text()?,
         },
-        credential: row.maybe_id(16)?.map(CredentialId),
-        scopes: maybe_scopes(row, 17)?,
+        credential: columns.maybe_id()?.map(CredentialId),
+        scopes: columns.maybe_scopes()?,
     })
 }

@@ -1,7 +1,7 @@
 //! The public keys of access tokens, and the budgets of sign-in attempts.
 
 use crate::access::System;
-use crate::database::Row;
+use crate::database::{Columns, DatabaseError};
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::credential::SecretHash;
@@ -29,7 +29,7 @@ impl Store {
     /// The public half of a key.
     pub async fn load_public_key(&self, system: &System, id: SigningKeyId) -> Result<Option<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys WHERE id = $1";
-        self.read_unscoped(system, sql, values![id]).await?.first().map(read_public_key).transpose()
+        Ok(self.read_unscoped(system, sql, values![id]).await?.read_first(read_public_key)?)
     }
 
     /// Stores the public half of a key. Storing it again is no error.
@@ -53,10 +53,13 @@ impl Store {
             what.iter().cycle().take(AT_ONCE).map(|hash| (&hash.0[..]).into()).collect::<Vec<_>>();
         values.push(now.into());
         let mut attempts = vec![Attempts { count: 0, until: now }; what.len()];
-        for row in self.read_unscoped(system, sql, values).await? {
-            let hash = row.bytes(0)?;
+        let rows = self.read_unscoped(system, sql, values).await?;
+        let used = rows.read_all(|columns| {
+            Ok((columns.bytes()?, Attempts { count: columns.int()?, until: columns.time()? }))
+        })?;
+        for (hash, used) in used {
             if let Some(at) = what.iter().position(|one| one.0[..] == hash[..]) {
-                attempts[at] = Attempts { count: row.int(1)?, until: Micros(row.int(2)?) };
+                attempts[at] = used;
             }
         }
         Ok(attempts)
@@ -117,11 +120,11 @@ impl Store {
     }
 }
 
-pub(crate) fn read_public_key(row: &Row) -> Result<PublicKey> {
+pub(crate) fn read_public_key(columns: &mut Columns) -> Result<PublicKey, DatabaseError> {
     Ok(PublicKey {
-        id: SigningKeyId(row.id(0)?),
-        bytes: row.bytes(1)?,
-        created: Micros(row.int(2)?),
-        retires: Micros(row.int(3)?),
+        id: SigningKeyId(columns.id()?),
+        bytes: columns.bytes()?,
+        created: columns.time()?,
+        retires: columns.time()?,
     })
 }

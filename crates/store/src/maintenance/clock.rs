@@ -1,6 +1,7 @@
 //! The time that a server last believed.
 
 use crate::access::System;
+use crate::database::Columns;
 use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
 use domain::time::Micros;
@@ -10,8 +11,8 @@ impl Store {
     pub async fn load_believed_time(&self, system: &System) -> Result<Option<Micros>> {
         let rows =
             self.read_unscoped(system, "SELECT believed_us FROM clock WHERE id = 1", values![]).await?;
-        match rows.first() {
-            Some(row) => Ok(Some(Micros(row.int(0)?))),
+        match rows.read_first(Columns::time)? {
+            Some(believed) => Ok(Some(believed)),
             None => self.load_newest_time(system).await,
         }
     }

@@ -2,10 +2,10 @@
 
 use crate::access::System;
 use crate::access::lane::Scan;
-use crate::database::Row;
-use crate::logins::signing_keys::PublicKey;
+use crate::database::Columns;
+use crate::logins::signing_keys::{PublicKey, read_public_key};
 use crate::rows::values;
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::time::Micros;
 
@@ -86,16 +86,16 @@ impl Store {
         now: Micros,
     ) -> Result<Vec<OverprivilegedServiceUser>> {
         let rows = self.read_unscoped(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
-        let powerful = |row: &Row| {
+        let powerful = |columns: &mut Columns| {
             Ok(OverprivilegedServiceUser {
-                id: PrincipalId(row.id(0)?),
-                name: row.text(1)?,
-                organization: row.maybe_id(2)?.map(OrganizationId),
-                hosts: row.int(3)? != 0,
-                workers: row.int(4)? != 0,
+                id: PrincipalId(columns.id()?),
+                name: columns.text()?,
+                organization: columns.maybe_id()?.map(OrganizationId),
+                hosts: columns.flag()?,
+                workers: columns.flag()?,
             })
         };
-        let found = rows.iter().map(powerful).collect::<Result<Vec<_>>>()?;
+        let found = rows.read_all(powerful)?;
         Ok(found.into_iter().filter(|one| one.hosts || one.workers).collect())
     }
 
@@ -103,7 +103,7 @@ impl Store {
     pub async fn count_orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
             let rows = self.read_unscoped(system, Scan(sql), values).await?;
-            rows.first().map_or(Ok(0), |row| Ok::<i64, crate::Error>(row.int(0)?))
+            Ok::<_, Error>(rows.read_one(Columns::int)?)
         };
         Ok(Orphans {
             holds: count(HOLDS, values![]).await?,
@@ -119,7 +119,7 @@ impl Store {
         let mut newest = None;
         for sql in NEWEST {
             let rows = self.read_unscoped(system, Scan(sql), values![]).await?;
-            newest = newest.max(rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten());
+            newest = newest.max(rows.read_first(Columns::maybe_int)?.flatten());
         }
         Ok(newest.map(Micros))
     }
@@ -131,16 +131,12 @@ impl Store {
         }
         let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
         let rows = self.read_unscoped(system, sql, values![]).await?;
-        Ok(rows.first().map(|row| row.int(0)).transpose()?.map(Micros))
+        Ok(rows.read_first(Columns::int)?.map(Micros))
     }
 
     /// All public keys that check access tokens.
     pub async fn list_public_keys(&self, system: &System) -> Result<Vec<PublicKey>> {
         let sql = "SELECT id, public, created_us, retires_us FROM signing_keys ORDER BY id";
-        self.read_unscoped(system, Scan(sql), values![])
-            .await?
-            .iter()
-            .map(crate::logins::signing_keys::read_public_key)
-            .collect()
+        Ok(self.read_unscoped(system, Scan(sql), values![]).await?.read_all(read_public_key)?)
     }
 }

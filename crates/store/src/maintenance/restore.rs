@@ -4,10 +4,10 @@ use crate::access::System;
 use crate::access::lane::Scan;
 use crate::audit::attribution::Attribution;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::Statement;
+use crate::database::{Columns, Statement};
 use crate::logins::sessions::{NONE, OF_EVERYBODY, end_statements};
 use crate::rows::{any_rows, values};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 use domain::session::{EndReason, Ending};
 use domain::time::Micros;
 use serde_json::json;
@@ -26,7 +26,7 @@ pub struct RestoreRevocations {
 /// were ended after the backup. The same holds for keys, unless `keep_keys` is set.
 ///
 /// # Errors
-/// [`crate::Error::Database`] when the audit entry cannot be written as JSON.
+/// [`Error::Database`] when the audit entry cannot be written as JSON.
 pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
     let evidence = "a backup was restored".to_owned();
     let ending = Ending { reason: EndReason::Revoked, actor: None, evidence };
@@ -60,7 +60,7 @@ impl Store {
         let keys = "SELECT COUNT(*) FROM credentials WHERE revoked_us = $1";
         let count = async |sql| {
             let rows = self.read_unscoped(system, Scan(sql), values![now]).await?;
-            rows.first().map_or(Ok(0), |row| Ok::<_, crate::Error>(row.int(0)?))
+            Ok::<_, Error>(rows.read_one(Columns::int)?)
         };
         Ok(RestoreRevocations { logins: count(logins).await?, keys: count(keys).await? })
     }

@@ -6,9 +6,9 @@ use crate::agents::filter::{ListReach, account_existing_tags_query, conditions, 
 use crate::agents::lists::{ListQuery, count_by_columns, count_by_tag, count_query, page_query, page_reach};
 use crate::agents::sessions;
 use crate::agents::turns;
-use crate::database::{Batch, Database, Statement, Value};
+use crate::database::{Batch, Columns, Database, Statement, Value};
 use crate::rows::values;
-use crate::testing::{fresh_postgres, fresh_sqlite};
+use crate::testing::{fresh_postgres, fresh_sqlite, read_plan_line};
 use domain::agent::{AgentState, SessionFilter};
 use domain::ids::{OrganizationId, SessionId};
 use domain::time::Micros;
@@ -114,7 +114,7 @@ async fn sqlite_reads_lists_claims_and_events_by_key() {
     let db = fresh_sqlite().await;
     for Hot { name, question: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
         let rows = db.read(leak(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
-        let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
+        let plan = rows.read_all(read_plan_line).unwrap();
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
         // These scans are allowed: rows that the statement itself made, an index of few rows, one step from an
         // organization to the next, and the organizations themselves when a tag of any of them is looked for.
@@ -145,8 +145,8 @@ async fn postgres_reads_lists_claims_and_events_by_key_with_any_statistics() {
             let explain = leak(format!("EXPLAIN (COSTS OFF) EXECUTE x ({values})"));
             let rows = db.read(explain, vec![]).await.unwrap();
             db.read("DEALLOCATE x", vec![]).await.unwrap();
-            let lines = rows.iter().map(|row| row.text(0).unwrap());
-            let plan = lines.map(|line| line.trim_start().to_owned()).collect::<Vec<_>>().join("\n ");
+            let lines = rows.read_all(Columns::text).unwrap();
+            let plan = lines.iter().map(|line| line.trim_start().to_owned()).collect::<Vec<_>>().join("\n ");
             assert!(plan.contains(needed), "{statistics}, {name} needs {needed}: {plan}");
             let costly = ["Bitmap", "Hash Join", "Merge Join", "Materialize", "Join Filter"];
             let found = costly.iter().find(|word| plan.contains(**word));

@@ -2,10 +2,10 @@
 //! or a million, at its beginning and at its end.
 
 use crate::access::credentials;
-use crate::database::{Batch, Database, Statement, Value};
+use crate::database::{Batch, Columns, Database, DatabaseError, Statement, Value};
 use crate::devices::sessions::{ONE, PAGE, PAGE_HOLDS};
 use crate::logins::sessions as logins;
-use crate::testing::{fresh_postgres, fresh_sqlite};
+use crate::testing::{fresh_postgres, fresh_sqlite, read_plan_line};
 use uuid::Uuid;
 
 /// Leaks the text of a statement that a test builds.
@@ -13,9 +13,14 @@ fn leak(sql: String) -> &'static str {
     Box::leak(sql.into_boxed_str())
 }
 
-async fn lines(database: &Database, sql: String, values: Vec<Value>, column: usize) -> Vec<String> {
+async fn lines(
+    database: &Database,
+    sql: String,
+    values: Vec<Value>,
+    read: impl FnMut(&mut Columns) -> Result<String, DatabaseError>,
+) -> Vec<String> {
     let rows = database.read(leak(sql), values).await.unwrap();
-    rows.iter().map(|row| row.text(column).unwrap()).collect()
+    rows.read_all(read).unwrap()
 }
 
 #[tokio::test]
@@ -23,7 +28,7 @@ async fn sqlite_reads_pages_and_sessions_by_key() {
     let db = fresh_sqlite().await;
     let plan = async |sql, count| {
         let values = [Uuid::nil().into(), 1.into(), 1.into()].into_iter().take(count).collect();
-        lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await
+        lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, read_plan_line).await
     };
     let page = "SEARCH s USING PRIMARY KEY ((organization,kind,created_us)>(?,?,?) AND \
                 (organization,kind,created_us)<(?,?,?))";
@@ -79,7 +84,7 @@ async fn sqlite_authenticates_callers_by_key() {
             "SEARCH sessions USING INDEX sessions_logins (principal=? AND kind=?)",
         ),
     ] {
-        let plan = lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, 3).await;
+        let plan = lines(&db, format!("EXPLAIN QUERY PLAN {sql}"), values, read_plan_line).await;
         assert_eq!(plan[0], first, "{plan:#?}");
         let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
         assert!(!plan.iter().any(costly), "{plan:#?}");
@@ -101,7 +106,7 @@ async fn postgres_reads_login_sessions_by_key() {
     let prepare = format!("PREPARE who (uuid, bigint, bigint, bytea, bigint, bigint) AS {}", logins::CALLER);
     db.read(leak(prepare), vec![]).await.unwrap();
     let execute = format!("EXPLAIN (COSTS OFF) EXECUTE who ('{}', 5, 5, '', 5, 5)", Uuid::from_u128(1));
-    let plan = lines(&db, execute, vec![], 0).await.join("\n");
+    let plan = lines(&db, execute, vec![], Columns::text).await.join("\n");
     for table in ["sessions s", "logins l", "principals p"] {
         assert!(!plan.contains(&format!("Seq Scan on {table}")), "{plan}");
     }
@@ -148,7 +153,7 @@ async fn postgres_reads_pages_by_key_with_any_statistics() {
             for (number, name) in (0..6).zip(["page", "holds", "one"].into_iter().cycle()) {
                 let id = Uuid::from_u128(1 + number / 3);
                 let sql = format!("EXPLAIN (COSTS OFF) EXECUTE {name} ('{id}', 200, 101)");
-                let plan = lines(&db, sql, vec![], 0).await.join("\n");
+                let plan = lines(&db, sql, vec![], Columns::text).await.join("\n");
                 check_keys(name, &plan)
                     .map_err(|wrong| panic!("{statistics}, {mode}, {wrong}: {plan}"))
                     .unwrap();

@@ -5,7 +5,7 @@ use crate::directory::identities;
 use crate::directory::invitations;
 use crate::directory::memberships;
 use crate::logins::device_logins;
-use crate::testing::fresh_sqlite;
+use crate::testing::{fresh_sqlite, read_plan_line};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn sqlite_finds_users_and_device_logins_by_key() {
     ] {
         let explain: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {sql}").into_boxed_str());
         let rows = db.read(explain, values).await.unwrap();
-        let plan = rows.iter().map(|row| row.text(3).unwrap()).collect::<Vec<_>>();
+        let plan = rows.read_all(read_plan_line).unwrap();
         let costly = |line: &String| line.starts_with("SCAN") || line.starts_with("MATERIALIZE");
         assert!(!plan.iter().any(costly), "{sql}: {plan:#?}");
     }

@@ -15,7 +15,7 @@ use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::location::{PostgresUrl, Protection};
 use crate::database::signal::Signals;
-use crate::database::{DatabaseError, OpenMode, Row, Statement};
+use crate::database::{DatabaseError, OpenMode, Rows, Statement};
 use connection::{PostgresAddress, to_database_error};
 use futures_util::future::BoxFuture;
 use futures_util::poll;
@@ -96,7 +96,7 @@ impl Postgres {
         &self,
         lane: Lane,
         statements: &[Statement],
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    ) -> Result<Vec<Rows>, DatabaseError> {
         match lane {
             Lane::Key => self.inner.keys.read(statements, None).await,
             Lane::Brief => self.inner.keys.read(statements, Some(BRIEF)).await,

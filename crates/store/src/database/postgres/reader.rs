@@ -7,7 +7,7 @@ use super::connection::{PostgresAddress, to_database_error};
 use super::run_in_order;
 use crate::database::DatabaseError;
 use crate::database::lanes::Readers;
-use crate::database::{Row, Statement, Value};
+use crate::database::{Rows, Statement, Value};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -91,7 +91,7 @@ impl PostgresReaders {
         &self,
         statements: &[Statement],
         limit: Option<Duration>,
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    ) -> Result<Vec<Rows>, DatabaseError> {
         let mut last = None;
         for _ in 0..self.connections + ATTEMPTS {
             let connection = self.connection().await?;
@@ -220,7 +220,7 @@ impl ReadConnection {
         mut self,
         statements: &[Statement],
         limit: Option<Duration>,
-    ) -> Result<Vec<Vec<Row>>, ReadError> {
+    ) -> Result<Vec<Rows>, ReadError> {
         let Some(object) = &self.object else { return Err(ReadError::Lost(away_error(None))) };
         let (answers, is_idle) = match (statements, limit) {
             ([one], None) => (read_once(object, one).await.map(|rows| vec![rows]), true),
@@ -283,11 +283,11 @@ async fn snapshot(
     (answers.map(|mut answers| answers.split_off(1)), is_ended)
 }
 
-fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, DatabaseError> {
-    rows.iter().map(row).collect()
+fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Rows, DatabaseError> {
+    rows.iter().map(row).collect::<Result<_, _>>().map(Rows::new)
 }
 
-fn row(row: &tokio_postgres::Row) -> Result<Row, DatabaseError> {
+fn row(row: &tokio_postgres::Row) -> Result<Vec<Value>, DatabaseError> {
     let cell = |column: usize| {
         row.try_get::<_, Value>(column).map_err(|_| {
             let found = row.columns()[column].type_();
@@ -296,5 +296,5 @@ fn row(row: &tokio_postgres::Row) -> Result<Row, DatabaseError> {
             ))
         })
     };
-    (0..row.len()).map(cell).collect::<Result<_, _>>().map(Row::new)
+    (0..row.len()).map(cell).collect()
 }

@@ -14,7 +14,7 @@ use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
-use crate::database::{Batch, DatabaseError, OpenMode, Row, Statement, Value};
+use crate::database::{Batch, DatabaseError, OpenMode, Rows, Statement, Value};
 use reader::SqliteReaders;
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -79,7 +79,7 @@ impl Sqlite {
         &self,
         lane: Lane,
         statements: Vec<Statement>,
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+    ) -> Result<Vec<Rows>, DatabaseError> {
         match lane {
             Lane::Key | Lane::Brief => self.inner.keys.read(statements, lane == Lane::Brief).await,
             Lane::Scan(_) => self.inner.scans.read(statements, false).await,

@@ -3,7 +3,7 @@
 use super::file::open_reader;
 use super::{bind, to_database_error};
 use crate::database::task_end::TaskEnd;
-use crate::database::{DatabaseError, Row, Statement, Value};
+use crate::database::{DatabaseError, Rows, Statement, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ struct ReadJob {
 }
 
 /// The rows of each statement.
-type ReadResult = Result<Vec<Vec<Row>>, DatabaseError>;
+type ReadResult = Result<Vec<Rows>, DatabaseError>;
 
 /// Dropped when the caller stops waiting; the reader then ends the read.
 struct CancelOnDrop(Arc<AtomicBool>);
@@ -178,17 +178,16 @@ fn answer(connection: &Connection, statements: &[Statement]) -> ReadResult {
     statements.iter().map(|statement| query(connection, statement.sql, &statement.values)).collect()
 }
 
-fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Rows, DatabaseError> {
     let mut statement = connection.prepare_cached(sql).map_err(|error| to_database_error(&error))?;
     bind(&mut statement, values)?;
     let width = statement.column_count();
     let mut rows = statement.raw_query();
     let mut answer = Vec::new();
     while let Some(row) = rows.next().map_err(|error| read_error(&error))? {
-        let cells = (0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?;
-        answer.push(Row::new(cells));
+        answer.push((0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?);
     }
-    Ok(answer)
+    Ok(Rows::new(answer))
 }
 
 fn read_error(error: &rusqlite::Error) -> DatabaseError {

@@ -342,7 +342,7 @@ both! {
         let left = "SELECT (SELECT COUNT(*) FROM messages WHERE session_us = $1)
                          + (SELECT COUNT(*) FROM pins WHERE session_us = $1)
                          + (SELECT COUNT(*) FROM session_tags WHERE session_us = $1)";
-        assert_eq!(db.read(left, vec![NOW.0.into()]).await.unwrap()[0].int(0).unwrap(), 0);
+        assert_eq!(db.read(left, vec![NOW.0.into()]).await.unwrap().read_one(store::database::Columns::int).unwrap(), 0);
     }
 
     async fn pins_belong_to_one_caller(db: &TestDatabase) {

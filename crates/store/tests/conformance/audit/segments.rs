@@ -3,6 +3,7 @@
 use crate::world::{NOW, system};
 use domain::time::Span;
 use serde_json::json;
+use store::database::Columns;
 use store::testing::{TestDatabase, raw};
 use store::{Attribution, AuditHead, NewAuditEntry, Segment, SegmentEntry, SegmentWalk, Store};
 
@@ -26,7 +27,7 @@ fn segment(first: i64, head: AuditHead) -> Segment {
 }
 
 async fn count(db: &TestDatabase) -> i64 {
-    db.database.read("SELECT COUNT(*) FROM audit", Vec::new()).await.unwrap()[0].int(0).unwrap()
+    db.database.read("SELECT COUNT(*) FROM audit", Vec::new()).await.unwrap().read_one(Columns::int).unwrap()
 }
 
 both! {

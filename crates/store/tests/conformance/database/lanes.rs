@@ -1,7 +1,7 @@
 //! The lanes of reads: scans never block reads by key, end in time, and are shared fairly.
 
 use std::time::Duration;
-use store::database::{Database, DatabaseError, OpenMode, Readers, ScanCaller, Statement};
+use store::database::{Columns, Database, DatabaseError, OpenMode, Readers, ScanCaller, Statement};
 use store::testing::{ENDLESS, MADE_US, TestDatabase, endless, fresh_postgres};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,7 +67,7 @@ async fn none_is_active(db: &Database) {
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
                    AND query LIKE $1 AND pid <> pg_backend_pid()";
         let text = format!("%{}%", ENDLESS.postgres);
-        while db.read(sql, vec![text.as_str().into()]).await.unwrap()[0].int(0).unwrap() > 0 {
+        while db.read(sql, vec![text.as_str().into()]).await.unwrap().read_one(Columns::int).unwrap() > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -259,10 +259,16 @@ async fn a_connection_whose_commit_fails_is_not_used_again() {
     let readers = Readers { postgres: 2, scan_timeout: Duration::from_secs(1), ..PATIENT };
     let db = Database::open_with(&url, OpenMode::Existing, readers, MADE_US).await.unwrap();
     let backend = "SELECT CAST(pg_backend_pid() AS BIGINT)";
-    let scan = || db.scan(caller(1, 1), [Statement { sql: backend, values: vec![], exactly_one: false }]);
+    let backend_pid = async || {
+        let [rows] = db
+            .scan(caller(1, 1), [Statement { sql: backend, values: vec![], exactly_one: false }])
+            .await
+            .unwrap();
+        rows.read_one(Columns::int).unwrap()
+    };
     // What was read before the COMMIT is good.
-    let first = scan().await.unwrap()[0][0].int(0).unwrap();
-    assert_ne!(first, scan().await.unwrap()[0][0].int(0).unwrap());
+    let first = backend_pid().await;
+    assert_ne!(first, backend_pid().await);
     let ended = db.scan(caller(1, 1), [endless(&db)]).await.unwrap_err();
     assert!(matches!(ended, DatabaseError::Slow { seconds: 1 }), "{ended}");
     for _ in 0..3 {

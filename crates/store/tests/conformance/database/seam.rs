@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use store::database::{
-    Batch, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement, Topic, Value, Watch,
+    Batch, Columns, Database, DatabaseError, OpenMode, SCHEMA_VERSION, Statement, Topic, Value, Watch,
 };
 use store::testing::{MADE_US, TestDatabase, empty_postgres, empty_sqlite, fresh_postgres, fresh_sqlite};
 use uuid::Uuid;
@@ -50,7 +50,7 @@ async fn table(db: &TestDatabase) {
 
 async fn sum_and_count(db: &Database) -> (i64, i64) {
     let rows = db.read(SUM, vec![]).await.unwrap();
-    (rows[0].maybe_int(0).unwrap().unwrap_or(0), rows[0].int(1).unwrap())
+    rows.read_one(|columns| Ok((columns.maybe_int()?.unwrap_or(0), columns.int()?))).unwrap()
 }
 
 /// How long a signal from another server or process may take.
@@ -80,21 +80,33 @@ both! {
         let empty = [id(4).into(), 0.into(), "a".into(), Vec::<u8>::new().into()];
         db.apply(batch([full, null, edge, empty].map(|values| one(sql, values)))).await.unwrap();
 
-        let rows = db.read("SELECT id, number, word, raw FROM things ORDER BY id", vec![]).await.unwrap();
-        assert_eq!(rows[0].id(0).unwrap(), id(1));
-        assert_eq!(rows[0].bytes(0).unwrap(), id(1).as_bytes());
-        assert_eq!(rows[0].int(1).unwrap(), i64::MIN);
-        assert_eq!(rows[0].text(2).unwrap(), word);
-        assert_eq!(rows[0].bytes(3).unwrap(), [0, 255, 7]);
-        assert_eq!(rows[1].maybe_int(1).unwrap(), None);
-        assert_eq!(rows[1].maybe_text(2).unwrap(), None);
-        assert_eq!(rows[1].maybe_bytes(3).unwrap(), None);
-        assert_eq!(rows[1].maybe_id(3).unwrap(), None);
-        assert_eq!(rows[2].maybe_int(1).unwrap(), Some(i64::MAX));
-        assert_eq!(rows[2].maybe_text(2).unwrap().as_deref(), Some(""));
-        assert_eq!(rows[2].bytes(3).unwrap(), [9; 16]);
-        assert_eq!(rows[3].maybe_bytes(3).unwrap(), Some(vec![]));
-        assert!(rows[0].int(2).is_err() && rows[1].int(1).is_err() && rows[0].text(9).is_err());
+        let sql = "SELECT id, id, number, word, raw FROM things ORDER BY id";
+        let rows = db.read(sql, vec![]).await.unwrap();
+        let read = |columns: &mut Columns| {
+            let ids = (columns.id()?, columns.bytes()?);
+            Ok((ids, columns.maybe_int()?, columns.maybe_text()?, columns.maybe_bytes()?))
+        };
+        let ids = |number| (id(number), id(number).as_bytes().to_vec());
+        let expected = [
+            (ids(1), Some(i64::MIN), Some(word.to_owned()), Some(vec![0, 255, 7])),
+            (ids(2), None, None, None),
+            (ids(3), Some(i64::MAX), Some(String::new()), Some(vec![9; 16])),
+            (ids(4), Some(0), Some("a".to_owned()), Some(vec![])),
+        ];
+        assert_eq!(rows.clone().read_all(read).unwrap(), expected);
+        let wrong: [fn(&mut Columns) -> Result<(), DatabaseError>; 4] = [
+            |columns| columns.int().map(drop),
+            |columns| columns.id().and(columns.bytes()).and(columns.text()).map(drop),
+            |columns| {
+                columns.skip_rest();
+                columns.text().map(drop)
+            },
+            |columns| columns.id().map(drop),
+        ];
+        assert!(wrong.into_iter().all(|wrong| rows.clone().read_first(wrong).is_err()));
+        let null = db.read("SELECT raw FROM things WHERE raw IS NULL", vec![]).await.unwrap();
+        assert_eq!(null.clone().read_one(Columns::maybe_id).unwrap(), None);
+        assert!(null.read_one(Columns::bytes).is_err());
     }
 
     async fn values_are_bound_by_name(db: &TestDatabase) {
@@ -104,7 +116,7 @@ both! {
         db.apply(batch([one(sql, [id(5).into(), 42.into(), "five".into()])])).await.unwrap();
         let sql = "SELECT word FROM things WHERE number = $2 AND id = $1 AND word <> $3 AND $3 = word || 'x'";
         let values = vec![id(5).into(), 42.into(), "fivex".into()];
-        assert_eq!(db.read(sql, values).await.unwrap()[0].text(0).unwrap(), "five");
+        assert_eq!(db.read(sql, values).await.unwrap().read_one(Columns::text).unwrap(), "five");
     }
 
     async fn values_that_do_not_fit_are_refused(db: &TestDatabase) {
@@ -234,7 +246,7 @@ both! {
         let mut seen = BTreeSet::new();
         while !moving.is_finished() {
             let answers = db.read_all([row(1), row(2), row(1)]).await.unwrap();
-            let numbers: Vec<i64> = answers.iter().map(|rows| rows[0].int(0).unwrap()).collect();
+            let numbers = answers.map(|rows| rows.read_one(Columns::int).unwrap());
             assert_eq!(numbers[0] + numbers[1], 1000);
             assert_eq!(numbers[0], numbers[2]);
             seen.insert(numbers[0]);
@@ -385,7 +397,8 @@ both! {
         let rows = db.read("SELECT version, applied_us FROM schema_migrations", vec![]).await.unwrap();
         assert_eq!(rows.len(), usize::try_from(SCHEMA_VERSION).unwrap());
         if db.kind() == "sqlite" {
-            assert!(rows.iter().all(|row| row.int(1).unwrap() == MADE_US));
+            let times = rows.read_all(|columns| columns.int().and(columns.int())).unwrap();
+            assert!(times.iter().all(|time| *time == MADE_US));
         }
     }
 }
@@ -401,7 +414,7 @@ async fn all_start_at_once(url: &str) {
     for open in opens {
         let database = open.await.unwrap().unwrap();
         let rows = database.read("SELECT count(*) FROM schema_migrations", vec![]).await.unwrap();
-        assert_eq!(rows[0].int(0).unwrap(), SCHEMA_VERSION);
+        assert_eq!(rows.read_one(Columns::int).unwrap(), SCHEMA_VERSION);
     }
 }
 
@@ -466,7 +479,7 @@ async fn broken_connections_are_replaced() {
         assert_eq!(sum_and_count(&db).await, (key, key));
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
-        assert!(other.read(cut, vec![]).await.unwrap()[0].int(0).unwrap() > 0);
+        assert!(other.read(cut, vec![]).await.unwrap().read_one(Columns::int).unwrap() > 0);
         db.apply(batch([insert(u128::try_from(key).unwrap(), 1)])).await.unwrap();
         assert_eq!(sum_and_count(&db).await, (key + 1, key + 1));
         woken(&mut watch).await;
