@@ -1,9 +1,13 @@
 //! Failures of operations, before a wire words them.
 //!
-//! Each wire has exactly one `impl From<Failure>` without a `_` arm: a new failure breaks the build until every wire words
-//! it.
+//! `class` says what each means to a caller. Wires word classes, so a new failure has an answer on each of them.
 
-use axum::http::StatusCode;
+mod class;
+
+pub use class::Class;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
 use domain::Refusal;
 use store::DatabaseError;
 
@@ -89,18 +93,6 @@ pub enum Unanswered {
     Away,
 }
 
-impl Unanswered {
-    /// The HTTP status. Each is sent with `Retry-After`.
-    #[must_use]
-    pub fn status(self) -> StatusCode {
-        match self {
-            Unanswered::Slow { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Unanswered::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Unanswered::Crowded | Unanswered::Away => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
 /// What is wrong with a request before an operation begins.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFailure {
@@ -159,6 +151,21 @@ pub enum RequestFailure {
         /// The limit.
         limit: u32,
     },
+}
+
+/// Adds what the error responses of all wires have: the cause for the log, and the headers of their status.
+pub fn complete_response(response: &mut Response, cause: Option<Cause>) {
+    cause.map(|cause| response.extensions_mut().insert(cause));
+    let (name, value) = match response.status() {
+        StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
+            (header::RETRY_AFTER, "5")
+        }
+        // The rest of a refused body is not read, so the connection cannot be used again.
+        StatusCode::PAYLOAD_TOO_LARGE => (header::CONNECTION, "close"),
+        _ => return,
+    };
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
 }
 
 impl Failure {

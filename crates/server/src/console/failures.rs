@@ -2,7 +2,7 @@
 
 use super::views::{FailurePage, render};
 use crate::app::App;
-use crate::failure::{Failure, RequestFailure};
+use crate::failure::{Cause, Failure};
 use crate::http::middleware;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -11,25 +11,15 @@ use domain::Refusal;
 
 /// The status and the message of a failure.
 pub fn status_and_sentence(failure: Failure) -> (StatusCode, String) {
-    let status = match &failure {
-        Failure::Refused(refusal) => refusal_status(refusal),
-        Failure::Unauthenticated => {
-            return (StatusCode::UNAUTHORIZED, "That address or password is not right.".to_owned());
-        }
-        Failure::Request(request) => request_status(request),
-        Failure::Device { .. } => StatusCode::BAD_GATEWAY,
-        Failure::Busy | Failure::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Failure::Unanswered(unanswered) => unanswered.status(),
-        Failure::Internal { cause, .. } => {
-            tracing::error!(cause, "a page failed");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-    };
-    (status, sentence(&failure))
+    if let Some(Cause(cause)) = failure.cause() {
+        tracing::error!(cause, "a page failed");
+    }
+    (failure.status(), sentence(&failure))
 }
 
 fn sentence(failure: &Failure) -> String {
     match failure {
+        Failure::Unauthenticated => "That address or password is not right.".to_owned(),
         Failure::Refused(Refusal::WrongCode) => {
             "That code is not right, or was used before. Wait for the next one, and try again.".to_owned()
         }
@@ -55,55 +45,6 @@ fn sentence(failure: &Failure) -> String {
             let mut characters = sentence.chars();
             let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
             format!("{first}{}.", characters.as_str())
-        }
-    }
-}
-
-fn refusal_status(refusal: &Refusal) -> StatusCode {
-    match refusal {
-        Refusal::NotFound(_) => StatusCode::NOT_FOUND,
-        Refusal::WrongCode | Refusal::SecondFactorNeeded => StatusCode::UNAUTHORIZED,
-        Refusal::Forbidden(_)
-        | Refusal::OutOfScope(_)
-        | Refusal::PasswordsOff
-        | Refusal::SecondFactorRequired
-        | Refusal::NotAMember
-        | Refusal::NoOrganization
-        | Refusal::NotYours(_)
-        | Refusal::StaleAuthentication { .. } => StatusCode::FORBIDDEN,
-        Refusal::TooManyAttempts { .. }
-        | Refusal::Backlog { .. }
-        | Refusal::DeviceLimit { .. }
-        | Refusal::SessionFull { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::Invalid { .. } | Refusal::KeyReused => StatusCode::BAD_REQUEST,
-        Refusal::SessionEnded
-        | Refusal::LastAdmin
-        | Refusal::InvitationLimit { .. }
-        | Refusal::SessionArchived
-        | Refusal::TurnLost
-        | Refusal::KeyBusy
-        | Refusal::NoMatch { .. }
-        | Refusal::Exists(_)
-        | Refusal::Resync { .. } => StatusCode::CONFLICT,
-        Refusal::DeviceUnavailable(_) | Refusal::DeviceTimeout { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Refusal::QuotaExceeded { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-    }
-}
-
-fn request_status(request: &RequestFailure) -> StatusCode {
-    match request {
-        RequestFailure::NoRoute => StatusCode::NOT_FOUND,
-        RequestFailure::Method => StatusCode::METHOD_NOT_ALLOWED,
-        RequestFailure::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        RequestFailure::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
-        RequestFailure::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        RequestFailure::Head(_) => StatusCode::BAD_REQUEST,
-        RequestFailure::Body(_) => StatusCode::BAD_REQUEST,
-        RequestFailure::Conflict(_) => StatusCode::CONFLICT,
-        RequestFailure::CrossSite => StatusCode::FORBIDDEN,
-        RequestFailure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        RequestFailure::TooManyConnections { .. } | RequestFailure::TooManyRequests { .. } => {
-            StatusCode::TOO_MANY_REQUESTS
         }
     }
 }

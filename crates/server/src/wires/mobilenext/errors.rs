@@ -3,8 +3,8 @@
 //! HTTP codes: `concurrency_limit` and `internal_error` come from clients, the others follow their style. JSON-RPC codes
 //! come from the vendor's openrpc document. `data` must be a string, or mobilecli cannot read the reply.
 
-use crate::failure::{Cause, Failure, RequestFailure, Unanswered};
-use axum::http::{HeaderValue, StatusCode, header};
+use crate::failure::{Cause, Class, Failure, RequestFailure, complete_response};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::refusal::Thing;
@@ -30,16 +30,6 @@ pub struct RpcError {
 }
 
 impl MobileError {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        rpc: i64,
-        title: &str,
-        message: impl ToString,
-    ) -> MobileError {
-        MobileError { status, code, rpc, title: title.to_owned(), message: message.to_string(), cause: None }
-    }
-
     /// The JSON-RPC error. Clients print `data` rather than `message`.
     pub fn into_rpc(self) -> RpcError {
         self.log();
@@ -61,133 +51,112 @@ impl MobileError {
 
     /// The error for a request that is not JSON-RPC.
     pub fn rpc(code: i64, title: &str, message: impl ToString) -> MobileError {
-        MobileError::new(StatusCode::BAD_REQUEST, "bad_request", code, title, message)
+        MobileError {
+            status: StatusCode::BAD_REQUEST,
+            code: "bad_request",
+            rpc: code,
+            title: title.to_owned(),
+            message: message.to_string(),
+            cause: None,
+        }
     }
 }
 
 impl From<Failure> for MobileError {
     fn from(failure: Failure) -> MobileError {
-        let new = MobileError::new;
-        match failure {
-            Failure::Refused(refusal) => refusal_error(&refusal),
-            Failure::Request(request) => request_error(&request),
-            Failure::Unauthenticated => {
-                new(StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized", failure)
-            }
-            Failure::Device { code, message, data } => MobileError {
-                status: StatusCode::BAD_GATEWAY,
-                code: "device_error",
-                rpc: code,
-                message: data.unwrap_or_else(|| message.clone()),
-                title: message,
-                cause: None,
-            },
-            Failure::Busy | Failure::Away(_) => {
-                new(StatusCode::SERVICE_UNAVAILABLE, "busy", -32000, "Busy", failure)
-            }
-            Failure::Unanswered(unanswered) => {
-                let (code, title) = match unanswered {
-                    Unanswered::Slow { .. } => ("timeout", "Timeout"),
-                    Unanswered::TooMany => ("rate_limited", "TooManyRequests"),
-                    Unanswered::Crowded | Unanswered::Away => ("busy", "Busy"),
-                };
-                new(unanswered.status(), code, -32000, title, failure)
-            }
-            Failure::Internal { .. } => MobileError {
-                cause: failure.cause(),
-                ..new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", -32603, "Internal error", failure)
-            },
+        let (rpc, title) = rpc_code(&failure);
+        let message = match &failure {
+            Failure::Device { data: Some(data), .. } => data.clone(),
+            failure => failure.to_string(),
+        };
+        MobileError {
+            status: failure.status(),
+            code: code(&failure),
+            rpc,
+            title: title.to_owned(),
+            message,
+            cause: failure.cause(),
         }
     }
 }
 
-fn refusal_error(refusal: &Refusal) -> MobileError {
-    let (status, code, rpc, title) = match refusal {
-        Refusal::NotFound(Thing::File) => (StatusCode::NOT_FOUND, "not_found", -32011, "UploadNotFound"),
-        Refusal::NotFound(Thing::Device) => (StatusCode::NOT_FOUND, "not_found", -32010, "DeviceNotFound"),
-        Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", -32602, "Not found"),
-        Refusal::Forbidden(_)
-        | Refusal::OutOfScope(_)
-        | Refusal::NotAMember
-        | Refusal::NoOrganization
-        | Refusal::NotYours(_) => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
-        Refusal::StaleAuthentication { .. } => {
-            (StatusCode::FORBIDDEN, "stale_authentication", -32003, "Forbidden")
+/// The code over HTTP.
+fn code(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Internal { .. } => "internal_error",
+        Failure::Request(RequestFailure::Body(_)) | Failure::Refused(Refusal::Invalid { .. }) => {
+            "bad_request"
         }
-        Refusal::PasswordsOff => (StatusCode::FORBIDDEN, "passwords_off", -32003, "Forbidden"),
-        Refusal::SecondFactorRequired => {
-            (StatusCode::FORBIDDEN, "second_factor_required", -32003, "Forbidden")
+        Failure::Request(RequestFailure::CrossSite) | Failure::Refused(Refusal::OutOfScope(_)) => "forbidden",
+        Failure::Request(RequestFailure::BodyTooLarge { .. }) => "payload_too_large",
+        Failure::Refused(Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. }) => "concurrency_limit",
+        Failure::Refused(Refusal::NoMatch { .. }) => "no_matching_device",
+        Failure::Refused(Refusal::QuotaExceeded { .. }) => "storage_quota",
+        Failure::Refused(Refusal::Exists(_) | Refusal::LastAdmin | Refusal::InvitationLimit { .. }) => {
+            "conflict"
         }
-        Refusal::SecondFactorNeeded | Refusal::WrongCode => {
-            (StatusCode::UNAUTHORIZED, "unauthorized", -32001, "Unauthorized")
-        }
-        Refusal::TooManyAttempts { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", -32000, "TooManyAttempts")
-        }
-        Refusal::Invalid { field, .. } if field == "filename" => {
-            (StatusCode::BAD_REQUEST, "bad_request", -32040, "InvalidFilename")
-        }
-        Refusal::Invalid { field, .. } if field == "filesize" => {
-            (StatusCode::BAD_REQUEST, "bad_request", -32041, "InvalidFileSize")
-        }
-        Refusal::Invalid { .. } => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
-        Refusal::SessionEnded => (StatusCode::CONFLICT, "session_ended", -32000, "SessionEnded"),
-        Refusal::SessionArchived => (StatusCode::CONFLICT, "session_archived", -32000, "SessionArchived"),
-        Refusal::Backlog { .. } => (StatusCode::TOO_MANY_REQUESTS, "backlog", -32000, "Backlog"),
-        Refusal::TurnLost => (StatusCode::CONFLICT, "turn_lost", -32000, "TurnLost"),
-        Refusal::KeyReused => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", -32602, "Idempotency key reused")
-        }
-        Refusal::KeyBusy => (StatusCode::CONFLICT, "idempotency_key_busy", -32000, "Idempotency key busy"),
-        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "concurrency_limit", -32000, "ConcurrencyLimit")
-        }
-        Refusal::NoMatch { .. } => (StatusCode::CONFLICT, "no_matching_device", -32022, "NoMatchingDevice"),
-        Refusal::DeviceUnavailable(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "device_unavailable", -32021, "DeviceUnavailable")
-        }
-        Refusal::DeviceTimeout { .. } => {
-            (StatusCode::GATEWAY_TIMEOUT, "device_timeout", -32050, "DeviceTimeout")
-        }
-        Refusal::QuotaExceeded { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "storage_quota", -32031, "FileSizeExceeded")
-        }
-        Refusal::Exists(_) | Refusal::LastAdmin | Refusal::InvitationLimit { .. } => {
-            (StatusCode::CONFLICT, "conflict", -32602, "Conflict")
-        }
-        Refusal::Resync { .. } => (StatusCode::GONE, "resync", -32602, "Resync"),
-    };
-    MobileError::new(status, code, rpc, title, refusal)
+        failure if failure.class() == Class::Unauthenticated => "unauthorized",
+        failure => failure.code(),
+    }
 }
 
-fn request_error(request: &RequestFailure) -> MobileError {
-    let (status, code, rpc, title) = match request {
-        RequestFailure::NoRoute => (StatusCode::NOT_FOUND, "not_found", -32601, "Method not found"),
-        RequestFailure::Method => {
-            (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", -32601, "Method not found")
+/// The code and the title of the JSON-RPC error.
+fn rpc_code(failure: &Failure) -> (i64, &str) {
+    match failure {
+        Failure::Device { code, message, .. } => (*code, message),
+        Failure::Refused(refusal) => {
+            refusal_rpc_code(refusal).unwrap_or_else(|| class_rpc_code(failure.class()))
         }
-        RequestFailure::BodyTooLarge { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", -32031, "FileSizeExceeded")
-        }
-        RequestFailure::Body(_) => (StatusCode::BAD_REQUEST, "bad_request", -32602, "Invalid params"),
-        RequestFailure::Conflict(_) => (StatusCode::CONFLICT, "conflict", -32042, "UploadFailed"),
-        RequestFailure::CrossSite => (StatusCode::FORBIDDEN, "forbidden", -32003, "Forbidden"),
-        RequestFailure::TargetTooLong { .. } => {
-            (StatusCode::URI_TOO_LONG, "uri_too_long", -32600, "Invalid request")
-        }
-        RequestFailure::HeadTooLarge { .. } => {
-            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", -32600, "Invalid request")
-        }
-        RequestFailure::Head(_) => (StatusCode::BAD_REQUEST, "malformed_request", -32600, "Invalid request"),
-        RequestFailure::TooManyRequests { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "rate_limited", -32000, "TooManyRequests")
-        }
-        RequestFailure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", -32000, "Timeout"),
-        RequestFailure::TooManyConnections { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "too_many_connections", -32030, "TooManyConnections")
-        }
-    };
-    MobileError::new(status, code, rpc, title, request)
+        Failure::Request(request) => match request {
+            RequestFailure::NoRoute => (-32601, "Method not found"),
+            RequestFailure::Conflict(_) => (-32042, "UploadFailed"),
+            RequestFailure::TooManyConnections { .. } => (-32030, "TooManyConnections"),
+            RequestFailure::TargetTooLong { .. }
+            | RequestFailure::HeadTooLarge { .. }
+            | RequestFailure::Head(_) => (-32600, "Invalid request"),
+            _ => class_rpc_code(failure.class()),
+        },
+        _ => class_rpc_code(failure.class()),
+    }
+}
+
+/// The refusals with their own JSON-RPC code or title.
+fn refusal_rpc_code(refusal: &Refusal) -> Option<(i64, &'static str)> {
+    Some(match refusal {
+        Refusal::NotFound(Thing::File) => (-32011, "UploadNotFound"),
+        Refusal::NotFound(Thing::Device) => (-32010, "DeviceNotFound"),
+        Refusal::Invalid { field, .. } if field == "filename" => (-32040, "InvalidFilename"),
+        Refusal::Invalid { field, .. } if field == "filesize" => (-32041, "InvalidFileSize"),
+        Refusal::DeviceUnavailable(_) => (-32021, "DeviceUnavailable"),
+        Refusal::NoMatch { .. } => (-32022, "NoMatchingDevice"),
+        Refusal::DeviceTimeout { .. } => (-32050, "DeviceTimeout"),
+        Refusal::KeyReused => (-32602, "Idempotency key reused"),
+        Refusal::KeyBusy => (-32000, "Idempotency key busy"),
+        Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } => (-32000, "ConcurrencyLimit"),
+        Refusal::TooManyAttempts { .. } => (-32000, "TooManyAttempts"),
+        Refusal::SessionEnded => (-32000, "SessionEnded"),
+        Refusal::SessionArchived => (-32000, "SessionArchived"),
+        Refusal::Backlog { .. } => (-32000, "Backlog"),
+        Refusal::TurnLost => (-32000, "TurnLost"),
+        _ => return None,
+    })
+}
+
+fn class_rpc_code(class: Class) -> (i64, &'static str) {
+    match class {
+        Class::Invalid => (-32602, "Invalid params"),
+        Class::Unauthenticated => (-32001, "Unauthorized"),
+        Class::Forbidden => (-32003, "Forbidden"),
+        Class::NotFound => (-32602, "Not found"),
+        Class::Unsupported => (-32601, "Method not found"),
+        Class::Conflict | Class::WrongState => (-32602, "Conflict"),
+        Class::Gone => (-32602, "Resync"),
+        Class::TooLarge => (-32031, "FileSizeExceeded"),
+        Class::Throttled => (-32000, "TooManyRequests"),
+        Class::Unavailable => (-32000, "Busy"),
+        Class::OutOfTime => (-32000, "Timeout"),
+        Class::Device | Class::Internal => (-32603, "Internal error"),
+    }
 }
 
 #[derive(Serialize)]
@@ -205,21 +174,7 @@ impl IntoResponse for MobileError {
     fn into_response(self) -> Response {
         let envelope = Envelope { error: Body { code: self.code, message: &self.message } };
         let mut response = (self.status, axum::Json(envelope)).into_response();
-        self.cause.map(|cause| response.extensions_mut().insert(cause));
-        let headers = response.headers_mut();
-        match self.status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            // The rest of a refused body is not read, so the connection cannot be used again.
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
+        complete_response(&mut response, self.cause);
         response
     }
 }
