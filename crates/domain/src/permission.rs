@@ -51,6 +51,24 @@ impl Permission {
         ViewAudit,
         ViewUsage,
     ];
+
+    /// What it allows, after "to" in a sentence.
+    pub fn action(self) -> &'static str {
+        match self {
+            ViewSessions => "view sessions",
+            UseSessions => "use sessions",
+            ManageSessions => "manage sessions",
+            ImpersonateSessions => "create sessions in another user's name",
+            ConnectHosts => "connect hosts",
+            ConnectWorkers => "connect workers",
+            ManageOwnKeys => "manage one's own keys",
+            ManageMembers => "manage members",
+            ManageServiceUsers => "manage service users",
+            ManageOrganizations => "manage organizations",
+            ViewAudit => "view the audit log",
+            ViewUsage => "view usage",
+        }
+    }
 }
 
 /// A set of permissions.

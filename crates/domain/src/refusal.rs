@@ -61,7 +61,7 @@ pub enum Refusal {
     #[error("{} not found", .0.word())]
     NotFound(Thing),
     /// The caller's role lacks this permission.
-    #[error("your role does not allow this: it needs {0:?}")]
+    #[error("your role does not allow this: it needs the permission to {}", .0.action())]
     Forbidden(Permission),
     /// The key, token or session lacks this scope.
     #[error("this credential was not made for this: it needs {0}")]

@@ -63,8 +63,8 @@ both! {
             (&ana, "get_session", json!({ "session_id": 7 }), 400, "params.session_id: expected a session ID"),
             (&ana, "list_sessions", json!({ "limit": 0 }), 400, "limit: expected a whole number from 1 to 100"),
             (&ana, "list_sessions", json!({ "agent_id": {} }), 400, "params.agent_id: expected a text, a number, or a list of texts"),
-            (&ben, "delete_session", json!({ "session_id": id }), 403, "your role does not allow this: it needs UseSessions"),
-            (&ben, "create_session", json!({}), 403, "your role does not allow this: it needs UseSessions"),
+            (&ben, "delete_session", json!({ "session_id": id }), 403, "your role does not allow this: it needs the permission to use sessions"),
+            (&ben, "create_session", json!({}), 403, "your role does not allow this: it needs the permission to use sessions"),
         ] {
             let answer = actor.post(&format!("/v1/commands/{name}"), json!({ "params": params })).await;
             assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (status, &json!(detail)), "{name} {params}");
