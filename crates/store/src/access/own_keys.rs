@@ -11,7 +11,7 @@ use crate::audit::log::batch_with_entry;
 use crate::database::{Columns, DatabaseError};
 use crate::logins::sessions::end_key_sessions;
 use crate::rows::{any_rows, format_scopes, one_row, values};
-use crate::{Error, Result, Store, System};
+use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
 use domain::ids::{CredentialId, OrganizationId};
@@ -59,7 +59,7 @@ impl Store {
     /// The person's keys that are not revoked, expired ones included; oldest first.
     pub async fn list_api_keys(&self, granted: &GrantedPerson) -> Result<Vec<ApiKey>> {
         let sql = tokens!("ORDER BY created_us, id");
-        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
+        let rows = self.read(granted, sql, values![]).await?;
         Ok(rows.read_all(read_api_key)?)
     }
 
@@ -68,14 +68,10 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also for another person's key.
     pub async fn load_api_key(&self, granted: &GrantedPerson, name: ApiKeyName) -> Result<ApiKey> {
-        let system = System::secret_lookup();
-        let person = granted.person();
         let rows = match name {
-            ApiKeyName::Id(id) => {
-                self.read_unscoped(&system, tokens!("AND id = $2"), values![person, id]).await?
-            }
+            ApiKeyName::Id(id) => self.read(granted, tokens!("AND id = $2"), values![id]).await?,
             ApiKeyName::Secret(hash) => {
-                self.read_unscoped(&system, tokens!("AND hash = $2"), values![person, &hash.0[..]]).await?
+                self.read(granted, tokens!("AND hash = $2"), values![&hash.0[..]]).await?
             }
         };
         rows.read_first(read_api_key)?.ok_or(Refusal::NotFound(Thing::Credential).into())

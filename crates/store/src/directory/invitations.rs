@@ -189,8 +189,7 @@ impl Store {
         own: &GrantedPerson,
         now: Micros,
     ) -> Result<Vec<ReceivedInvitation>> {
-        let rows =
-            self.read_unscoped(&System::secret_lookup(), OF_PERSON, values![own.person(), now]).await?;
+        let rows = self.read(own, OF_PERSON, values![now]).await?;
         let received = |columns: &mut Columns| {
             Ok(ReceivedInvitation {
                 invitation: read_invitation(columns)?,

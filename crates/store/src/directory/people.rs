@@ -2,6 +2,7 @@
 
 use crate::access::key_families::KeyRoot;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Caller, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
@@ -89,7 +90,7 @@ impl Store {
     /// Whether the address that is shown for a person is theirs; see [`Store::create_sub_user`].
     pub async fn has_own_address(&self, granted: &GrantedPerson) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE id = $1 AND email IS NOT NULL";
-        Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?.is_empty())
+        Ok(!self.read(granted, sql, values![]).await?.is_empty())
     }
 
     /// The person of a grant.
@@ -97,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_person(&self, granted: &GrantedPerson) -> Result<Person> {
-        let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![granted.person()]).await?;
+        let rows = self.read(granted, BY_ID, values![]).await?;
         rows.read_first(read_person)?.ok_or(Refusal::NotFound(Thing::Principal).into())
     }
 
@@ -224,14 +225,14 @@ impl Store {
     ) -> Result<()> {
         let sql = "UPDATE principals SET first_name = COALESCE($2, first_name), last_name = COALESCE($3, last_name),
                        updated_us = $4 WHERE id = $1 AND state <> 'deleted'";
-        let statement = one_row(sql, values![granted.person(), first, last, now]);
+        let statement = granted.one_row(sql, values![first, last, now]);
         self.apply(batch([], vec![statement]), |_| Refusal::NotFound(Thing::Principal).into()).await
     }
 
     /// The hash of the person's password, for checking it before a new one is set.
     pub async fn load_password_hash(&self, granted: &GrantedPerson) -> Result<Option<String>> {
         let sql = "SELECT password_hash FROM principals WHERE id = $1";
-        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![granted.person()]).await?;
+        let rows = self.read(granted, sql, values![]).await?;
         Ok(rows.read_first(Columns::maybe_text)?.flatten())
     }
 

@@ -1,6 +1,7 @@
 //! Second factors, challenges, and when somebody last authenticated.
 
 use crate::access::idempotency::record_creation;
+use crate::access::reads::Scope;
 use crate::access::{GrantedPerson, System};
 use crate::database::{Columns, DatabaseError, Statement};
 use crate::feed::feed_entry;
@@ -35,7 +36,7 @@ const FACTOR: &str = "
 impl Store {
     /// The person's second factor, confirmed or not.
     pub async fn load_second_factor(&self, granted: &GrantedPerson) -> Result<Option<SecondFactor>> {
-        let rows = self.read_unscoped(&System::secret_lookup(), FACTOR, values![granted.person()]).await?;
+        let rows = self.read(granted, FACTOR, values![]).await?;
         Ok(rows.read_first(read_second_factor)?)
     }
 
@@ -49,12 +50,12 @@ impl Store {
         sealed: &[u8],
         now: Micros,
     ) -> Result<()> {
-        let keep = one_row(
+        let keep = granted.one_row(
             "INSERT INTO second_factors (principal, sealed, created_us, confirmed_us, used_step)
              VALUES ($1, $2, $3, NULL, 0)
              ON CONFLICT (principal) DO UPDATE SET sealed = $2, created_us = $3
              WHERE second_factors.confirmed_us IS NULL",
-            values![granted.person(), sealed, now],
+            values![sealed, now],
         );
         let exists = |_| Refusal::Exists("a second factor".to_owned()).into();
         self.apply(batch([], vec![keep]), exists).await
@@ -74,10 +75,10 @@ impl Store {
         session: Option<&Login>,
         now: Micros,
     ) -> Result<()> {
-        let confirm = one_row(
+        let confirm = granted.one_row(
             "UPDATE second_factors SET confirmed_us = $4, used_step = $3
              WHERE principal = $1 AND sealed = $2 AND confirmed_us IS NULL",
-            values![granted.person(), &seen.sealed[..], step, now],
+            values![&seen.sealed[..], step, now],
         );
         let mut statements = vec![confirm];
         statements.extend(replace_codes(granted.person(), codes));
@@ -97,7 +98,7 @@ impl Store {
     pub async fn use_one_time_code(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = $2
                    WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
-        let used = one_row(sql, values![granted.person(), step]);
+        let used = granted.one_row(sql, values![step]);
         self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
     }
 
@@ -107,7 +108,7 @@ impl Store {
     /// [`Refusal::WrongCode`] when the person has no such code.
     pub async fn use_recovery_code(&self, granted: &GrantedPerson, hash: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM recovery_codes WHERE principal = $1 AND hash = $2";
-        let used = one_row(sql, values![granted.person(), &hash.0[..]]);
+        let used = granted.one_row(sql, values![&hash.0[..]]);
         self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
     }
 
@@ -118,7 +119,7 @@ impl Store {
     pub async fn set_recovery_codes(&self, granted: &GrantedPerson, codes: &[SecretHash]) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = used_step
                    WHERE principal = $1 AND confirmed_us IS NOT NULL";
-        let mut statements = vec![one_row(sql, values![granted.person()])];
+        let mut statements = vec![granted.one_row(sql, values![])];
         statements.extend(replace_codes(granted.person(), codes));
         statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
@@ -131,7 +132,7 @@ impl Store {
     pub async fn remove_second_factor(&self, granted: &GrantedPerson) -> Result<()> {
         let person = granted.person();
         let mut statements =
-            vec![one_row("DELETE FROM second_factors WHERE principal = $1", values![person])];
+            vec![granted.one_row("DELETE FROM second_factors WHERE principal = $1", values![])];
         statements.extend(replace_codes(person, &[]));
         statements.extend(record_creation(granted, person.0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await

@@ -44,7 +44,7 @@ const ONE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
-      WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND s.principal = $4"
+      WHERE s.principal = $1 AND s.organization = $2 AND s.kind = 'login' AND s.created_us = $3 AND s.tail = $4"
 );
 
 const OVER: &str = concat!(
@@ -254,7 +254,7 @@ impl Store {
 
     /// The person's sessions that are open at `now`, newest first.
     pub async fn list_logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
-        let mut open = self.list_open_logins(&System::secret_lookup(), granted.person()).await?;
+        let mut open = self.read(granted, OPEN, values![]).await?.read_all(read_login)?;
         open.retain(|login| login.is_open(now));
         Ok(open)
     }
@@ -269,8 +269,8 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
-        let values = values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, granted.person()];
-        let rows = self.read_unscoped(&System::secret_lookup(), ONE, values).await?;
+        let values = values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64];
+        let rows = self.read(granted, ONE, values).await?;
         rows.read_first(read_login)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
