@@ -117,6 +117,10 @@ class Callers:
             said = {name: turn[name] for name in ("turn", "fence", "organization")}
             self.has("/work/{session}/", said | {"first": 0, "turn_token": turn["token"]}, session=turn["session"])
 
+    def has_tenure_account(self, _):
+        for user in self.served.get("/v3/enterprise/members/users", self.served.account_key("admin", "devin"))[1]["items"]:
+            self.has("/users/{user}", user=user["email"])
+
     def has_agent_sessions(self):
         key = self.key("devin")
         for _ in range(20):
