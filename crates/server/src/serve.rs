@@ -17,6 +17,7 @@ use crate::services::metrics::Metrics;
 use crate::services::password_hasher::PasswordHasher;
 use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
+use crate::services::ring_provider;
 use crate::services::schema_validator::SchemaValidator;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
@@ -268,6 +269,7 @@ pub fn open_files(files: &FileStore) -> Result<Arc<dyn ObjectStore>, ServeError>
                 reason = "an object store's keys come from its usual environment"
             )]
             let options = std::env::vars().map(|(name, value)| (name.to_lowercase(), value));
+            ring_provider::install_for_tls();
             let (store, prefix) =
                 object_store::parse_url_opts(&url, options).map_err(|error| wrong(&error))?;
             Ok(Arc::new(object_store::prefix::PrefixStore::new(store, prefix)))

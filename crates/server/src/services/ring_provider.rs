@@ -13,9 +13,14 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes it the process's one. Doing so again changes nothing.
+/// Makes it the process's provider for tokens. A second call changes nothing.
 pub fn install() {
     let _ = PROVIDER.install_default();
+}
+
+/// Makes ring the process's provider for TLS, which clients of HTTP need. A second call changes nothing.
+pub fn install_for_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 struct Signing(Ed25519KeyPair);

@@ -1,5 +1,6 @@
 //! Requests to the issuer: with a short timeout and without redirects.
 
+use crate::services::ring_provider;
 use crate::settings::{is_loopback, is_secure};
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 use std::future::Future;
@@ -29,7 +30,7 @@ impl HttpClient {
     /// # Errors
     /// The TLS library's message.
     pub fn new(issuer: &url::Url) -> Result<HttpClient, String> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        ring_provider::install_for_tls();
         let builder = reqwest::Client::builder()
             .connect_timeout(TIMEOUT / 2)
             .timeout(TIMEOUT)
