@@ -27,6 +27,7 @@ pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
 pub use agents::lists::{SessionFacets, SessionStats};
 pub use agents::secrets::{SealedSecret, SecretPlace};
+pub use agents::session_body::LoadedAgentSession;
 pub use agents::sessions::NewAgentSession;
 pub use agents::usage::UsageDay;
 pub use audit::attribution::{Attribution, Grant};

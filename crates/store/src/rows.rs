@@ -157,11 +157,11 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     Ok(serde_json::to_string(value).map_err(|error| json_error(&error))?)
 }
 
-fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
+pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseError> {
     serde_json::from_str(text).map_err(|error| json_error(&error))
 }
 
-fn json_error(error: &serde_json::Error) -> DatabaseError {
+pub(crate) fn json_error(error: &serde_json::Error) -> DatabaseError {
     // Only the kind and the position: the error's own text may quote stored data.
     let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
     DatabaseError::Failed(format!("JSON in the store: {place}"))

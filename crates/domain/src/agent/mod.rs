@@ -163,7 +163,7 @@ pub struct PullRequest {
 }
 
 /// The fields that a session is created with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
     /// Its owner.
     pub owner: PrincipalId,
@@ -208,7 +208,7 @@ pub struct NewSession {
 }
 
 /// An agent session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSession {
     /// Its organization.
     pub organization: OrganizationId,

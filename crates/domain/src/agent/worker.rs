@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const MAX_ATTEMPTS: i64 = 2;
 
 /// A turn: a worker's work on one message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     /// Its id.
     pub id: TurnId,
@@ -51,15 +51,13 @@ pub struct Turn {
     /// The turn before and its fencing number, if its worker ended it. A repeated `done` is recognized by it.
     pub previous: Option<(TurnId, i64)>,
     /// The credential for requests about this turn; `None` for turns of older versions of Tenure.
-    #[serde(default)]
     pub grant: Option<TurnCredential>,
     /// The credential of `previous`.
-    #[serde(default)]
     pub previous_grant: Option<TurnCredential>,
 }
 
 /// The credential of one turn for its worker. Each claim creates a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TurnCredential {
     /// The hash of the turn's token.
     pub token: SecretHash,

@@ -1,6 +1,7 @@
 //! The statements that write a decision on an agent session.
 
 use crate::Result;
+use crate::agents::session_body::LoadedAgentSession;
 use crate::database::{Statement, Value};
 use crate::rows::{any_rows, one_row, to_json, values};
 use domain::agent::{Acus, AgentChange, AgentSession, Event, Message, TurnState, Usage, WorkDemand};
@@ -26,7 +27,7 @@ pub(crate) fn key(session: &AgentSession) -> SessionKey {
 }
 
 /// The rows of a new session.
-pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
+pub(crate) fn insert(session: &LoadedAgentSession) -> Result<[Statement; 2]> {
     let row = one_row(
         "INSERT INTO agent_sessions
              (organization, created_us, tail, revision, owner, agent, agent_name, state, origin, category, playbook,
@@ -36,7 +37,7 @@ pub(crate) fn insert(session: &AgentSession) -> Result<[Statement; 2]> {
     );
     let body = one_row(
         "INSERT INTO agent_bodies (organization, created_us, search, body) VALUES ($1, $2, $3, $4)",
-        values![session.organization, session.id.creation_time(), search(session), to_json(session)?],
+        values![session.organization, session.id.creation_time(), search(session), session.body()?],
     );
     Ok([row, body])
 }
@@ -69,7 +70,7 @@ fn insert_values(session: &AgentSession) -> Vec<Value> {
 }
 
 /// The rows of a changed session. The first statement expects its revision.
-pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 2]> {
+pub(crate) fn update(after: &LoadedAgentSession, revision: i64) -> Result<[Statement; 2]> {
     let (lease, fence) = lease(after);
     // A heartbeat may have extended the lease of the same turn meanwhile. It does not change the revision.
     let row = one_row(
@@ -92,7 +93,7 @@ pub(crate) fn update(after: &AgentSession, revision: i64) -> Result<[Statement; 
     );
     let body = one_row(
         "UPDATE agent_bodies SET search = $3, body = $4 WHERE organization = $1 AND created_us = $2",
-        values![after.organization, after.id.creation_time(), search(after), to_json(after)?],
+        values![after.organization, after.id.creation_time(), search(after), after.body()?],
     );
     Ok([row, body])
 }

@@ -5,7 +5,7 @@ use crate::access::{Granted, GrantedAccount, ViewSessions};
 use crate::agents::filter::{
     Conditions, ListReach, account_existing_tags_query, conditions, existing_tags_query, intern_sql,
 };
-use crate::agents::sessions::read_session;
+use crate::agents::session_body::read_session;
 use crate::database::{Columns, Database, Rows, Value};
 use crate::rows::{MAX_PAGE_BYTES, parse_word, read_page, values};
 use crate::{Result, Store};
@@ -252,5 +252,5 @@ fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
 
 async fn read_sessions(rows: Rows, total: Rows, select: ListRange) -> Result<ListSlice<AgentSession>> {
     let (ListRange::Offset { limit, .. } | ListRange::Before { limit, .. }) = select;
-    read_page(rows, total, limit, read_session).await
+    read_page(rows, total, limit, |columns| Ok(read_session(columns)?.into_session())).await
 }

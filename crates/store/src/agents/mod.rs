@@ -10,6 +10,8 @@ pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod pins;
 pub(crate) mod secrets;
+pub(crate) mod session_body;
 pub(crate) mod sessions;
 pub(crate) mod turns;
+mod unknown_fields;
 pub(crate) mod usage;

@@ -5,6 +5,7 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions, ViewSessions};
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
+use crate::agents::session_body::{LoadedAgentSession, read_session};
 use crate::database::{Batch, Columns, DatabaseError, Topic};
 use crate::devices::sessions::to_stale;
 use crate::feed::feed_entry;
@@ -45,7 +46,7 @@ pub struct NewAgentSession {
     /// Its first changes, such as the first message.
     pub changes: Vec<AgentChange>,
     /// The parent session as it was loaded, and its changes.
-    pub parent: Option<(AgentSession, Vec<AgentChange>)>,
+    pub parent: Option<(LoadedAgentSession, Vec<AgentChange>)>,
     /// Its secrets.
     pub secrets: Vec<SealedSecret>,
 }
@@ -59,7 +60,7 @@ impl Store {
         &self,
         granted: &Granted<ViewSessions>,
         id: SessionId,
-    ) -> Result<AgentSession> {
+    ) -> Result<LoadedAgentSession> {
         let rows = self.read(granted, ONE, values![id.creation_time(), id.tail() as i64]).await?;
         rows.read_first(read_session)?.ok_or(Refusal::NotFound(Thing::Session).into())
     }
@@ -72,7 +73,7 @@ impl Store {
         &self,
         granted: &GrantedAccount<ViewSessions>,
         id: SessionId,
-    ) -> Result<AgentSession> {
+    ) -> Result<LoadedAgentSession> {
         let one = [(ANYWHERE, values![id.creation_time(), id.tail() as i64])];
         let [rows] = self.read_account(granted, one).await?;
         rows.read_first(read_session)?.ok_or(Refusal::NotFound(Thing::Session).into())
@@ -90,7 +91,7 @@ impl Store {
         now: Micros,
         tail: u64,
         build: impl Fn(SessionId) -> std::result::Result<NewAgentSession, Refusal>,
-    ) -> Result<AgentSession> {
+    ) -> Result<LoadedAgentSession> {
         let organization = granted.organization();
         loop {
             let created = self.next_time(organization, SessionKind::Agent, now);
@@ -121,7 +122,7 @@ impl Store {
         _: &System,
         new: &NewAgentSession,
         now: Micros,
-    ) -> Result<AgentSession> {
+    ) -> Result<LoadedAgentSession> {
         let (session, batch, _) = build_new_session(new, now)?;
         match self.database.apply(batch).await {
             Ok(()) => Ok(session),
@@ -139,16 +140,16 @@ impl Store {
     pub async fn change_agent_session<P: PermissionType>(
         &self,
         granted: &Granted<P>,
-        before: AgentSession,
+        before: LoadedAgentSession,
         changes: &[AgentChange],
         now: Micros,
         limit: Option<CycleLimit>,
-    ) -> Result<AgentSession> {
+    ) -> Result<LoadedAgentSession> {
         assert_eq!(granted.organization(), before.organization, "a grant is for its own organization only");
         if changes.is_empty() {
             return Ok(before);
         }
-        let (after, mut batch) = build_change(before, changes, now, limit.as_ref())?;
+        let (after, mut batch) = build_change(&before, changes, now, limit.as_ref())?;
         let said = changes.iter().find_map(|change| match change {
             AgentChange::Message(message) if message.source == MessageSource::User => Some(message.id),
             _ => None,
@@ -254,11 +255,12 @@ impl Store {
 }
 
 /// Builds a new session and its batch. Also returns the positions of the statements that fail when its time is taken.
-fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession, Batch, Vec<usize>)> {
+fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(LoadedAgentSession, Batch, Vec<usize>)> {
     let organization = new.session.organization;
     let mut session = new.session.clone().with_changes(&new.changes, now);
     // Nobody has seen it, so its revision stays.
     session.revision = new.session.revision;
+    let session = LoadedAgentSession::created(session);
     let created = session.id.creation_time();
     let mut statements = vec![one_row(
         "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -282,8 +284,8 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
     statements.extend(new.secrets.iter().map(|secret| secrets::insert(&session, secret)));
     // Nobody can follow a session before it exists.
     let mut topics = work_topic(None, &session).into_iter().collect::<BTreeSet<_>>();
-    if let Some((parent, changes)) = new.parent.clone().filter(|(_, changes)| !changes.is_empty()) {
-        let (_, parents) = build_change(parent, &changes, now, None)?;
+    if let Some((parent, changes)) = new.parent.as_ref().filter(|(_, changes)| !changes.is_empty()) {
+        let (_, parents) = build_change(parent, changes, now, None)?;
         statements.extend(parents.statements);
         topics.extend(parents.topics);
     }
@@ -295,20 +297,19 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(AgentSession
 
 /// Applies changes to a session and builds their batch.
 fn build_change(
-    before: AgentSession,
+    before: &LoadedAgentSession,
     changes: &[AgentChange],
     now: Micros,
     limit: Option<&CycleLimit>,
-) -> Result<(AgentSession, Batch)> {
-    let work = before.work_demand();
-    let after = before.clone().with_changes(changes, now);
+) -> Result<(LoadedAgentSession, Batch)> {
+    let after = before.apply_changes(changes, now);
     let mut statements = written::update(&after, before.revision)?.to_vec();
     // These statements read the row before the update changes it.
-    let beside = written::statements(&before, &after, changes, now, limit)?;
+    let beside = written::statements(before, &after, changes, now, limit)?;
     statements.splice(0..0, beside);
     statements.extend(feed_entry(key(&after), after.revision, AgentChange::feed_change(changes), now));
     let mut batch = batch([after.organization], statements).with_topic(session_topic(&after));
-    batch.topics.extend(work_topic(Some(work), &after));
+    batch.topics.extend(work_topic(Some(before.work_demand()), &after));
     Ok((after, batch))
 }
 
@@ -322,14 +323,4 @@ fn work_topic(before: Option<WorkDemand>, after: &AgentSession) -> Option<Topic>
     let begins = after.work_demand() == WorkDemand::Waiting && before != Some(WorkDemand::Waiting);
     let agent = || after.given.agent_name.as_str().into();
     begins.then(|| Topic::Work { organization: after.organization.0, agent: agent() })
-}
-
-/// Reads a session from its lease and its body.
-pub(crate) fn read_session(columns: &mut Columns) -> Result<AgentSession, DatabaseError> {
-    let lease = columns.maybe_time()?;
-    let mut session: AgentSession = columns.json()?;
-    if let (Some(lease), Some(turn)) = (lease, session.turn.as_mut()) {
-        turn.lease = lease;
-    }
-    Ok(session)
 }

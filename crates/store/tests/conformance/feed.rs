@@ -268,7 +268,7 @@ impl<'a> Run<'a> {
                 AgentCommand::Post(message(self.owner, "go")),
                 &moment,
             )?;
-            let adopt = |parent: AgentSession| {
+            let adopt = |parent: store::LoadedAgentSession| {
                 let changes = agent::decide(&parent, granted.actor(), AgentCommand::AddChild(id), &moment)?;
                 Ok::<_, domain::Refusal>((parent, changes))
             };
@@ -362,7 +362,7 @@ impl<'a> Run<'a> {
         all.last().map(|(id, _)| *id)
     }
 
-    async fn load_agent(&self) -> Result<Option<AgentSession>, store::Error> {
+    async fn load_agent(&self) -> Result<Option<store::LoadedAgentSession>, store::Error> {
         match self.newest(SessionKind::Agent).await {
             Some(id) => Ok(Some(self.store.load_agent_session(&viewer(self.acme), id).await?)),
             None => Ok(None),

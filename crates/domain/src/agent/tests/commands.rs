@@ -309,11 +309,3 @@ fn the_change_feed_says_changed_or_ended() {
     assert_eq!(what(&state, finish(1, 1, TurnEnding::Finished)), Changed);
     assert_eq!(what(&state, end()), Ended);
 }
-
-#[test]
-fn stored_values_are_read_back() {
-    let output = report(1, 1, 0, vec![TurnItem::Output("x".to_owned()), usage(2)]);
-    let state = run(session(), [AgentCommand::Start, post(1), claim(1), output, end()]);
-    let text = serde_json::to_string(&state).unwrap();
-    assert_eq!(serde_json::from_str::<AgentSession>(&text).unwrap(), state);
-}

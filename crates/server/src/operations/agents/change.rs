@@ -6,7 +6,7 @@ use domain::agent::{self, AgentChange, AgentCommand, AgentSession, Moment, Usage
 use domain::ids::SessionId;
 use domain::time::{Micros, Span};
 use store::access::{PermissionType, ViewSessions};
-use store::{CycleLimit, Granted};
+use store::{CycleLimit, Granted, LoadedAgentSession};
 
 /// How often a change is decided again because another request changed the session first. Each time another request
 /// succeeded, so this many in a row mean an endless loop.
@@ -49,7 +49,7 @@ pub async fn change_agent_session<P: PermissionType>(
 pub async fn try_change<P: PermissionType>(
     app: &App,
     granted: &Granted<P>,
-    session: AgentSession,
+    session: LoadedAgentSession,
     command: AgentCommand,
 ) -> Result<Option<ChangeOutcome>, Failure> {
     let now = app.now();
@@ -58,7 +58,7 @@ pub async fn try_change<P: PermissionType>(
     let changes = agent::decide(&session, granted.actor(), command, &moment)?;
     let limit = cycle_limit(&limits, &changes, now);
     match app.store.change_agent_session(granted, session, &changes, now, limit).await {
-        Ok(session) => Ok(Some(ChangeOutcome { session, changes })),
+        Ok(session) => Ok(Some(ChangeOutcome { session: session.into_session(), changes })),
         Err(store::Error::Stale) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -108,7 +108,7 @@ pub async fn create_agent_session(
         if granted.principal() != new.attribute_to.or(granted.principal()) {
             granted.authorize::<ImpersonateSessions>()?;
         }
-        return Ok(app.store.load_agent_session(&granted.authorize()?, made).await?);
+        return Ok(app.store.load_agent_session(&granted.authorize()?, made).await?.into_session());
     }
     let worker = load_chosen_agent(app, granted, &new.agent).await?;
     let (owner, owner_kind) = resolve_owner(app, granted, new.attribute_to).await?;
@@ -171,7 +171,7 @@ async fn insert_session(
         };
         match app.store.create_agent_session(granted, now, tail, birth).await {
             Err(store::Error::Stale) => {}
-            outcome => return Ok(outcome?),
+            outcome => return Ok(outcome?.into_session()),
         }
     }
     Err(Failure::Busy)

@@ -40,7 +40,7 @@ pub async fn post_message(
     if let Some(made) = app.store.find_earlier_creation(granted).await? {
         let session = app.store.load_agent_session(&granted.authorize()?, id).await?;
         may_act_on(&session, granted.actor())?;
-        return Ok((session, app.store.find_message(granted, id, MessageId(made)).await?));
+        return Ok((session.into_session(), app.store.find_message(granted, id, MessageId(made)).await?));
     }
     let message = prepare_message(app, granted, post, caller).await?;
     let changed = change_agent_session(app, granted, id, |_| Ok(AgentCommand::Post(message.clone()))).await?;

@@ -80,7 +80,7 @@ pub async fn load_agent_session(
     granted: &Granted<ViewSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    Ok(app.store.load_agent_session(granted, id).await?)
+    Ok(app.store.load_agent_session(granted, id).await?.into_session())
 }
 
 /// Loads an agent session of any organization.
@@ -92,7 +92,7 @@ pub async fn find_agent_session(
     granted: &GrantedAccount<ViewSessions>,
     id: SessionId,
 ) -> Result<AgentSession, Failure> {
-    Ok(app.store.find_agent_session(granted, id).await?)
+    Ok(app.store.find_agent_session(granted, id).await?.into_session())
 }
 
 /// Changes title and tags.

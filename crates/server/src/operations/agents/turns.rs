@@ -124,7 +124,7 @@ pub async fn authenticate_turn(
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
         loaded => loaded?,
     };
-    let opened = loaded.turn.and_then(|turn| turn.find_claim(token.hash()));
+    let opened = loaded.turn.as_ref().and_then(|turn| turn.find_claim(token.hash()));
     let (turn, fence, key) = opened.ok_or(Failure::Unauthenticated)?;
     Ok((TurnKey { organization, session, turn, fence }, key))
 }
@@ -284,12 +284,12 @@ async fn check_outputs(
     for (number, item) in outputs.enumerate() {
         let TurnItem::StructuredOutput(value) = &*item else { continue };
         let problem =
-            match app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
+            match &app.store.load_agent_session(&granted.authorize()?, session).await?.given.output_schema {
                 None => None,
                 Some(_) if number >= MAX_OUTPUTS => {
                     Some(format!("only {MAX_OUTPUTS} are checked in one report"))
                 }
-                Some(schema) => app.schema_validator.problem(&schema, value).await?,
+                Some(schema) => app.schema_validator.problem(schema, value).await?,
             };
         if let Some(problem) = problem {
             *item = TurnItem::Log(format!("the structured output does not fit its schema: {problem}"));

@@ -148,7 +148,7 @@ impl World {
         let at = NOW + Span::seconds(number / 4);
         let session = create(store, organization, new, made.text.then_some("hello"), at).await;
         let later = at + Span::seconds(made.at);
-        match made.then {
+        let session = match made.then {
             0 => act(store, &session, crate::agents::world::claim(), later).await.unwrap(),
             1 | 2 => act(store, &session, AgentCommand::Archive, later).await.unwrap(),
             3 => {
@@ -158,7 +158,8 @@ impl World {
                     .unwrap()
             }
             _ => session,
-        }
+        };
+        session.into_session()
     }
 
     /// Adds a condition to a filter.

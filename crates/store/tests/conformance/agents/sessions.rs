@@ -14,7 +14,7 @@ use domain::time::{Micros, Span};
 use futures_util::future::join_all;
 use serde_json::json;
 use store::access::ViewSessions;
-use store::{Error, FileKind, NewAgentSession, NewFile, SealedSecret, Store, Topic};
+use store::{Error, FileKind, LoadedAgentSession, NewAgentSession, NewFile, SealedSecret, Store, Topic};
 
 fn agent(organization: OrganizationId, name: &str, at: Micros) -> Agent {
     Agent {
@@ -145,11 +145,12 @@ both! {
         assert_eq!(store.load_agent_session(&viewer(acme), old.id).await.unwrap(), new);
         assert_eq!(texts(&store.list_messages(&viewer(acme), old.id, 0, 9).await.unwrap().items), ["one", "two"]);
         // Sixteen changes of one session race: all are applied, one after the other.
+        let id = old.id;
         let posts = (0..16).map(|number| {
             let store = &store;
             async move {
                 loop {
-                    let session = store.load_agent_session(&viewer(acme), old.id).await.unwrap();
+                    let session = store.load_agent_session(&viewer(acme), id).await.unwrap();
                     let post = AgentCommand::Post(message(owner, &number.to_string()));
                     match act(store, &session, post, NOW).await {
                         Err(Error::Stale) => {}
@@ -208,12 +209,33 @@ both! {
         assert_eq!(store.load_event(&viewer(acme), session.id, 999).await.unwrap(), None);
     }
 
+    async fn fields_that_a_newer_server_stored_survive_a_change(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, owner) = organization(&store).await;
+        let session = create(&store, acme, given(owner), Some("go"), NOW).await;
+        let session = act(&store, &session, claim(), NOW).await.unwrap();
+        let newer = "UPDATE agent_bodies SET body = REPLACE(REPLACE(REPLACE(body,
+            '{\"version\":1,', '{\"version\":9,\"x\":[1.50,1e400],'), '\"given\":{', '\"given\":{\"y\":null,'),
+            '\"turn\":{', '\"turn\":{\"z\":{},')";
+        store::testing::raw(&db.url, newer).await.unwrap();
+        let loaded = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
+        assert_eq!(*loaded, *session);
+        let renamed = act(&store, &loaded, AgentCommand::SetTitle(Some("t".into())), NOW).await.unwrap();
+        act(&store, &renamed, AgentCommand::Post(message(owner, "more")), NOW).await.unwrap();
+        let changed = store.load_agent_session(&viewer(acme), session.id).await.unwrap();
+        assert_eq!((changed.given.title.as_deref(), changed.messages()), (Some("t"), 2));
+        let kept = "DELETE FROM agent_bodies WHERE body LIKE '%\"version\":9%' AND body LIKE '%\"x\":[1.50,1e400]%'
+            AND body LIKE '%\"y\":null%' AND body LIKE '%\"z\":{}%'";
+        store::testing::raw(&db.url, kept).await.unwrap();
+        not_found(store.load_agent_session(&viewer(acme), session.id).await, Thing::Session);
+    }
+
     async fn a_child_and_its_parent_change_together(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let parent = create(&store, acme, given(owner), None, NOW).await;
         let granted = user(acme);
-        let birth = |parent: AgentSession| {
+        let birth = |parent: LoadedAgentSession| {
             let granted = &granted;
             move |id: SessionId| {
                 let mut new = given(owner);
@@ -233,7 +255,7 @@ both! {
         assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
         let both = ListRange::Offset { offset: 0, limit: 10 };
         let all = store.list_agent_sessions(&viewer(acme), &Default::default(), both).await.unwrap();
-        assert_eq!(all.items, [child.clone(), known], "the second left nothing behind");
+        assert_eq!(all.items, [child.clone().into_session(), known.into_session()], "the second left nothing behind");
         let secrets = store.list_session_secrets(&user(acme), child.id).await.unwrap();
         assert_eq!(secrets, [SealedSecret { key: "TOKEN".into(), ciphertext: vec![0, 1, 255], sensitive: true }]);
         let (place, sealed) = store.list_all_secrets(&system(), None, 9).await.unwrap().remove(0);

@@ -2,15 +2,15 @@
 
 use crate::agents::world::{act, act_within, claim, create, given, report, spent};
 use crate::world::{NOW, organization, system, user, viewer};
-use domain::agent::{Acus, AgentCommand, AgentSession, WorkDemand};
+use domain::agent::{Acus, AgentCommand, WorkDemand};
 use domain::ids::OrganizationId;
 use domain::refusal::{Refusal, Thing};
 use domain::session::SessionKey;
 use domain::time::{Micros, Span};
 use serde_json::json;
 use store::{
-    Attribution, AuditEntry, CycleLimit, Error, IdempotencyScope, IdempotencyState, NewAuditEntry, Store,
-    StoredResponse,
+    Attribution, AuditEntry, CycleLimit, Error, IdempotencyScope, IdempotencyState, LoadedAgentSession,
+    NewAuditEntry, Store, StoredResponse,
 };
 
 async fn candidates(store: &Store, agents: Option<&[&str]>, limit: u32) -> Vec<SessionKey> {
@@ -36,7 +36,7 @@ async fn working(
     store: &Store,
     organization: OrganizationId,
     owner: domain::ids::PrincipalId,
-) -> AgentSession {
+) -> LoadedAgentSession {
     let session = create(store, organization, given(owner), Some("go"), NOW).await;
     act(store, &session, claim(), NOW).await.unwrap()
 }
@@ -151,7 +151,7 @@ both! {
         store.set_organization_limits(&system(), acme, acus(5), acus(10), NOW).await.unwrap();
         store.set_organization_limits(&system(), acme, Some(None), None, NOW).await.unwrap();
         let session = working(&store, acme, owner).await;
-        let spend = async |session: &AgentSession, spend, at, limit| {
+        let spend = async |session: &LoadedAgentSession, spend, at, limit| {
             act_within(&store, session, report(session, vec![spent(spend)]), at, limit).await
         };
         let session = spend(&session, 4, NOW, limit(10, false)).await.unwrap();

@@ -10,7 +10,7 @@ use domain::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId, Tu
 use domain::principal::PrincipalKind;
 use domain::time::{Micros, Span};
 use serde_json::{Value, json};
-use store::{CycleLimit, Error, NewAgentSession, Store};
+use store::{CycleLimit, Error, LoadedAgentSession, NewAgentSession, Store};
 
 /// The default properties of a new session.
 pub fn given(owner: PrincipalId) -> NewSession {
@@ -54,7 +54,7 @@ pub async fn create(
     given: NewSession,
     text: Option<&str>,
     at: Micros,
-) -> AgentSession {
+) -> LoadedAgentSession {
     let first = text.map(|text| message(given.owner, text));
     let granted = user(organization);
     let birth = |id: SessionId| {
@@ -72,21 +72,21 @@ pub async fn create(
 /// Decides a command and applies it once.
 pub async fn act(
     store: &Store,
-    session: &AgentSession,
+    session: &LoadedAgentSession,
     command: AgentCommand,
     now: Micros,
-) -> Result<AgentSession, Error> {
+) -> Result<LoadedAgentSession, Error> {
     act_within(store, session, command, now, None).await
 }
 
 /// Decides a command and applies it once, under a limit of the cycle.
 pub async fn act_within(
     store: &Store,
-    session: &AgentSession,
+    session: &LoadedAgentSession,
     command: AgentCommand,
     now: Micros,
     limit: Option<CycleLimit>,
-) -> Result<AgentSession, Error> {
+) -> Result<LoadedAgentSession, Error> {
     let granted = user(session.organization);
     let changes: Vec<AgentChange> = decide(session, granted.actor(), command, &moment(now))?;
     store.change_agent_session(&granted, session.clone(), &changes, now, limit).await
