@@ -63,7 +63,7 @@ impl Case {
 /// Measures all lists, and prints a table of medians and ratios.
 pub async fn run(agents: Agents) -> Outcome {
     let store = Store::new(Database::open(&agents.database, OpenMode::Migrate, START.0).await?);
-    let system = System::administration();
+    let system = System::for_administration();
     let organizations = fill(&store, &system, &agents).await?;
     let own = Reached::Organization(system.grant::<ViewSessions>(organizations[organizations.len() / 2]));
     let account = Reached::Account(system.grant_account::<ViewSessions>());

@@ -46,7 +46,7 @@ pub struct Place {
 pub async fn run(seed: &Seed) -> Outcome<Place> {
     let now = Micros(START_US);
     let store = Store::new(Database::open(&seed.database, OpenMode::Migrate, now.0).await?);
-    let system = System::administration();
+    let system = System::for_administration();
     let organization = create_organization(&store, &system, &seed.name).await?;
     let owner = create_member(&store, &system, organization, &seed.name, Role::Readwrite).await?;
     let key = create_key(&store, &system, organization, owner).await?;

@@ -75,7 +75,7 @@ pub async fn prepare(unfair: &Unfair) -> Outcome<Data> {
 async fn fill(database: &str, sessions: u32, folder: &Path) -> Outcome {
     eprintln!("filling {database} with {sessions} sessions; this takes minutes, once");
     let store = Store::new(Database::open(database, OpenMode::Migrate, START.0).await?);
-    let system = System::administration();
+    let system = System::for_administration();
     let mut keys = String::new();
     for (name, members) in PEOPLE {
         let organization = seed::create_organization(&store, &system, name).await?;

@@ -47,7 +47,7 @@ impl Administration {
 
     /// Uses the services of a server in this process.
     pub fn from_services(services: &Services) -> Self {
-        Self { services: services.clone(), system: System::administration() }
+        Self { services: services.clone(), system: System::for_administration() }
     }
 
     /// Closes the database once all writes are done.

@@ -107,7 +107,9 @@ async fn describe(response: Response) -> String {
     format!("{text} {}", std::str::from_utf8(&body).unwrap().replace('\n', "\\n"))
 }
 
-const WIRES: [(&str, fn(Failure) -> Response); 5] = [
+type ToResponse = fn(Failure) -> Response;
+
+const WIRES: [(&str, ToResponse); 5] = [
     ("devin", |failure| devin::errors::DevinError::from(failure).into_response()),
     ("everruns", |failure| everruns::errors::EverrunsError::from(failure).into_response()),
     ("mobilenext", |failure| mobilenext::errors::MobileError::from(failure).into_response()),

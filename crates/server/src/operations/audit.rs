@@ -10,7 +10,7 @@ use store::{Granted, GrantedAccount, System};
 /// Records an action that changes no row of the store, such as a failed sign-in. The store records every other action
 /// in the batch that writes it. When recording fails, the error is logged and the caller does not learn of it.
 pub async fn record_audit_entry(app: &App, entry: NewAuditEntry) {
-    if let Err(error) = app.store.record_audit_entry(&System::background_jobs(), &entry).await {
+    if let Err(error) = app.store.record_audit_entry(&System::for_background_jobs(), &entry).await {
         tracing::error!(%error, action = entry.action, "an audit entry is lost");
     }
 }

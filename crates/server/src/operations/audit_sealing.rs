@@ -35,7 +35,7 @@ pub async fn seal_audit_log(
     before: Micros,
     now: Micros,
 ) -> Result<SealedSegments, Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     while store.delete_sealed_audit_entries(&system).await? {}
     let mut sealed =
         SealedSegments { head: store.load_sealed_audit_head(&system).await?, ..SealedSegments::default() };
@@ -87,7 +87,7 @@ async fn export_segment(
 
 /// The entries of the next segment. It ends at an entry with a hash: entries from before the chain have none.
 async fn load_segment_entries(store: &Store, after: i64, through: i64) -> Result<Vec<SegmentEntry>, Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     let mut entries: Vec<SegmentEntry> = Vec::new();
     loop {
         let last = entries.last().map_or(after, |entry| entry.sequence);

@@ -44,7 +44,7 @@ impl Clocks {
 /// # Errors
 /// The database cannot be read or written.
 pub async fn check_clock(app: &App) -> Result<bool, Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     let known = app.store.load_believed_time(&system).await?;
     let database = app.store.load_database_time(&system).await?;
     let (wall, steady) = (app.now(), Span::from(app.clock.steady()));

@@ -136,7 +136,7 @@ impl Follower {
         if let Some(granted) = &self.granted {
             return Ok(vec![granted.clone()]);
         }
-        let system = System::background_jobs();
+        let system = System::for_background_jobs();
         let newest = self.app.store.load_feed_positions(&system).await?;
         let extended =
             newest.into_iter().filter(|(organization, latest)| *latest != self.position(*organization));

@@ -54,7 +54,8 @@ async fn end_due(app: &App) -> Result<(), Failure> {
     let idle = Span::from(settings.idle_hold);
     let expires = Span::from(settings.pending_expires);
     let empty = Span::from(settings.session_idle);
-    let due = app.store.list_due(&System::background_jobs(), now - idle, now - expires, now - empty).await?;
+    let due =
+        app.store.list_due(&System::for_background_jobs(), now - idle, now - expires, now - empty).await?;
     for hold in &due.idle {
         let evidence = format!(
             "idle {} min, last command {}",
@@ -93,7 +94,7 @@ async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
     if app.now() - Span::from(grace) < app.started {
         return Ok(());
     }
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     for lost in app.store.list_lost_hosts(&system, app.now() - Span::from(grace)).await? {
         // The host may have reconnected since the list was read. Then its server has recorded that.
         if app.hosts.get(lost.host).is_some() {
@@ -111,13 +112,13 @@ async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
 
 async fn prune_feed(app: &App) -> Result<(), Failure> {
     let retention = Span::from(app.settings.feed_kept);
-    Ok(app.store.prune_changes(&System::background_jobs(), app.now() - retention).await?)
+    Ok(app.store.prune_changes(&System::for_background_jobs(), app.now() - retention).await?)
 }
 
 /// Purges deleted agent sessions in small batches, so that other writes get through.
 async fn purge_deleted_sessions(app: &App) -> Result<(), Failure> {
     for _ in 0..PURGES {
-        if !app.store.purge_agents(&System::background_jobs(), PURGED_ROWS, app.now()).await? {
+        if !app.store.purge_agents(&System::for_background_jobs(), PURGED_ROWS, app.now()).await? {
             break;
         }
     }
@@ -125,7 +126,7 @@ async fn purge_deleted_sessions(app: &App) -> Result<(), Failure> {
 }
 
 async fn prune_idempotency(app: &App) -> Result<(), Failure> {
-    Ok(app.store.prune_idempotency(&System::background_jobs(), app.now()).await?)
+    Ok(app.store.prune_idempotency(&System::for_background_jobs(), app.now()).await?)
 }
 
 async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: String) {
@@ -135,7 +136,7 @@ async fn release_hold(app: &App, due: &DueHold, reason: EndReason, evidence: Str
 }
 
 async fn end_session(app: &App, session: SessionKey, reason: EndReason, evidence: String) {
-    let granted = System::background_jobs().grant::<UseSessions>(session.organization);
+    let granted = System::for_background_jobs().grant::<UseSessions>(session.organization);
     let command = DeviceCommand::End { reason, evidence };
     let ended =
         devices::sessions::change_device_session(app, &granted, session.id, |_| Ok(command.clone())).await;

@@ -85,7 +85,7 @@ impl Signer {
         let (key, public) = parse(&stored).ok_or_else(|| Failure::internal("the signing key is damaged"))?;
         let retires = key.created + rotates_after + self.longest_session;
         let public = PublicKey { id: key.id, bytes: public, created: key.created, retires };
-        self.store.store_public_key(&System::sign_in(), &public).await?;
+        self.store.store_public_key(&System::for_sign_in(), &public).await?;
         let key = Arc::new(key);
         *current = Some(key.clone());
         Ok(key)
@@ -115,7 +115,7 @@ impl Signer {
         let cached = self.public_keys.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let key = match cached {
             Some(key) => Some(key),
-            None => self.store.load_public_key(&System::sign_in(), id).await?,
+            None => self.store.load_public_key(&System::for_sign_in(), id).await?,
         };
         let now = self.clock.now();
         let mut cache = self.public_keys.lock().unwrap_or_else(PoisonError::into_inner);

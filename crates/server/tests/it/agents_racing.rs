@@ -33,7 +33,7 @@ use store::access::{UseSessions, ViewAudit, ViewSessions, ViewUsage};
 use store::{OrganizationChoice, System};
 
 async fn cycle_limit(world: &World, organization: domain::ids::OrganizationId, units: i64) {
-    let system = System::administration();
+    let system = System::for_administration();
     let limit = Some(Some(Acus::whole(units)));
     world
         .store()

@@ -102,7 +102,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        world.store().set_max_devices(&store::System::administration(), acme, Some(2), crate::world::START).await.unwrap();
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(2), crate::world::START).await.unwrap();
         let session = ana.session().await;
         let statuses = [
             ana.ask(&session, "android").await.status.as_u16(),
@@ -122,7 +122,7 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
-        world.store().set_max_devices(&store::System::administration(), acme, Some(3), crate::world::START).await.unwrap();
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(3), crate::world::START).await.unwrap();
         let mut sessions = Vec::new();
         for _ in 0..16 {
             sessions.push(ana.session().await);
@@ -253,7 +253,7 @@ both! {
         let before = ana.get(&format!("/api/v1/sessions/{session}")).await.body;
         assert_eq!(ana.ask(&session, "ios").await.status, 409);
         assert_eq!(ben.ask(&session, "android").await.status, 403);
-        world.store().set_max_devices(&store::System::administration(), acme, Some(0), crate::world::START).await.unwrap();
+        world.store().set_max_devices(&store::System::for_administration(), acme, Some(0), crate::world::START).await.unwrap();
         let refused = ana.ask(&session, "android").await;
         assert_eq!((refused.status.as_u16(), refused.headers.get("retry-after").is_some()), (429, true));
         assert_eq!(ana.get(&format!("/api/v1/sessions/{session}")).await.body, before);
@@ -320,7 +320,7 @@ both! {
         }).await;
         ana.release(&session, "one").await;
         wait_until("and has it cleaned", || async {
-            world.store().list_all_devices(&store::System::administration()).await.unwrap()[0].is_free()
+            world.store().list_all_devices(&store::System::for_administration()).await.unwrap()[0].is_free()
         }).await;
         host.leave().await;
     }

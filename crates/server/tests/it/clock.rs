@@ -84,7 +84,7 @@ both! {
         world.clock.set(START + JUMP);
         world.sweep().await;
         assert!(readiness(world).await.contains("jumped ahead"));
-        world.store().store_believed_time(&System::administration(), START + JUMP).await.unwrap();
+        world.store().store_believed_time(&System::for_administration(), START + JUMP).await.unwrap();
         world.sweep().await;
         assert_eq!(readiness(world).await, "ready\n");
         // The clock goes back, but the server trusts the later time: the data is gone.

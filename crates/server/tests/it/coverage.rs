@@ -175,7 +175,7 @@ pub const OPEN_TO_ANONYMOUS: &str = "/frontend/api/v1/user/current";
 
 /// Callers without a valid key.
 async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<(&'static str, Actor<'w>)> {
-    let system = System::administration();
+    let system = System::for_administration();
     let expired = world.principal(None, Some((organization, Role::Admin))).await;
     let expired = world.actor(expired, Some(organization), Some(START + Span::seconds(1))).await;
     world.advance(Span::seconds(2));
@@ -210,7 +210,7 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
     let foreign = world.member(other, Role::Admin).await;
     let gone = world.organization("Gone").await;
     let left = world.member(gone, Role::Admin).await;
-    world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
+    world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
     [
         foreign.clone(),
         foreign.naming(organization),
@@ -226,7 +226,7 @@ async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
 
 /// The state of the organization. A refused request must not change it.
 pub async fn state(world: &World, organization: OrganizationId) -> String {
-    let system = System::administration();
+    let system = System::for_administration();
     let view = system.grant::<store::access::ViewSessions>(organization);
     let feed = world.store().list_changes(&view, 0, 1).await.unwrap().latest;
     let people = system.grant(OrganizationId::PEOPLE);
@@ -356,7 +356,7 @@ both! {
         let story = Story::create(world).await;
         let foreign = callers(world, &story).await[0].clone();
         let gone = world.organization("Gone").await;
-        world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
+        world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
         let real = foreign.naming(story.organization).get("/api/v1/sessions").await;
         assert_eq!(real.status, 403);
         for other in [gone.to_string(), domain::ids::SessionId::new(START, 1).to_string(), "x".into(), String::new()] {
@@ -390,7 +390,7 @@ both! {
         let organization = world.organization("Acme").await;
         let admin = world.member(organization, Role::Admin).await;
         assert_eq!(admin.get("/api/v1/sessions").await.status, 200);
-        world.store().delete_organization(&System::administration(), organization, START).await.unwrap();
+        world.store().delete_organization(&System::for_administration(), organization, START).await.unwrap();
         assert_eq!(admin.get("/api/v1/sessions").await.status, 403);
     }
 }

@@ -187,7 +187,7 @@ both! {
         let (program, id) = (world.program().await, world.user(acme, Role::Admin, "sue@example.com").await);
         let sue = world.sign_in("sue@example.com").await;
         assert_eq!(sue.lets_in(&program, acme).await, 200);
-        let system = System::administration();
+        let system = System::for_administration();
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         assert_eq!(program.poll_error().await, "access_denied");
         // In an organization where the user has no keys or is no member, and without an organization.

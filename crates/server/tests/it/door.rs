@@ -157,7 +157,7 @@ both! {
         }
         let app = world.app();
         let newest = async || {
-            let all = app.store.list_second_factors(&System::background_jobs(), None, 100).await.unwrap();
+            let all = app.store.list_second_factors(&System::for_background_jobs(), None, 100).await.unwrap();
             all.iter().filter(|(_, sealed)| app.keys.is_newest(sealed)).count()
         };
         let rotated = async |random: Dying| {
@@ -178,7 +178,7 @@ both! {
         let other = tempfile::tempdir().unwrap();
         let other = MasterKey::open_or_make(&other.path().join("master.key"), [7; 32]).unwrap();
         for (keys, opened) in [(Some(&app.keys), 3), (Some(&other), 0), (None, 0)] {
-            let found = secrets::count_secrets(&app.store, &System::background_jobs(), keys).await.unwrap();
+            let found = secrets::count_secrets(&app.store, &System::for_background_jobs(), keys).await.unwrap();
             assert_eq!(found, SecretCounts { all: 3, opened });
         }
         let (email, signed, phone) = &phones[2];
@@ -335,8 +335,8 @@ both! {
 
     async fn secrets_are_sealed_and_responses_with_secrets_are_not_stored(world: &World) {
         let (ana, phone, recovery) = sign_in_enrolled(world).await;
-        let person = world.store().find_person_by_email(&System::sign_in(), ANA).await.unwrap().unwrap().person;
-        let own = System::sign_in().grant_person(person.principal.id);
+        let person = world.store().find_person_by_email(&System::for_sign_in(), ANA).await.unwrap().unwrap().person;
+        let own = System::for_sign_in().grant_person(person.principal.id);
         let factor = world.store().load_second_factor(&own).await.unwrap().unwrap();
         assert!(!factor.sealed.windows(8).any(|part| part == &phone.0.as_bytes()[..8]));
         let headers = [("idempotency-key", "one")];

@@ -16,14 +16,14 @@ const MANY: usize = 1_100;
 fn follow(world: &World, organization: OrganizationId, after: i64) -> Follower {
     Follower::follow_organization(
         world.app(),
-        System::background_jobs().grant::<ViewSessions>(organization),
+        System::for_background_jobs().grant::<ViewSessions>(organization),
         after,
     )
 }
 
 /// Follows all feeds from now on.
 async fn follow_everything(world: &World) -> Follower {
-    let positions = world.store().load_feed_positions(&System::background_jobs()).await.unwrap();
+    let positions = world.store().load_feed_positions(&System::for_background_jobs()).await.unwrap();
     Follower::follow_everything(world.app(), positions)
 }
 
@@ -113,7 +113,7 @@ both! {
         world.member(acme, Role::Admin).await.session().await;
         let mut followers = [follow_everything(world).await, follow(world, acme, 1)];
         let mut other = follow(world, globex, 0);
-        world.store().delete_organization(&System::administration(), acme, world.app().now()).await.unwrap();
+        world.store().delete_organization(&System::for_administration(), acme, world.app().now()).await.unwrap();
         for follower in &mut followers {
             assert_eq!(next(follower).await, FeedBatch { deleted: vec![acme], ..FeedBatch::default() });
         }
@@ -130,7 +130,7 @@ both! {
     async fn a_batch_is_bounded_and_none_is_lost_by_cancelling(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let mut all = follow_everything(world).await;
-        let granted = System::background_jobs().grant(acme);
+        let granted = System::for_background_jobs().grant(acme);
         let owner = world.principal(None, Some((acme, Role::Admin))).await;
         let now = world.app().now();
         let made = (0..MANY).map(|tail| world.store().create_device_session(&granted, owner, now, tail as u64));

@@ -25,7 +25,7 @@ struct Visitor<'w> {
 }
 
 impl World {
-    fn from_address(&self, ip: &str) -> Visitor<'_> {
+    fn visitor_from(&self, ip: &str) -> Visitor<'_> {
         Visitor { world: self, ip: ip.parse().unwrap(), cookies: String::new() }
     }
 }
@@ -95,14 +95,14 @@ both! {
     async fn an_ipv6_network_is_one_address(world: &World) {
         people(world, &[ANA]).await;
         for number in 0..12 {
-            let status = world.from_address(&format!("2001:db8:0:1::{number:x}")).tries(ANA, "wrong horse").await;
+            let status = world.visitor_from(&format!("2001:db8:0:1::{number:x}")).tries(ANA, "wrong horse").await;
             assert_eq!(status, if number < 10 { 401 } else { 429 }, "{number}");
         }
-        assert_eq!(world.from_address("2001:db8:0:1:ffff::1").tries(ANA, PASSWORD).await, 429);
-        assert_eq!(world.from_address("2001:db8:0:2::1").tries(ANA, PASSWORD).await, 200);
+        assert_eq!(world.visitor_from("2001:db8:0:1:ffff::1").tries(ANA, PASSWORD).await, 429);
+        assert_eq!(world.visitor_from("2001:db8:0:2::1").tries(ANA, PASSWORD).await, 200);
         // Device logins are limited by network too.
         for number in 0..=100 {
-            let answer = world.from_address(&format!("2001:db8:0:3::{number:x}"));
+            let answer = world.visitor_from(&format!("2001:db8:0:3::{number:x}"));
             let answer = answer.json("/login/device/code", json!({ "client_id": "mobilecli" })).await;
             assert_eq!(answer.status, if number < 100 { 200 } else { 429 }, "{number}");
         }
@@ -114,27 +114,27 @@ both! {
         for email in [ANA, "nobody@example.com"] {
             let tries = (0..60).map(|number| {
                 let server = if number % 2 == 0 { world } else { &beside };
-                async move { server.from_address(&format!("198.51.100.{number}")).tries(email, "wrong horse").await }
+                async move { server.visitor_from(&format!("198.51.100.{number}")).tries(email, "wrong horse").await }
             });
             let statuses = join_all(tries).await;
             assert_eq!((count(&statuses, 401), count(&statuses, 429)), (30, 30), "{email}");
         }
-        assert_eq!(world.from_address("203.0.113.1").tries(ANA, PASSWORD).await, 429, "not even from elsewhere");
-        assert_eq!(world.from_address("203.0.113.1").tries("bea@example.com", PASSWORD).await, 200);
+        assert_eq!(world.visitor_from("203.0.113.1").tries(ANA, PASSWORD).await, 429, "not even from elsewhere");
+        assert_eq!(world.visitor_from("203.0.113.1").tries("bea@example.com", PASSWORD).await, 200);
         world.advance(Span::minutes(59));
-        assert_eq!(world.from_address("203.0.113.1").tries(ANA, PASSWORD).await, 429, "it is slow");
+        assert_eq!(world.visitor_from("203.0.113.1").tries(ANA, PASSWORD).await, 429, "it is slow");
         world.advance(Span::minutes(1));
-        assert_eq!(world.from_address("203.0.113.1").tries(ANA, PASSWORD).await, 200);
+        assert_eq!(world.visitor_from("203.0.113.1").tries(ANA, PASSWORD).await, 200);
     }
 
     async fn anonymous_callers_cannot_lock_a_user_out_of_a_known_browser(world: &World) {
         people(world, &[ANA, "bea@example.com"]).await;
-        let home = world.from_address("192.0.2.1").into_known().await;
+        let home = world.visitor_from("192.0.2.1").into_known().await;
         for number in 0..40 {
-            world.from_address(&format!("198.51.100.{number}")).tries(ANA, "wrong horse").await;
+            world.visitor_from(&format!("198.51.100.{number}")).tries(ANA, "wrong horse").await;
         }
-        world.from_address("192.0.2.1").fails(1_000).await;
-        assert_eq!(world.from_address("192.0.2.1").tries(ANA, PASSWORD).await, 429);
+        world.visitor_from("192.0.2.1").fails(1_000).await;
+        assert_eq!(world.visitor_from("192.0.2.1").tries(ANA, PASSWORD).await, 429);
         assert_eq!(home.tries(ANA, PASSWORD).await, 200);
         assert_eq!(home.clone().into_known().await.tries(ANA, PASSWORD).await, 200);
         // In another network it is the same browser.
@@ -159,14 +159,14 @@ both! {
         assert_eq!(home.tries(ANA, PASSWORD).await, 429);
         world.advance(Span::minutes(365 * 24 * 60));
         for _ in 0..10 {
-            assert_eq!(world.from_address("192.0.2.1").tries(ANA, "wrong horse").await, 401);
+            assert_eq!(world.visitor_from("192.0.2.1").tries(ANA, "wrong horse").await, 401);
         }
         assert_eq!(home.tries(ANA, PASSWORD).await, 429, "it is an unknown browser by now");
     }
 
     async fn users_of_a_shared_network_sign_in_without_limit(world: &World) {
         people(world, &[ANA]).await;
-        let office = world.from_address(OFFICE);
+        let office = world.visitor_from(OFFICE);
         for _ in 0..200 {
             assert_eq!(office.tries(ANA, PASSWORD).await, 200);
         }
@@ -175,7 +175,7 @@ both! {
 
     async fn a_sign_in_without_its_second_factor_is_not_a_failed_one(world: &World) {
         let (_, phone, _) = crate::door::sign_in_enrolled(world).await;
-        let office = world.from_address(OFFICE);
+        let office = world.visitor_from(OFFICE);
         let body = json!({ "email": ANA, "password": PASSWORD });
         for _ in 0..40 {
             assert_eq!(office.json("/tenure/v1/sign-in", body.clone()).await.status, 202);
@@ -189,7 +189,7 @@ both! {
     async fn one_visitor_does_not_lock_a_shared_network_out(world: &World) {
         let many = (0..120).map(|number| format!("user-{number}@example.com")).collect::<Vec<_>>();
         people(world, &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let office = world.from_address(OFFICE);
+        let office = world.visitor_from(OFFICE);
         assert_eq!(count(&office.fails(100).await, 401), 100);
         // All others of the network sign in at once, and may mistype twice.
         let all = join_all(many.iter().map(|email| office.tries(email, PASSWORD))).await;
@@ -208,7 +208,7 @@ both! {
         let rows = count_anonymous_rows(world.store()).await.unwrap();
         assert_eq!(count(&office.fails(1_300).await[1_200..], 429), 100);
         assert_eq!(count_anonymous_rows(world.store()).await.unwrap(), rows, "no more is written");
-        assert_eq!(world.from_address("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "other networks are not affected");
+        assert_eq!(world.visitor_from("192.0.2.8").tries(&many[1], PASSWORD).await, 200, "other networks are not affected");
         world.advance(Span::minutes(15));
         assert_eq!(office.tries(&many[1], PASSWORD).await, 200);
         world.advance(Span::minutes(60));
@@ -221,37 +221,37 @@ both! {
         // The response does not reveal whether an address is known, and nothing is written for an unknown one.
         let rows = count_anonymous_rows(world.store()).await.unwrap();
         for number in 0..20 {
-            assert_eq!(world.from_address(&format!("198.51.100.{number}")).forgets("nobody@example.com").await, 200);
+            assert_eq!(world.visitor_from(&format!("198.51.100.{number}")).forgets("nobody@example.com").await, 200);
         }
         assert_eq!(count_anonymous_rows(world.store()).await.unwrap(), rows + 20, "one of each network");
         for number in 0..20 {
-            assert_eq!(world.from_address(&format!("198.51.100.{number}")).forgets(ANA).await, 200);
+            assert_eq!(world.visitor_from(&format!("198.51.100.{number}")).forgets(ANA).await, 200);
         }
         let mail = world.mail(1).await;
-        assert_eq!(world.from_address(OFFICE).forgets(ANA).await, 200, "she asks herself, and has one");
+        assert_eq!(world.visitor_from(OFFICE).forgets(ANA).await, 200, "she asks herself, and has one");
         // The token of the mail works. A while later another one can be requested.
         world.advance(Span::minutes(10));
-        assert_eq!(world.from_address(OFFICE).forgets(ANA).await, 200);
+        assert_eq!(world.visitor_from(OFFICE).forgets(ANA).await, 200);
         let newer = world.mail(2).await;
         assert_ne!(token_in(&mail), token_in(&newer));
         assert_eq!(world.mails().len(), 2, "of twenty-two who asked");
         let set = json!({ "verify-token": token_in(&newer), "new-password": "another horse" });
-        assert_eq!(world.from_address(OFFICE).json(&format!("{AUTH}/password-restore-verify"), set).await.status, 200);
+        assert_eq!(world.visitor_from(OFFICE).json(&format!("{AUTH}/password-restore-verify"), set).await.status, 200);
         // Another one can be requested at once, since the first one was used.
-        assert_eq!(world.from_address(OFFICE).forgets(ANA).await, 200);
+        assert_eq!(world.visitor_from(OFFICE).forgets(ANA).await, 200);
         world.mail(3).await;
     }
 
     async fn one_network_can_request_a_bounded_number_of_mails(world: &World) {
         people(world, &[ANA]).await;
-        let home = world.from_address(OFFICE).into_known().await;
+        let home = world.visitor_from(OFFICE).into_known().await;
         for number in 0..100 {
             let ip = format!("2001:db8::{number:x}");
-            assert_eq!(world.from_address(&ip).forgets(&format!("nobody-{number}@example.com")).await, 200);
-            assert_eq!(world.from_address(OFFICE).forgets(&format!("nobody-{number}@example.com")).await, 200);
+            assert_eq!(world.visitor_from(&ip).forgets(&format!("nobody-{number}@example.com")).await, 200);
+            assert_eq!(world.visitor_from(OFFICE).forgets(&format!("nobody-{number}@example.com")).await, 200);
         }
-        assert_eq!(world.from_address("2001:db8::ffff").forgets(ANA).await, 429);
-        assert_eq!(world.from_address(OFFICE).forgets(ANA).await, 429);
+        assert_eq!(world.visitor_from("2001:db8::ffff").forgets(ANA).await, 429);
+        assert_eq!(world.visitor_from(OFFICE).forgets(ANA).await, 429);
         assert_eq!(home.forgets("bea@example.com").await, 429);
         assert_eq!(home.forgets(ANA).await, 200, "her own browser may ask");
         assert!(world.mail(1).await.contains("To: ana@example.com"));
@@ -286,17 +286,17 @@ both! {
         // Two servers with different parameters renew each other's hashes.
         let tries = (0..8).map(|number| {
             let server = if number % 2 == 0 { &dearer } else { &dearest };
-            async move { server.from_address(&format!("192.0.2.{number}")).tries(ANA, PASSWORD).await }
+            async move { server.visitor_from(&format!("192.0.2.{number}")).tries(ANA, PASSWORD).await }
         });
         assert_eq!(join_all(tries).await, [200; 8]);
         // A wrong password stays wrong.
         let ana = world.sign_in(ANA).await;
         let body = json!({ "old": PASSWORD, "new": "another horse" });
         let (kind, body) = ([("content-type", "application/json")], Body::from(body.to_string()));
-        let office = dearer.from_address(OFFICE);
+        let office = dearer.visitor_from(OFFICE);
         let (changed, _) =
             tokio::join!(ana.send("PUT", "/tenure/v1/me/password", &kind, body), office.tries(ANA, PASSWORD));
         assert_eq!(changed.status, 204);
-        assert_eq!(dearest.from_address(OFFICE).tries(ANA, PASSWORD).await, 401);
+        assert_eq!(dearest.visitor_from(OFFICE).tries(ANA, PASSWORD).await, 401);
     }
 }

@@ -127,7 +127,7 @@ both! {
         report["devices"][4]["platform"] = json!("beos");
         line.send(report).await;
         order(&mut line, "holds").await;
-        let known = world.store().list_all_devices(&System::administration()).await.unwrap();
+        let known = world.store().list_all_devices(&System::for_administration()).await.unwrap();
         assert_eq!(known.iter().map(|device| device.serial.as_str()).collect::<Vec<_>>(), ["one"]);
     }
 

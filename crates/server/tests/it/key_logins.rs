@@ -16,8 +16,10 @@ async fn token(key: &Actor<'_>, body: Value) -> String {
 
 /// The number of sessions ever opened, by the audit log.
 async fn count_opened(world: &World) -> usize {
-    let lines =
-        world.store().list_account_audit_entries(&System::administration().grant_account(), None, 1000).await;
+    let lines = world
+        .store()
+        .list_account_audit_entries(&System::for_administration().grant_account(), None, 1000)
+        .await;
     lines.unwrap().items.iter().filter(|line| line.content.action == "login.open").count()
 }
 
@@ -67,7 +69,7 @@ both! {
         let person = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let ana = world.sign_in("ana@example.com").await;
         let id = ana.get(SESSIONS).await.json();
-        let granted = System::sign_in().grant_person(person);
+        let granted = System::for_sign_in().grant_person(person);
         let login = world.store().list_logins(&granted, world.app().now()).await.unwrap()[0].id;
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200, "{id}");
         for (days, there) in [(0, true), (89, true), (2, false)] {

@@ -78,7 +78,7 @@ async fn bound<'w>(owner: &Actor<'w>, networks: &str) -> Actor<'w> {
         networks: Networks::parse(networks).unwrap(),
         ..Credential::new(&secret, Wire::Tenure, owner.principal, crate::world::START, world.bytes())
     };
-    let system = System::administration();
+    let system = System::for_administration();
     world.store().create_credential(&system, &key, &secret.hash()).await.unwrap();
     world.caller(Some(secret.reveal()))
 }
@@ -228,7 +228,7 @@ both! {
         world.advance(Span::minutes(9));
         assert_eq!((statuses(&ageing).await, statuses(&idling).await), (vec![200; 5], vec![200; 5]));
         let noted = || async {
-            let keys = world.store().list_credentials(&System::administration()).await.unwrap();
+            let keys = world.store().list_credentials(&System::for_administration()).await.unwrap();
             keys.iter().any(|key| key.id == ana.credential && key.last_used.is_some())
         };
         crate::world::wait_until("the use is noted", noted).await;

@@ -31,7 +31,7 @@ both! {
         assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
         hosts::renew_host_links(world.app()).await.unwrap();
         crate::world::wait_until("the use is noted", || async {
-            let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
+            let open = world.store().list_open_holds(&System::for_administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(5));
@@ -74,7 +74,7 @@ both! {
         world.sweep().await;
         assert_eq!(ana.get(&path).await.json()["releasedAt"], "2026-03-01T12:16:00.000000Z");
         let ended = world.store().load_device_session(
-            &System::administration().grant(acme), domain::ids::SessionId::parse(&session).unwrap()).await.unwrap();
+            &System::for_administration().grant(acme), domain::ids::SessionId::parse(&session).unwrap()).await.unwrap();
         assert_eq!(ended.ended.unwrap().1.evidence, "nothing held for 16 min, since 12:00");
     }
 
@@ -143,7 +143,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let host = world.host(&admin, "rack", &[("one", "android"), ("two", "android")]).await;
         let (suspended, removed) = (world.member(acme, Role::Readwrite).await, world.member(acme, Role::Readwrite).await);
-        let system = System::administration();
+        let system = System::for_administration();
         let mut sessions = Vec::new();
         for actor in [&suspended, &removed] {
             let session = actor.session().await;
@@ -168,7 +168,7 @@ both! {
         let host = world.host(&account, "pool", &[("one", "android")]).await;
         let session = ana.session().await;
         ana.ask(&session, "android").await;
-        let system = System::administration();
+        let system = System::for_administration();
         world.store().delete_organization(&system, acme, crate::world::START).await.unwrap();
         world.sweep().await;
         crate::world::wait_until("the device is free again", || async {
@@ -192,7 +192,7 @@ both! {
         let path = upload.url.strip_prefix(world.server.base_url()).unwrap();
         assert_eq!(world.caller(None).call("PUT", path, "abc".into()).await.status, 200);
         crate::world::wait_until("the use is noted", || async {
-            let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
+            let open = world.store().list_open_holds(&System::for_administration().grant(acme)).await.unwrap();
             open.iter().any(|(_, hold)| hold.activity > hold.requested)
         }).await;
         world.advance(Span::minutes(3));
@@ -216,7 +216,7 @@ both! {
             hosts::renew_host_links(world.app()).await.unwrap();
             let used = server::clock::Clock::now(&*world.clock);
             crate::world::wait_until("the use is noted", || async {
-                let open = world.store().list_open_holds(&System::administration().grant(acme)).await.unwrap();
+                let open = world.store().list_open_holds(&System::for_administration().grant(acme)).await.unwrap();
                 open[0].1.activity == used
             }).await;
             world.sweep().await;
@@ -227,7 +227,7 @@ both! {
             hosts::renew_host_links(world.app()).await.unwrap();
             world.sweep().await;
             let id = domain::ids::SessionId::parse(&session).unwrap();
-            let kept = world.store().load_device_session(&System::administration().grant(acme), id).await.unwrap();
+            let kept = world.store().load_device_session(&System::for_administration().grant(acme), id).await.unwrap();
             kept.ended.map(|(_, ending)| ending.reason)
         };
         world.advance(Span::minutes(14));
@@ -284,7 +284,7 @@ both! {
         let (ana, dora) = (world.member(acme, Role::Readwrite).await, world.member(globex, Role::Readwrite).await);
         let account = world.account_member(domain::permission::AccountRole::Admin).await;
         let host = world.host(&account, "pool", &[("one", "android"), ("two", "android")]).await;
-        let system = System::administration();
+        let system = System::for_administration();
         let mut sessions = Vec::new();
         for (actor, organization) in [(&ana, acme), (&dora, globex)] {
             let session = actor.session().await;
@@ -318,7 +318,7 @@ both! {
         ben.ask(&of_ben, "android").await;
         let of_ana = ana.session().await;
         ana.ask(&of_ana, "android").await;
-        world.store().remove_member(&System::administration().grant(acme), ben.principal, START).await.unwrap();
+        world.store().remove_member(&System::for_administration().grant(acme), ben.principal, START).await.unwrap();
         world.sweep().await;
         admin.release(&first, "one").await;
         crate::world::wait_until("the next one has it", || async {

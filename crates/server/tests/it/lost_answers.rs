@@ -134,7 +134,7 @@ both! {
         let by = begin_request(&account, "devin", enterprise, &body).await.attribution();
         let id = OrganizationId::new(crate::world::START, world.bytes());
         let globex = Organization { id, name: "Globex".into(), created: crate::world::START, deleted: None, max_devices: None };
-        world.store().create_organization(&System::administration().attribute_to(by), &globex).await.unwrap();
+        world.store().create_organization(&System::for_administration().attribute_to(by), &globex).await.unwrap();
 
         world.advance(Span::minutes(5));
         let again = Keyed::new(&admin, &rotate, &json!({})).send("{}").await;
@@ -177,7 +177,7 @@ both! {
         let kind = "multipart/form-data; boundary=x";
         let request = Keyed { actor: &ana, path: org_path(acme, "/attachments"), kind, body: form.into() };
         let sent = request.survives().await.json();
-        assert_eq!(world.store().count_used_bytes(&System::administration().grant(acme)).await.unwrap(), 5);
+        assert_eq!(world.store().count_used_bytes(&System::for_administration().grant(acme)).await.unwrap(), 5);
         let read = ana.get(sent["url"].as_str().unwrap().strip_prefix(world.server.base_url()).unwrap()).await;
         assert_eq!(read.status, 307);
     }

@@ -177,7 +177,7 @@ struct Rights {
 
 impl Rights {
     async fn load(world: &World) -> Rights {
-        let system = System::administration();
+        let system = System::for_administration();
         let store = world.store();
         let keys = store.list_credentials(&system).await.unwrap().into_iter();
         let organizations = store.list_organizations(&system).await.unwrap().into_iter();

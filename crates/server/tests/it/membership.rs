@@ -30,7 +30,10 @@ impl World {
             created: now,
             expires: now + Span::minutes(7 * 24 * 60),
         };
-        self.store().create_invitation(&System::administration().grant(organization), &new).await.unwrap();
+        self.store()
+            .create_invitation(&System::for_administration().grant(organization), &new)
+            .await
+            .unwrap();
         new
     }
 
@@ -38,7 +41,7 @@ impl World {
     pub async fn lone(&self, email: &str) -> Actor<'_> {
         let away = self.organization(&format!("Away of {email}")).await;
         let id = self.user(away, Role::Readonly, email).await;
-        let granted = System::administration().grant(away);
+        let granted = System::for_administration().grant(away);
         self.store().remove_member(&granted, id, START).await.unwrap();
         self.sign_in(email).await
     }
@@ -117,7 +120,7 @@ both! {
     async fn a_role_without_keys_gets_none_and_a_key_acts_in_one_organization(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
-        let system = System::administration();
+        let system = System::for_administration();
         let id = PrincipalId(ana.user_id("ana@example.com").await.parse().unwrap());
         world.store().set_member(&system.grant(globex), id, Role::Readonly, START).await.unwrap();
         let key = ana.post(KEYS, json!({ "name": "x" })).await.json();
@@ -197,7 +200,7 @@ both! {
             assert_eq!(ana.empty("DELETE", &format!("{INVITATIONS}/{id}")).await, 204);
         }
         world.mail(1).await;
-        let nobody = async || world.store().find_person_by_email(&System::sign_in(), "new@example.com").await.unwrap().is_none();
+        let nobody = async || world.store().find_person_by_email(&System::for_sign_in(), "new@example.com").await.unwrap().is_none();
         assert!(nobody().await);
         // Three organizations may send mail to one address in a day, each once an hour.
         for number in 0..4 {
@@ -324,7 +327,7 @@ both! {
         // Service users and suspended users do not count as admins.
         world.member(acme, Role::Readonly).await;
         let sue = world.user(acme, Role::Admin, "sue@example.com").await;
-        let system = System::administration();
+        let system = System::for_administration();
         world.store().set_principal_state(&system, sue, PrincipalState::Suspended, START).await.unwrap();
         let (own, other) = (ana.user_id("ana@example.com").await, ana.user_id("bob@example.com").await);
         let set = async |actor: &Actor<'_>, user: &str, role: &str| {

@@ -92,7 +92,7 @@ both! {
         let admin = world.member(acme, Role::Admin).await;
         let foreign = world.member(globex, Role::Admin).await;
         let left = world.member(gone, Role::Admin).await;
-        world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
+        world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
         let host = world.host(&admin, "rack", &[("one", "android")]).await;
         let session = owner.session().await;
         assert_eq!(owner.ask(&session, "android").await.status, 201);

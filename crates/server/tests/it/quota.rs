@@ -11,7 +11,7 @@ both! {
         let world = world.another_server(|settings| settings.org_storage_quota = quota).await;
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
-        let used = async || world.store().count_used_bytes(&System::administration().grant(acme)).await.unwrap();
+        let used = async || world.store().count_used_bytes(&System::for_administration().grant(acme)).await.unwrap();
         let sent = join_all((0..8).map(|_| upload(&ana, acme, 40_000))).await;
         let good = sent.iter().filter(|answer| answer.status == 200).count();
         assert!(sent.iter().all(|answer| [200, 413].contains(&answer.status.as_u16())), "{sent:?}");

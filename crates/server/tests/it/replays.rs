@@ -122,7 +122,7 @@ impl<'w> Scene<'w> {
 
     /// Changes a caller. Returns the caller's credential from then on.
     async fn happens(&self, then: Then, pattern: &str, actor: &Actor<'w>) -> Actor<'w> {
-        let (store, system) = (self.world.store(), System::administration());
+        let (store, system) = (self.world.store(), System::for_administration());
         let place = system.grant(self.acme);
         let interactive = is_interactive(pattern);
         match then {
@@ -216,7 +216,7 @@ both! {
         let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..ana.clone() };
         let create = async || keyed.call("POST", "/api/v1/sessions", Body::empty()).await;
         let first = create().await;
-        world.store().set_member(&System::administration().grant(acme), ana.principal, Role::Readwrite, START).await.unwrap();
+        world.store().set_member(&System::for_administration().grant(acme), ana.principal, Role::Readwrite, START).await.unwrap();
         let again = create().await;
         assert_eq!((again.status, &again.body), (first.status, &first.body));
         assert_eq!(again.headers["idempotent-replayed"], "true");
@@ -232,7 +232,7 @@ both! {
         let body = json!({ "message": { "content": [{ "type": "text", "text": "hi" }] } });
         let keyed = Actor { header: Some(("idempotency-key", "k".into())), ..bob.clone() };
         assert_eq!(keyed.post(&path, body.clone()).await.status, 201);
-        world.store().set_member(&System::administration().grant(acme), bob.principal, Role::Readwrite, START).await.unwrap();
+        world.store().set_member(&System::for_administration().grant(acme), bob.principal, Role::Readwrite, START).await.unwrap();
         let (replay, new) = (keyed.post(&path, body.clone()).await, bob.post(&path, body).await);
         assert_eq!((replay.status.as_u16(), replay.body), (403, new.body));
     }

@@ -31,7 +31,7 @@ async fn bad(world: &World) -> (Vec<Bad>, Vec<Bad>) {
     let over = short["jwt-token"]["token"].as_str().unwrap().to_owned();
     world.advance(Span::minutes(4 * 60));
     let revoked = world.actor(ana, Some(home), None).await;
-    world.store().revoke_credential(&System::administration(), revoked.credential, START).await.unwrap();
+    world.store().revoke_credential(&System::for_administration(), revoked.credential, START).await.unwrap();
     let ended = world.sign_in("ana@example.com").await;
     assert_eq!(ended.delete(&format!("{AUTH}/sign-out")).await.status, 200);
     let keys = vec![

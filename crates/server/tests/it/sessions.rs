@@ -88,7 +88,7 @@ both! {
     async fn the_organization_comes_from_the_header_the_key_or_the_default(world: &World) {
         let (acme, globex) = (world.organization("Acme").await, world.organization("Globex").await);
         let both = world.principal(None, Some((acme, Role::Readwrite))).await;
-        let granted = store::System::administration().grant(globex);
+        let granted = store::System::for_administration().grant(globex);
         let now = server::clock::Clock::now(&*world.clock);
         world.store().set_member(&granted, both, Role::Readwrite, now).await.unwrap();
         let free = world.actor(both, None, None).await;
@@ -239,7 +239,7 @@ both! {
         }
         let two = ana.session().await;
         crate::world::wait_until("the phone is clean", || async {
-            world.store().list_all_devices(&store::System::administration()).await.unwrap().iter().any(|device| device.is_free())
+            world.store().list_all_devices(&store::System::for_administration()).await.unwrap().iter().any(|device| device.is_free())
         }).await;
         ana.ask(&two, "ios").await;
         world.advance(Span::seconds(5));

@@ -239,7 +239,7 @@ both! {
         world.advance(domain::time::Span::minutes(61));
         assert_eq!(socket.call("device.apps.install", install).await["error"]["code"], -32011, "expired");
         world.sweep().await;
-        assert_eq!(world.store().count_used_bytes(&store::System::administration().grant(acme)).await.unwrap(), 0);
+        assert_eq!(world.store().count_used_bytes(&store::System::for_administration().grant(acme)).await.unwrap(), 0);
         host.leave().await;
     }
 
@@ -299,7 +299,7 @@ both! {
         let ana = world.member(acme, Role::Readonly).await;
         let mut socket = Socket::open(&ana).await;
         assert!(socket.call("devices.list", json!({})).await.get("result").is_some());
-        let system = store::System::administration();
+        let system = store::System::for_administration();
         world.store().revoke_credential(&system, ana.credential, crate::world::START).await.unwrap();
         assert_eq!(socket.call("devices.list", json!({})).await["error"]["code"], -32001);
     }

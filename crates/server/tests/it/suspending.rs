@@ -30,7 +30,7 @@ both! {
             assert_eq!(suspension(&root, "DELETE", named).await, 204, "already");
             assert_eq!((key.is_good().await, login.is_good().await), (true, false), "{named}: they sign in again");
         }
-        let account = System::administration().grant_account();
+        let account = System::for_administration().grant_account();
         let audit = world.store().list_account_audit_entries(&account, None, 100).await.unwrap().items;
         let own = |line: &&AuditEntry| line.content.attribution.principal == Some(root.principal);
         let by = |action: &str| audit.iter().filter(own).filter(|line| line.content.action == action).count();
@@ -39,7 +39,7 @@ both! {
 
     async fn some_users_cannot_be_suspended(world: &World) {
         let acme = world.organization("Acme").await;
-        let (system, now) = (System::administration(), world.app().now());
+        let (system, now) = (System::for_administration(), world.app().now());
         let ana = world.user(acme, Role::Admin, "ana@example.com").await;
         world.store().set_account_role(&system, ana, Some(AccountRole::Admin), RoleSource::Hand, now).await.unwrap();
         let ana = world.sign_in("ana@example.com").await;

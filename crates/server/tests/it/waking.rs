@@ -31,7 +31,7 @@ async fn wait_for_reads(world: &World, who: WokenReader, times: u64) {
 
 /// A commit that concerns all members of an organization.
 async fn rename(world: &World, organization: domain::ids::OrganizationId) {
-    let system = System::administration();
+    let system = System::for_administration();
     world.store().rename_organization(&system, organization, "Renamed", world.app().now()).await.unwrap();
 }
 
@@ -58,7 +58,7 @@ both! {
         let acme = world.organization("Acme").await;
         let (ana, ben) = (world.member(acme, Role::Readonly).await, world.member(acme, Role::Readonly).await);
         let (_anas, _bens) = (subscribers(&ana).await, subscribers(&ben).await);
-        let system = System::administration();
+        let system = System::for_administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
         wait_for_reads(world, WokenReader::Subscriber, SUBSCRIBERS).await;
         // Subscribers with the revoked key are no longer subscribed.

@@ -101,7 +101,7 @@ both! {
             ana.agent_session(Some("hello")).await;
         }
         let turns = [Turn::claim(&worker).await, Turn::claim(&lowered).await];
-        let (system, now) = (System::administration(), world.app().now());
+        let (system, now) = (System::for_administration(), world.app().now());
         world.store().revoke_credential(&system, worker.credential, now).await.unwrap();
         assert_eq!([heartbeat(&turns[0]).await, heartbeat(&turns[1]).await], [401, 200]);
         world.store().change_role(&system.grant(acme), lowered.principal, Role::Readwrite, now).await.unwrap();

@@ -131,7 +131,7 @@ impl World {
     pub async fn organization(&self, name: &str) -> OrganizationId {
         let id = OrganizationId::new(START, self.bytes());
         let new = Organization { id, name: name.into(), created: START, deleted: None, max_devices: None };
-        self.store().create_organization(&System::administration(), &new).await.unwrap();
+        self.store().create_organization(&System::for_administration(), &new).await.unwrap();
         id
     }
 
@@ -164,7 +164,7 @@ impl World {
             account_role,
             default_organization: None,
         };
-        self.store().create_principal(&System::administration(), &new, None, member).await.unwrap();
+        self.store().create_principal(&System::for_administration(), &new, None, member).await.unwrap();
         id
     }
 
@@ -181,7 +181,7 @@ impl World {
             expires,
             ..Credential::new(&secret, Wire::MobileNext, principal, START, self.bytes())
         };
-        let system = System::administration();
+        let system = System::for_administration();
         self.store().create_credential(&system, &credential, &secret.hash()).await.unwrap();
         let key = Some(secret.reveal().to_owned());
         Actor {

@@ -66,7 +66,7 @@ impl Store {
         chosen: OrganizationChoice,
         now: Micros,
     ) -> Result<Caller> {
-        let system = System::secret_lookup();
+        let system = System::for_secret_lookup();
         let limits = self.key_limits;
         let values = values![&secret.0[..], now, limits.creation_cutoff(now), limits.last_use_cutoff(now)];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
@@ -125,6 +125,16 @@ impl Store {
             _ => Error::Stale,
         })
         .await
+    }
+
+    /// The API key of a caller.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it was revoked, and when the caller has no key.
+    pub async fn load_caller_key(&self, caller: &Caller) -> Result<Credential> {
+        let rows =
+            self.read_unscoped(&System::for_granted_reads(), ONE, values![caller.credential()]).await?;
+        rows.read_first(read_credential)?.ok_or(Error::Unauthenticated)
     }
 
     /// All keys, oldest first.

@@ -394,23 +394,37 @@ pub struct System(pub(crate) Attribution);
 
 impl System {
     /// For the server's background jobs and for events of a host's connection.
-    pub fn background_jobs() -> System {
+    pub fn for_background_jobs() -> System {
         System(Attribution::TENURE)
     }
 
     /// For administration commands on the server's machine.
-    pub fn administration() -> System {
+    pub fn for_administration() -> System {
         System(Attribution::TENURE)
     }
 
     /// Before the caller is known: sign-in, password recovery, address verification, and the keys that check tokens.
-    pub fn sign_in() -> System {
+    pub fn for_sign_in() -> System {
         System(Attribution::TENURE)
     }
 
-    /// For looking up a secret that is itself the proof: a key or the address of a file. Also for reads that another
-    /// grant has authorized.
-    pub(crate) fn secret_lookup() -> System {
+    /// For workers: to claim turns, and for requests about a turn with its token.
+    pub fn for_workers() -> System {
+        System(Attribution::TENURE)
+    }
+
+    /// For fetching a file by a signed link, which is itself the proof.
+    pub fn for_signed_links() -> System {
+        System(Attribution::TENURE)
+    }
+
+    /// For looking up a secret that is itself the proof: a key or the address of a file.
+    pub(crate) fn for_secret_lookup() -> System {
+        System(Attribution::TENURE)
+    }
+
+    /// For reads that the caller's grant, or being the caller, has authorized.
+    pub(crate) fn for_granted_reads() -> System {
         System(Attribution::TENURE)
     }
 

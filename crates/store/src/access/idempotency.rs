@@ -54,7 +54,7 @@ impl IdempotencyScope {
 
     /// The scope was made from a grant, so it is itself the right to read its row.
     fn proof(&self) -> Granted<UseSessions> {
-        System::secret_lookup().grant(self.organization)
+        System::for_granted_reads().grant(self.organization)
     }
 }
 

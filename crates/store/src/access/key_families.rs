@@ -114,7 +114,7 @@ impl Store {
             KeyRoot::Key(_) => good!(of_key!()),
             KeyRoot::Owner(_) => good!(of_owner!()),
         };
-        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![NONE, root.id()]).await?;
+        let rows = self.read_unscoped(&System::for_granted_reads(), sql, values![NONE, root.id()]).await?;
         let mut ids = rows.read_all(Columns::id)?;
         ids.sort();
         Ok(ids)

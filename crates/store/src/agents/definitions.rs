@@ -3,9 +3,10 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, UseSessions, ViewSessions};
+use crate::agents::unknown_fields::keep_unknown_fields;
 use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{
-    MAX_PAGE_BYTES, batch, contains_pattern, list_page, one_row, read_by_size, to_json, values,
+    MAX_PAGE_BYTES, batch, contains_pattern, json_error, list_page, one_row, read_by_size, to_json, values,
 };
 use crate::{Error, Result, Store};
 use domain::Refusal;
@@ -50,7 +51,8 @@ const BY_NAME: &str = concat!(
     " FROM agents WHERE organization = $1 AND name = $2 AND deleted_us IS NULL"
 );
 
-/// The fields that no query uses.
+/// The fields that no query uses. A new field needs `#[serde(default)]`. A change keeps the fields that a newer version
+/// has stored.
 #[derive(Serialize, Deserialize)]
 struct AgentBody {
     display_name: Option<String>,
@@ -139,6 +141,10 @@ impl Store {
         assert_eq!(granted.organization(), after.organization, "a grant is for its own organization only");
         let updated = after.updated.max(Micros(before.updated.0 + 1));
         let after = Agent { updated, ..after.clone() };
+        let sql = "SELECT body FROM agents WHERE organization = $1 AND id = $2";
+        let stored = self.read(granted, sql, values![after.id]).await?.read_first(Columns::text)?;
+        let stored = stored.ok_or(Error::Stale)?;
+        let body = keep_unknown_fields(&body(&after)?, &stored, &[]).map_err(|error| json_error(&error))?;
         let taken = one_row(
             "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
                  (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
@@ -154,7 +160,7 @@ impl Store {
                 after.name.as_str(),
                 after.updated,
                 search(&after),
-                body(&after)?
+                body
             ],
         );
         let exists = || Refusal::Exists(format!("an agent named {:?}", after.name)).into();

@@ -179,7 +179,8 @@ impl Store {
     pub async fn load_file_by_token(&self, token_hash: [u8; 32], now: Micros) -> Result<StoredFile> {
         let sql =
             concat!("SELECT ", file_columns!(), " FROM files WHERE token_hash = $1 AND expires_us > $2");
-        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![&token_hash[..], now]).await?;
+        let rows =
+            self.read_unscoped(&System::for_secret_lookup(), sql, values![&token_hash[..], now]).await?;
         rows.read_first(read_file)?.ok_or(Refusal::NotFound(Thing::File).into())
     }
 

@@ -128,7 +128,7 @@ impl Store {
     /// [`Error::Stale`] when other reports take the same handles all the time.
     pub async fn report_devices(&self, link: &HostLink, updates: &[DeviceUpdate], now: Micros) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let known = self.list_host_devices(&System::background_jobs(), link.host()).await?;
+            let known = self.list_host_devices(&System::for_background_jobs(), link.host()).await?;
             let handles = self.choose_handles(link, updates, &known).await?;
             let mut statements = Vec::new();
             for device in known.iter().filter(|device| device.online) {
@@ -166,7 +166,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let sql = "SELECT handle FROM devices WHERE organization = $1 OR organization = $2 OR $1 = $2";
         let organizations = values![link.organization(), OrganizationId::ACCOUNT];
-        let rows = self.read_unscoped(&System::background_jobs(), Scan(sql), organizations).await?;
+        let rows = self.read_unscoped(&System::for_background_jobs(), Scan(sql), organizations).await?;
         let mut taken = rows.read_all(Columns::text)?.into_iter().collect::<HashSet<_>>();
         let mut handles = Vec::new();
         for update in updates {

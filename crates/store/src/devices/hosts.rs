@@ -81,7 +81,8 @@ impl Store {
         );
         self.database.apply(batch([OrganizationId::ACCOUNT], vec![host, link])).await?;
         let sql = "SELECT id FROM hosts WHERE organization = $1 AND name = $2";
-        let rows = self.read_unscoped(&System::background_jobs(), sql, values![organization, name]).await?;
+        let rows =
+            self.read_unscoped(&System::for_background_jobs(), sql, values![organization, name]).await?;
         let host = rows.read_one(Columns::id)?;
         Ok(HostLink { organization, host: HostId(host), name: name.to_owned() })
     }

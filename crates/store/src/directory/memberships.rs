@@ -225,7 +225,8 @@ impl Store {
     async fn load_role(&self, organization: OrganizationId, member: PrincipalId) -> Result<Option<String>> {
         let sql = "SELECT m.role FROM members m JOIN principals p ON p.id = m.principal
                    WHERE m.organization = $1 AND m.principal = $2 AND p.kind = 'user'";
-        let rows = self.read_unscoped(&System::secret_lookup(), sql, values![organization, member]).await?;
+        let rows =
+            self.read_unscoped(&System::for_granted_reads(), sql, values![organization, member]).await?;
         Ok(rows.read_first(Columns::text)?)
     }
 

@@ -69,7 +69,7 @@ impl Store {
         caller: &Caller,
     ) -> Result<Vec<(Organization, Option<Role>)>> {
         let visible = caller.authorize_in_account::<crate::access::ViewSessions>().is_ok();
-        let all = self.list_organizations(&System::secret_lookup()).await?;
+        let all = self.list_organizations(&System::for_granted_reads()).await?;
         let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
         let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
             |organization| {

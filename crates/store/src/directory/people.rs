@@ -118,7 +118,7 @@ impl Store {
         other: &'static str,
     ) -> Result<GrantedPerson> {
         let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
-        let system = System::secret_lookup();
+        let system = System::for_granted_reads();
         let rows = self.read_unscoped(&system, BY_NUMBER, values![number]).await?;
         let found = rows.read_first(read_person)?.ok_or_else(not_found)?;
         let memberships = self.read_unscoped(&system, MEMBERSHIPS, values![found.principal.id]).await?;
@@ -161,7 +161,7 @@ impl Store {
     /// The parent of a person.
     pub async fn load_parent(&self, _: &GrantedPerson, child: &Person) -> Result<Option<Person>> {
         let Some(parent) = child.parent else { return Ok(None) };
-        let rows = self.read_unscoped(&System::secret_lookup(), BY_ID, values![parent]).await?;
+        let rows = self.read_unscoped(&System::for_granted_reads(), BY_ID, values![parent]).await?;
         Ok(rows.read_first(read_person)?)
     }
 
@@ -181,7 +181,7 @@ impl Store {
         password_hash: Option<&str>,
         role: Role,
     ) -> Result<i64> {
-        let system = System::secret_lookup().attribute_to(granted.attribution());
+        let system = System::for_granted_reads().attribute_to(granted.attribution());
         let member = Some((granted.organization(), role));
         let email = new.principal.email.as_deref().unwrap_or_default();
         let own = "SELECT 1 FROM principals WHERE parent = $1 AND COALESCE(email, wanted_email) = $2";

@@ -85,7 +85,7 @@ impl Store {
     /// Whether a user has an address. The address must be normalized.
     pub(crate) async fn is_taken(&self, email: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM principals WHERE email = $1";
-        Ok(!self.read_unscoped(&System::secret_lookup(), sql, values![email]).await?.is_empty())
+        Ok(!self.read_unscoped(&System::for_granted_reads(), sql, values![email]).await?.is_empty())
     }
 
     /// Creates a principal with further statements in the same batch, and a further audit entry.
@@ -151,7 +151,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unauthenticated`] when it was deleted.
     pub async fn load_caller_principal(&self, caller: &Caller) -> Result<Principal> {
-        let rows = self.read_unscoped(&System::secret_lookup(), LIVING, values![caller.principal()]).await?;
+        let rows =
+            self.read_unscoped(&System::for_granted_reads(), LIVING, values![caller.principal()]).await?;
         rows.read_first(read_principal)?.ok_or(Error::Unauthenticated)
     }
 

@@ -115,7 +115,7 @@ impl Store {
         now: Micros,
     ) -> Result<DeviceLogin> {
         let rows =
-            self.read_unscoped(&System::secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
+            self.read_unscoped(&System::for_secret_lookup(), BY_CODE, values![&user_code.0[..], now]).await?;
         rows.read_first(read_device_login)?.map(|(login, _)| login).ok_or_else(unknown_code)
     }
 

@@ -221,7 +221,7 @@ impl Store {
         chosen: OrganizationChoice,
         now: Micros,
     ) -> Result<(Caller, Micros)> {
-        let system = System::secret_lookup();
+        let system = System::for_secret_lookup();
         let values = values![
             OrganizationId::PEOPLE,
             id.creation_time(),

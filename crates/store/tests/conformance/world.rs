@@ -27,7 +27,7 @@ pub fn bytes() -> [u8; 10] {
 }
 
 pub fn system() -> System {
-    System::administration()
+    System::for_administration()
 }
 
 /// A new organization with one member.

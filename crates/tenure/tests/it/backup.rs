@@ -127,7 +127,7 @@ async fn under_load(place: TestPlace, others: Vec<TestPlace>) {
         let mut number = 0;
         while !stopping.load(Ordering::SeqCst) {
             let many = (0..16).map(|more| organization(number + more)).collect::<Vec<_>>();
-            let system = System::administration();
+            let system = System::for_administration();
             let made = many.iter().map(|one| store.create_organization(&system, one));
             futures_util::future::join_all(made).await.into_iter().for_each(Result::unwrap);
             number += 16;

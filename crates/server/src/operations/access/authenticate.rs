@@ -97,7 +97,7 @@ async fn authenticate_login(
 fn record_use(app: &App, authentication: Authentication) {
     let app = app.clone();
     let recording = async move {
-        let (system, now) = (System::background_jobs(), app.now());
+        let (system, now) = (System::for_background_jobs(), app.now());
         let recorded = match authentication {
             Authentication::Key(key) => app.store.record_credential_use(&system, key, now).await,
             Authentication::Login(session) => app.store.record_login_use(&system, session, now).await,

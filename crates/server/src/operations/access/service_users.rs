@@ -60,7 +60,7 @@ impl ServiceUserHome {
 
     /// The store's grant for the changes, attributed to the caller.
     fn acting_system(&self) -> System {
-        System::administration().attribute_to(match self {
+        System::for_administration().attribute_to(match self {
             ServiceUserHome::Organization(granted) => granted.attribution(),
             ServiceUserHome::Account(granted) => granted.attribution(),
         })
@@ -250,7 +250,7 @@ async fn load_created_service_user(
     id: PrincipalId,
 ) -> Result<(ServiceUser, CreatedKey), Failure> {
     let user = load_service_user(services, home, id).await?;
-    let keys = services.store.list_principal_credentials(&System::administration(), id).await?;
+    let keys = services.store.list_principal_credentials(&System::for_administration(), id).await?;
     let credential = keys.into_iter().next().ok_or(Refusal::NotFound(Thing::Credential))?;
     Ok((user, CreatedKey { credential, secret: None }))
 }
@@ -281,7 +281,7 @@ pub async fn list_service_user_keys(
     id: PrincipalId,
 ) -> Result<Vec<Credential>, Failure> {
     load_service_user(services, home, id).await?;
-    Ok(services.store.list_principal_credentials(&System::administration(), id).await?)
+    Ok(services.store.list_principal_credentials(&System::for_administration(), id).await?)
 }
 
 /// The properties of a new key.

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use domain::credential::Credential;
 use domain::principal::Principal;
-use store::{Caller, System};
+use store::Caller;
 
 /// The caller's principal.
 ///
@@ -19,7 +19,5 @@ pub async fn load_caller_principal(app: &App, caller: &Caller) -> Result<Princip
 /// # Errors
 /// [`Failure::Unauthenticated`] when it was revoked meanwhile.
 pub async fn load_caller_key(app: &App, caller: &Caller) -> Result<Credential, Failure> {
-    // A caller may always see its own keys.
-    let keys = app.store.list_principal_credentials(&System::background_jobs(), caller.principal()).await?;
-    keys.into_iter().find(|key| key.id == caller.credential()).ok_or(Failure::Unauthenticated)
+    Ok(app.store.load_caller_key(caller).await?)
 }

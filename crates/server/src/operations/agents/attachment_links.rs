@@ -64,7 +64,7 @@ pub async fn open_attachment_link(
         return Err(unknown());
     }
     // The link is the proof.
-    let granted = System::background_jobs().grant::<ViewSessions>(OrganizationId(id(0)?));
+    let granted = System::for_signed_links().grant::<ViewSessions>(OrganizationId(id(0)?));
     attachments::fetch_attachment(app, &granted, FileId(id(16)?)).await
 }
 

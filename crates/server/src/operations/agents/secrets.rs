@@ -46,7 +46,7 @@ pub(crate) async fn unseal_session_secrets(
     organization: OrganizationId,
     id: SessionId,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let granted = System::background_jobs().grant::<UseSessions>(organization);
+    let granted = System::for_workers().grant::<UseSessions>(organization);
     let sealed = app.store.list_session_secrets(&granted, id).await?;
     let open = |secret: SealedSecret| {
         let value = app.keys.unseal(&secret.key, &secret.ciphertext)?;
@@ -71,7 +71,7 @@ pub async fn rotate_master_key(
     random.fill(&mut key);
     keys.add(key).map_err(Failure::internal)?;
     let line = NewAuditEntry::new(Attribution::TENURE, "master_key.rotate", "", json!({}), now);
-    let system = System::administration();
+    let system = System::for_administration();
     store.record_audit_entry(&system, &line).await?;
     let (mut resealed, mut after) = (0, None);
     loop {

@@ -105,7 +105,7 @@ impl WorkerTurn {
         if worker.organization() != key.organization {
             return Err(Failure::Unauthenticated);
         }
-        Ok(WorkerTurn { key, granted: System::background_jobs().grant(key.organization) })
+        Ok(WorkerTurn { key, granted: System::for_workers().grant(key.organization) })
     }
 }
 
@@ -119,7 +119,7 @@ pub async fn authenticate_turn(
     session: SessionId,
 ) -> Result<(TurnKey, SecretHash), Failure> {
     let organization = token.organization();
-    let view = System::background_jobs().grant::<ViewSessions>(organization);
+    let view = System::for_workers().grant::<ViewSessions>(organization);
     let loaded = match app.store.load_agent_session(&view, session).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Err(Failure::Unauthenticated),
         loaded => loaded?,
@@ -170,7 +170,7 @@ async fn claim_waiting_turn(
     worker: &WorkerGrant,
     claim: &ClaimRequest,
 ) -> Result<Option<AssignedTurn>, Failure> {
-    let system = System::background_jobs();
+    let system = System::for_workers();
     loop {
         let agents = claim.agents.as_deref();
         let mut candidates =
@@ -198,7 +198,7 @@ async fn try_claim_turn(
     key: SessionKey,
     claim: &ClaimRequest,
 ) -> Result<Option<(AgentSession, TurnToken)>, Failure> {
-    let granted = System::background_jobs().grant::<UseSessions>(key.organization);
+    let granted = System::for_workers().grant::<UseSessions>(key.organization);
     let session = match app.store.load_agent_session(&granted.authorize::<ViewSessions>()?, key.id).await {
         Err(store::Error::Refused(Refusal::NotFound(_))) => return Ok(None),
         session => session?,
@@ -217,7 +217,7 @@ async fn build_assignment(
     session: AgentSession,
     token: TurnToken,
 ) -> Result<AssignedTurn, Failure> {
-    let system = System::background_jobs();
+    let system = System::for_workers();
     let view = system.grant::<ViewSessions>(session.organization);
     let turn = session.turn.clone().ok_or_else(|| Failure::internal("a claimed session has no turn"))?;
     let message = app.store.load_message(&view, session.id, turn.message).await?;
@@ -247,7 +247,7 @@ pub async fn renew_lease(app: &App, worker_turn: &WorkerTurn) -> Result<LeaseSta
     let status = lease_status(app, &session, *key)?;
     if !status.cancelled {
         let until = app.now() + status.lease;
-        let workers = System::background_jobs().grant::<ConnectWorkers>(key.organization);
+        let workers = System::for_workers().grant::<ConnectWorkers>(key.organization);
         if !app.store.renew_lease(&workers, key.session, key.fence, until).await? {
             return load_lease_status(app, granted, *key).await;
         }
@@ -372,7 +372,7 @@ pub async fn end_expired_leases(app: &App) -> Result<(), Failure> {
     if now - Span::from(app.settings.worker_lease) < app.started {
         return Ok(());
     }
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     loop {
         let expired = app.store.list_expired_leases(&system, now, LEASES_AT_ONCE).await?;
         for (key, fence) in &expired {

@@ -112,7 +112,7 @@ async fn find_held_device(
 }
 
 async fn find_host(app: &App, held: &HeldDevice) -> Result<(Arc<HostConnection>, String), Failure> {
-    let device = app.store.load_device(&System::background_jobs(), held.device).await?;
+    let device = app.store.load_device(&System::for_background_jobs(), held.device).await?;
     let host = app.hosts.get(device.host).ok_or_else(unreachable_host)?;
     Ok((host, device.serial))
 }
@@ -142,7 +142,9 @@ pub(crate) fn record_hold_use(app: &App, session: SessionKey, hold: &Hold) {
     }
     let (app, hold) = (app.clone(), hold.id);
     let recording = async move {
-        if let Err(error) = app.store.record_hold_use(&System::background_jobs(), session, hold, now).await {
+        if let Err(error) =
+            app.store.record_hold_use(&System::for_background_jobs(), session, hold, now).await
+        {
             tracing::warn!(%error, "cannot record that a device was used");
         }
     };

@@ -185,7 +185,7 @@ pub async fn store_attachment<E: std::fmt::Display>(
             Ok(StoredFile { size, complete: true, expires, ..file })
         }
         Err(failure) => {
-            app.store.delete_file(&System::background_jobs(), &file).await?;
+            app.store.delete_file(&System::for_background_jobs(), &file).await?;
             Err(failure)
         }
     }
@@ -228,7 +228,7 @@ async fn reserve_bytes(app: &App, file: &StoredFile, needed: u64, limit: u64) ->
             return Ok(size);
         }
     }
-    let granted = System::background_jobs().grant::<UseSessions>(file.organization);
+    let granted = System::for_background_jobs().grant::<UseSessions>(file.organization);
     let free = quota.saturating_sub(app.store.count_used_bytes(&granted).await?);
     Err(Refusal::QuotaExceeded { requested: needed, left: free, quota }.into())
 }
@@ -282,7 +282,7 @@ async fn record_upload_activity(app: &App, file: &StoredFile) {
     if !app.used.due(file.id.0, app.now()) {
         return;
     }
-    let granted = System::background_jobs().grant(file.organization);
+    let granted = System::for_background_jobs().grant(file.organization);
     if let Ok(open) = app.store.list_open_holds(&granted).await {
         for (session, hold) in open.iter().filter(|(_, hold)| hold.principal == file.principal) {
             driving::record_hold_use(app, *session, hold);
@@ -335,7 +335,7 @@ async fn load_file_for_host(
     host: Option<OrganizationId>,
     id: FileId,
 ) -> Result<StoredFile, Failure> {
-    let file = app.store.load_file_for_host(&System::background_jobs(), id, app.now()).await?;
+    let file = app.store.load_file_for_host(&System::for_background_jobs(), id, app.now()).await?;
     match host {
         Some(organization) if organization != file.organization => Err(Refusal::NotFound(Thing::File).into()),
         _ => Ok(file),
@@ -347,7 +347,7 @@ async fn load_file_for_host(
 /// # Errors
 /// The database or the object store fails.
 pub async fn remove_expired_files(app: &App) -> Result<(), Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     for file in app.store.list_expired_files(&system, app.now()).await? {
         match app.files.delete(&object_path(&file)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}

@@ -54,7 +54,7 @@ pub async fn list_caller_holds(
 
 /// Counts devices and holds for the metrics.
 pub async fn count_devices(app: &App) -> Result<(), Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     let mut counts = DeviceCounts::default();
     for device in app.store.list_all_devices(&system).await? {
         match device {

@@ -123,7 +123,7 @@ async fn report_devices(
     app.store.report_devices(&connection.link, &updates, now).await?;
     // Only now may its devices be handed over: before, the store had the report of an earlier connection.
     app.hosts.add(connection);
-    let devices = app.store.list_host_devices(&System::background_jobs(), connection.link.host()).await?;
+    let devices = app.store.list_host_devices(&System::for_background_jobs(), connection.link.host()).await?;
     let held = devices.iter().filter(|device| device.holder.is_some());
     let holds =
         held.map(|device| HoldNotice { serial: device.serial.clone(), fence: device.fence }).collect();
@@ -142,7 +142,7 @@ pub async fn disconnect_host(app: &App, connection: &Arc<HostConnection>) {
         return;
     }
     tracing::info!(host = %host, "a host has disconnected");
-    if let Err(error) = app.store.remove_host_link(&System::background_jobs(), app.node, host).await {
+    if let Err(error) = app.store.remove_host_link(&System::for_background_jobs(), app.node, host).await {
         tracing::warn!(%error, "cannot record that a host has disconnected");
     }
 }
@@ -150,7 +150,7 @@ pub async fn disconnect_host(app: &App, connection: &Arc<HostConnection>) {
 /// Renews the links of this server's hosts in the store, so that they do not count as lost.
 pub async fn renew_host_links(app: &App) -> Result<(), Failure> {
     let hosts = app.hosts.all().iter().map(|host| host.link.host()).collect::<Vec<_>>();
-    Ok(app.store.renew_host_links(&System::background_jobs(), app.node, &hosts, app.now()).await?)
+    Ok(app.store.renew_host_links(&System::for_background_jobs(), app.node, &hosts, app.now()).await?)
 }
 
 fn is_usable(text: &str) -> bool {

@@ -27,7 +27,7 @@ pub async fn run_queue(app: App) {
 
 /// Grants devices until no waiting request matches a free device.
 async fn grant_all(app: &App) -> Result<(), Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     loop {
         let state = app.store.load_queue(&system).await?;
         // Only devices whose host is connected to this server: another server grants the others.
@@ -70,7 +70,7 @@ async fn grant(app: &App, system: &System, queued: &QueueEntry, device: &Device)
 
 /// Asks the hosts that are connected to this server to clean their released devices.
 async fn clean_devices(app: &App) -> Result<(), Failure> {
-    let system = System::background_jobs();
+    let system = System::for_background_jobs();
     for device in app.store.list_devices_to_clean(&system).await? {
         if let Some(host) = app.hosts.get(device.host) {
             host.order_cleaning(&device.serial, device.fence);

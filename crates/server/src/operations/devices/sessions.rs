@@ -190,7 +190,7 @@ pub(crate) async fn end_hold(
     reason: EndReason,
     evidence: &str,
 ) -> Result<(), Failure> {
-    let granted = System::background_jobs().grant::<UseSessions>(due.session.organization);
+    let granted = System::for_background_jobs().grant::<UseSessions>(due.session.organization);
     let command = |_: &DeviceSession| {
         Ok(DeviceCommand::Release { hold: due.hold, reason, evidence: evidence.to_owned() })
     };

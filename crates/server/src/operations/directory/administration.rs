@@ -117,7 +117,7 @@ pub async fn create_person(
         account_role: None,
         default_organization: None,
     };
-    let acting = System::administration().attribute_to(granted.attribution());
+    let acting = System::for_administration().attribute_to(granted.attribution());
     let member = Some((granted.organization(), role));
     person.number = services.store.create_principal(&acting, &person, password_hash, member).await?;
     Ok(person)
@@ -162,7 +162,7 @@ pub async fn load_own_organization(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<(Organization, UsageLimits), Failure> {
-    let system = System::administration();
+    let system = System::for_administration();
     let organization = app.store.load_organization(&system, granted.organization()).await?;
     let limits = app.store.load_organization_limits(granted, app.now()).await?;
     Ok((organization, limits))
@@ -240,5 +240,5 @@ pub async fn delete_organization(
 
 /// The store's grant for the changes, attributed to the caller.
 fn acting_system(granted: &GrantedAccount<ManageOrganizations>) -> System {
-    System::administration().attribute_to(granted.attribution())
+    System::for_administration().attribute_to(granted.attribution())
 }

@@ -84,7 +84,7 @@ fn spawn_invitation_mail(app: &App, invitation: &Invitation) {
 /// Creates a user for an invited address that has none, when its owner asks for a password or signs in by the issuer.
 /// An invitation alone creates no user. The new user must confirm the address.
 pub(crate) async fn make_invited_user(app: &App, email: &str) -> Result<(), Failure> {
-    let (system, now) = (System::sign_in(), app.now());
+    let (system, now) = (System::for_sign_in(), app.now());
     if !app.store.is_invited(&system, email, now).await? {
         return Ok(());
     }

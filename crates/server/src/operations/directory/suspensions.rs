@@ -73,7 +73,7 @@ pub async fn resume(
 fn authorize(app: &App, caller: &Caller) -> Result<System, Refusal> {
     caller.require_scope("write:sub-user")?;
     demand_fresh(app, caller)?;
-    Ok(System::administration().attribute_to(caller.attribution()))
+    Ok(System::for_administration().attribute_to(caller.attribution()))
 }
 
 async fn set_state(

@@ -134,7 +134,7 @@ pub async fn find_person(app: &App, caller: &Caller, named: &str) -> Result<Prin
     caller.authorize_in_account::<ManageMembers>()?;
     caller.require_scope("read:sub-user")?;
     if let Some(email) = normalize_email(named) {
-        let known = app.store.find_person_by_email(&System::administration(), &email).await?;
+        let known = app.store.find_person_by_email(&System::for_administration(), &email).await?;
         return Ok(known.ok_or(Refusal::NotFound(Thing::Principal))?.person.principal);
     }
     let id = domain::ids::parse_uuid(named);
@@ -284,7 +284,7 @@ async fn mail_new_user(app: &App, person: &Person) -> Result<(), Failure> {
     if attempt_budgets::try_reserve(app, &AttemptBudget::per_invited_address(*home, email)).await?.is_err() {
         return Ok(());
     }
-    let has_own = app.store.has_own_address(&System::administration().grant_person(*id)).await?;
+    let has_own = app.store.has_own_address(&System::for_administration().grant_person(*id)).await?;
     login::passwords::send_address_mail(
         app,
         if has_own { AddressMail::Verify } else { AddressMail::AlreadyKnown },
@@ -297,7 +297,7 @@ async fn mail_new_user(app: &App, person: &Person) -> Result<(), Failure> {
 /// The user that an earlier attempt at the same request created.
 async fn welcome_created_user(app: &App, caller: &Caller, made: PrincipalId) -> Result<Profile, Failure> {
     // The creator may see the user.
-    let person = app.store.load_person(&System::administration().grant_person(made)).await?;
+    let person = app.store.load_person(&System::for_administration().grant_person(made)).await?;
     if person.principal.state == PrincipalState::Deleted {
         return Err(Refusal::NotFound(Thing::Principal).into());
     }

@@ -92,7 +92,7 @@ pub(crate) async fn try_reserve(
     app: &App,
     budgets: &[AttemptBudget],
 ) -> Result<Result<(), ExhaustedBudget>, Failure> {
-    let (system, now) = (System::sign_in(), app.now());
+    let (system, now) = (System::for_sign_in(), app.now());
     if budgets.is_empty() {
         return Ok(Ok(()));
     }
@@ -137,12 +137,12 @@ pub(crate) async fn return_attempts(
     budgets: impl IntoIterator<Item = AttemptBudget>,
 ) -> Result<(), Failure> {
     let back = budgets.into_iter().map(|budget| budget.key).collect::<Vec<_>>();
-    Ok(app.store.settle_attempts(&System::sign_in(), &[], &back).await?)
+    Ok(app.store.settle_attempts(&System::for_sign_in(), &[], &back).await?)
 }
 
 /// Forgets all attempts of a budget.
 pub(crate) async fn forget_attempts(app: &App, budget: AttemptBudget) -> Result<(), Failure> {
-    Ok(app.store.settle_attempts(&System::sign_in(), &[budget.key], &[]).await?)
+    Ok(app.store.settle_attempts(&System::for_sign_in(), &[budget.key], &[]).await?)
 }
 
 /// Whether `what` happens for the first time within a window. Callers use it to record repeated actions only once.
@@ -210,7 +210,7 @@ impl ReservedAttempt {
             let network_budget =
                 AttemptBudget::new(&format!("sign-in from {ip}"), limits.shared_network_limit(), window);
             let attempts =
-                app.store.load_attempts(&System::sign_in(), &[network_budget.key], app.now()).await?;
+                app.store.load_attempts(&System::for_sign_in(), &[network_budget.key], app.now()).await?;
             if attempts.iter().any(|attempts| attempts.lockout(limits.network_limit(), app.now()).is_some()) {
                 of_user = limits.user_limit_on_shared_network();
             }
@@ -226,7 +226,7 @@ impl ReservedAttempt {
     /// Returns the attempt after the right password, even when a second factor is still missing.
     pub(crate) async fn succeed(self, app: &App) -> Result<(), Failure> {
         let back = self.shared.iter().map(|budget| budget.key).collect::<Vec<_>>();
-        Ok(app.store.settle_attempts(&System::sign_in(), &[self.own.key], &back).await?)
+        Ok(app.store.settle_attempts(&System::for_sign_in(), &[self.own.key], &back).await?)
     }
 
     /// Records the first failure of a window in the audit log.
@@ -250,7 +250,7 @@ async fn audit_once(
         return Ok(());
     }
     let email = normalize_email(email).unwrap_or_default();
-    let known = app.store.find_person_by_email(&System::sign_in(), &email).await?;
+    let known = app.store.find_person_by_email(&System::for_sign_in(), &email).await?;
     let target = if known.is_some() { email } else { String::new() };
     let by = Attribution::anonymous(origin.remote_ip);
     audit::record_audit_entry(app, NewAuditEntry::new(by, action, target, json!({}), app.now())).await;

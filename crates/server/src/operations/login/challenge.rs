@@ -118,7 +118,7 @@ pub async fn answer_challenge(
     code: &str,
     context: SignInContext<'_>,
 ) -> Result<SignInOutcome, Failure> {
-    let (system, hash) = (System::sign_in(), hash_challenge(challenge));
+    let (system, hash) = (System::for_sign_in(), hash_challenge(challenge));
     let (id, data) = app.store.load_challenge(&system, PURPOSE, &hash, app.now()).await?;
     let stored: StoredFirstFactor = serde_json::from_str(&data).map_err(Failure::internal)?;
     let person = app.store.load_person(&system.grant_person(id)).await?;
@@ -151,7 +151,7 @@ async fn create_challenge(
         methods: first_factor.methods.iter().map(|method| method.name().to_owned()).collect(),
     };
     let data = serde_json::to_string(&stored).map_err(Failure::internal)?;
-    let (system, id) = (System::sign_in(), person.principal.id);
+    let (system, id) = (System::for_sign_in(), person.principal.id);
     app.store.create_challenge(&system, id, PURPOSE, &hash_challenge(&challenge), &data, expires).await?;
     Ok(LoginChallenge { challenge, expires })
 }

@@ -74,7 +74,7 @@ pub async fn begin_device_login(app: &App, client: &str, origin: Origin) -> Resu
             polled: None,
             state: DeviceLoginState::Pending,
         };
-        let system = System::sign_in();
+        let system = System::for_sign_in();
         match app
             .store
             .create_device_login(&system, &new, &hash_code(&device_code), &hash_code(&user_code))
@@ -97,7 +97,7 @@ pub async fn poll_device_login(
     client: &str,
     device_code: &str,
 ) -> Result<Option<DeviceLoginReply>, Failure> {
-    let (system, code, now) = (System::sign_in(), hash_code(device_code), app.now());
+    let (system, code, now) = (System::for_sign_in(), hash_code(device_code), app.now());
     let found = app.store.load_device_login(&system, &code).await?;
     let Some((login, approval)) = found.filter(|(login, _)| login.client == client) else { return Ok(None) };
     let reply = login.poll_reply(now);

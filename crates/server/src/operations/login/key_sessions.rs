@@ -62,7 +62,7 @@ pub(crate) async fn reuse_session(
         let mut claims =
             Claims::new(login.owner.0, now, until, derive_secret(app, key, scopes, login.expires));
         // A session that an earlier version opened has another secret.
-        if app.store.is_login_secret(&System::sign_in(), login.id, &claims.hash()).await? {
+        if app.store.is_login_secret(&System::for_sign_in(), login.id, &claims.hash()).await? {
             claims.set_session(&login);
             let token = tokens::sign_token(app, Use::Session, &claims).await?;
             return Ok(Some(IssuedToken { token, expires: claims.expires() }));

@@ -197,7 +197,7 @@ pub async fn finish_oidc(
     let claimed = issuer.redeem_code(app.now(), code, &authorization).await?;
     attempt_budgets::return_attempts(app, network).await?;
     let now = app.now();
-    let (system, used) = (System::sign_in(), hash_state(&stored.state));
+    let (system, used) = (System::for_sign_in(), hash_state(&stored.state));
     match app.store.use_once(&system, PURPOSE, &used, Micros(stored.until_us)).await {
         Err(Error::Stale) => return Err(OidcError::Expired),
         outcome => outcome?,
@@ -254,7 +254,7 @@ async fn find_or_create_person(
     claimed: &IdentityClaims,
     by: Attribution,
 ) -> Result<Person, OidcError> {
-    let system = System::sign_in().attribute_to(by);
+    let system = System::for_sign_in().attribute_to(by);
     let identity = Identity { issuer: issuer.name(), subject: &claimed.subject };
     for _ in 0..TRIES {
         let now = app.now();
@@ -360,7 +360,7 @@ async fn list_group_memberships(app: &App, claimed: &IdentityClaims) -> Result<V
     let groups = claimed.groups.as_deref().unwrap_or_default();
     let mut memberships = Vec::new();
     for rule in app.settings.oidc_roles.iter().filter(|rule| groups.contains(&rule.group)) {
-        match app.store.find_organization_by_name(&System::sign_in(), &rule.organization).await? {
+        match app.store.find_organization_by_name(&System::for_sign_in(), &rule.organization).await? {
             Some(organization) => memberships.push(Membership { organization, role: rule.role }),
             None => tracing::warn!(
                 organization = rule.organization,
@@ -393,7 +393,7 @@ async fn apply_groups(
         tracing::warn!(%person, "the issuer does not list all groups: roles stay unchanged");
         return Ok(());
     }
-    let system = System::sign_in().attribute_to(by);
+    let system = System::for_sign_in().attribute_to(by);
     let role = group_account_role(app, claimed);
     app.store.set_account_role(&system, person, role, RoleSource::Groups, app.now()).await?;
     for _ in 0..TRIES {

@@ -259,16 +259,16 @@ pub async fn request_password_restore(
 
 async fn is_own_browser(app: &App, email: &str, browser: Option<&str>) -> Result<bool, Failure> {
     let Some(known) = known_browsers::read_browser_cookie(app, browser) else { return Ok(false) };
-    let person = app.store.load_person(&System::sign_in().grant_person(known.person)).await?;
+    let person = app.store.load_person(&System::for_sign_in().grant_person(known.person)).await?;
     Ok(person.principal.email.as_deref() == Some(email))
 }
 
 /// Sends a mail about a forgotten password, unless the user has a recent one.
 async fn send_restore_mail_once(app: &App, email: &str) -> Result<(), Failure> {
-    let mut known = app.store.find_person_by_email(&System::sign_in(), email).await?;
+    let mut known = app.store.find_person_by_email(&System::for_sign_in(), email).await?;
     if known.is_none() {
         invitations::make_invited_user(app, email).await?;
-        known = app.store.find_person_by_email(&System::sign_in(), email).await?;
+        known = app.store.find_person_by_email(&System::for_sign_in(), email).await?;
     }
     let Some(person) = known.map(|known| known.person).filter(can_restore) else { return Ok(()) };
     if !policies::may_have_password(app, person.principal.id).await? {
@@ -303,7 +303,7 @@ fn can_restore(person: &Person) -> bool {
 pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     let claims = tokens::read_token(app, Use::Restore, token).await?;
-    let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
+    let system = System::for_sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     // Checked before the slow hashing: the signature of a used token is still valid.
     let person = app.store.find_restore_token_owner(&system, &claims.hash(), app.now()).await?;
     policies::demand_password_allowed(app, person).await?;
@@ -322,7 +322,7 @@ pub async fn restore_password(app: &App, token: &str, new: &str, origin: &Origin
 /// [`Failure::Unauthenticated`] for a token that is unknown, used or expired.
 pub async fn verify_address(app: &App, token: &str, origin: &Origin) -> Result<Person, Failure> {
     let claims = tokens::read_token(app, Use::Verify, token).await?;
-    let system = System::sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
+    let system = System::for_sign_in().attribute_to(Attribution::anonymous(origin.remote_ip));
     Ok(app.store.verify_address(&system, &claims.hash(), app.now()).await?)
 }
 
@@ -374,7 +374,7 @@ pub async fn send_address_mail(
     let now = app.now();
     let until = now + Span::from(app.settings.one_time_expires);
     let claims = Claims::new(person.0, now, until, app.random_bytes());
-    app.store.store_one_time_token(&System::sign_in(), person, purpose, &claims.hash(), until).await?;
+    app.store.store_one_time_token(&System::for_sign_in(), person, purpose, &claims.hash(), until).await?;
     let token = tokens::sign_token(app, usage, &claims).await?;
     let minutes = Span::from(app.settings.one_time_expires).whole_minutes();
     let text = match mail {

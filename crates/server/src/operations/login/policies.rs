@@ -42,7 +42,7 @@ pub(crate) async fn may_have_password(services: &Services, person: PrincipalId) 
 /// Whether a user has an identity at the issuer.
 pub(crate) async fn is_federated(services: &Services, person: PrincipalId) -> Result<bool, Failure> {
     let Some(issuer) = &services.settings.oidc_issuer else { return Ok(false) };
-    Ok(services.store.has_identity(&System::sign_in(), person, issuer).await?)
+    Ok(services.store.has_identity(&System::for_sign_in(), person, issuer).await?)
 }
 
 /// Removes all permissions, except over the caller's own account, from a caller whose role demands a second factor
@@ -60,7 +60,7 @@ pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Res
 async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     let person = caller.principal();
     if let Authentication::Login(session) = caller.authentication() {
-        let login = app.store.load_login(&System::sign_in().grant_person(person), session).await?;
+        let login = app.store.load_login(&System::for_sign_in().grant_person(person), session).await?;
         if !login.methods.contains(&Method::Key) {
             return Ok(login.methods.contains(&Method::MultiFactor));
         }

@@ -210,7 +210,7 @@ async fn is_confirmed(app: &App, own: &GrantedPerson) -> Result<bool, Failure> {
 
 /// Whether a user has a confirmed second factor.
 pub(crate) async fn has_second_factor(app: &App, person: PrincipalId) -> Result<bool, Failure> {
-    let factor = app.store.load_second_factor(&System::sign_in().grant_person(person)).await?;
+    let factor = app.store.load_second_factor(&System::for_sign_in().grant_person(person)).await?;
     Ok(factor.is_some_and(|factor| factor.confirmed.is_some()))
 }
 
@@ -220,7 +220,7 @@ pub(crate) async fn has_second_factor(app: &App, person: PrincipalId) -> Result<
 /// # Errors
 /// [`Refusal::WrongCode`]; [`Refusal::TooManyAttempts`].
 pub(crate) async fn check_code(app: &App, person: PrincipalId, typed: &str) -> Result<(), Failure> {
-    let granted = System::sign_in().grant_person(person);
+    let granted = System::for_sign_in().grant_person(person);
     let codes_tried = AttemptBudget::per_person(app, CODE, person);
     attempt_budgets::reserve_attempts(app, [codes_tried]).await?;
     let factor = app.store.load_second_factor(&granted).await?.filter(|factor| factor.confirmed.is_some());

@@ -79,7 +79,7 @@ pub fn build_ending(granted: &GrantedPerson, reason: EndReason, evidence: &str) 
 
 /// Ends expired and idle sessions, so that the feed has their end, and deletes old rows of sign-ins.
 pub async fn sweep_logins(app: &App) -> Result<(), Failure> {
-    let (system, now) = (System::background_jobs(), app.now());
+    let (system, now) = (System::for_background_jobs(), app.now());
     for login in app.store.list_expired_logins(&system, now).await? {
         let reason = login.expiry_reason(now).unwrap_or(EndReason::Expired);
         let ending = Ending { reason, actor: None, evidence: evidence(&login, reason) };

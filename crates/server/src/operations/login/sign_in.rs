@@ -65,7 +65,7 @@ pub async fn sign_in(app: &App, request: SignInRequest<'_>) -> Result<SignInOutc
     policies::demand_passwords(app)?;
     let (email, origin) = (request.email, &request.origin);
     let known = match normalize_email(email) {
-        Some(email) => app.store.find_person_by_email(&System::sign_in(), &email).await?,
+        Some(email) => app.store.find_person_by_email(&System::for_sign_in(), &email).await?,
         None => None,
     };
     let id = known.as_ref().map(|known| known.person.principal.id);
@@ -102,7 +102,7 @@ async fn renew_hash(app: &App, person: PrincipalId, password: &str, hash: String
         return Ok(hash);
     }
     let new_hash = app.passwords.hash(password, app.random_bytes()).await?;
-    match app.store.replace_password_hash(&System::sign_in(), person, &hash, &new_hash).await {
+    match app.store.replace_password_hash(&System::for_sign_in(), person, &hash, &new_hash).await {
         Ok(()) => Ok(new_hash),
         Err(Error::Stale) => load_matching_hash(app, person, password).await?.ok_or(Failure::Unauthenticated),
         Err(error) => Err(error.into()),
@@ -115,7 +115,7 @@ async fn load_matching_hash(
     person: PrincipalId,
     password: &str,
 ) -> Result<Option<String>, Failure> {
-    let hash = app.store.load_password_hash(&System::sign_in().grant_person(person)).await?;
+    let hash = app.store.load_password_hash(&System::for_sign_in().grant_person(person)).await?;
     let good = app.passwords.check(password, hash.as_deref()).await?;
     Ok(hash.filter(|_| good))
 }
@@ -163,7 +163,7 @@ pub(crate) struct NewLogin<'a> {
 
 /// Opens a session and signs its token.
 pub(crate) async fn open_session(app: &App, mut new: NewLogin<'_>) -> Result<IssuedToken, Failure> {
-    let system = System::sign_in();
+    let system = System::for_sign_in();
     let owner = new.person.principal.id;
     for _ in 0..TRIES {
         let now = app.now();
@@ -216,7 +216,7 @@ pub(crate) async fn open_session(app: &App, mut new: NewLogin<'_>) -> Result<Iss
 async fn recheck(app: &App, new: &mut NewLogin<'_>) -> Result<(), Failure> {
     // By id, because not every user has an address.
     let person = new.person.principal.id;
-    let granted = System::sign_in().grant_person(person);
+    let granted = System::for_sign_in().grant_person(person);
     if app.store.load_person(&granted).await?.principal.state != PrincipalState::Active {
         return Err(Failure::Unauthenticated);
     }

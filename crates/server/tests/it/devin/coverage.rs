@@ -149,7 +149,7 @@ impl<'w> Story<'w> {
         let other = self.world.organization("Globex").await;
         let gone = self.world.organization("Gone").await;
         let left = self.world.member(gone, Role::Admin).await;
-        self.world.store().delete_organization(&System::administration(), gone, START).await.unwrap();
+        self.world.store().delete_organization(&System::for_administration(), gone, START).await.unwrap();
         [
             self.world.member(other, Role::Admin).await,
             self.world.member(self.organization, Role::Readonly).await,
@@ -224,13 +224,13 @@ impl<'w> Story<'w> {
 
     /// The state that a refusal must not change.
     async fn state(&self) -> String {
-        let view = System::administration().grant::<store::access::ViewSessions>(self.organization);
+        let view = System::for_administration().grant::<store::access::ViewSessions>(self.organization);
         let feed = self.world.store().list_changes(&view, 0, 1).await.unwrap().latest;
         let members = self.world.store().list_principals_in_organization(&view).await.unwrap().len();
         let bytes = self
             .world
             .store()
-            .count_used_bytes(&System::administration().grant(self.organization))
+            .count_used_bytes(&System::for_administration().grant(self.organization))
             .await
             .unwrap();
         let lines = self.account.get("/v3/enterprise/audit-logs?first=1").await.json();
@@ -322,7 +322,7 @@ both! {
     async fn every_invalid_key_gets_the_same_response(world: &World) {
         let story = Story::create(world).await;
         let revoked = world.member(story.organization, Role::Admin).await;
-        world.store().revoke_credential(&System::administration(), revoked.credential, START).await.unwrap();
+        world.store().revoke_credential(&System::for_administration(), revoked.credential, START).await.unwrap();
         let broken = world.caller(Some("cog_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
         for (method, pattern, expected, _) in all() {
             let path = story.path(&pattern).await;

@@ -60,7 +60,7 @@ both! {
         assert_eq!(robot.get("/v3/self").await.json()["org_id"], json!(null));
         assert_eq!(robot.get("/v3/enterprise/sessions").await.status, 200);
         assert_eq!(robot.get(&org_path(acme, "/sessions")).await.status, 200);
-        assert_refused(&robot.post(&org_path(acme, "/sessions"), json!({ "prompt": "x" })).await, 403, "UseSessions");
+        assert_refused(&robot.post(&org_path(acme, "/sessions"), json!({ "prompt": "x" })).await, 403, "use sessions");
         assert_refused(&robot.get("/v3/organizations/sessions").await, 403, "name one");
         let roles = account.get("/v3/enterprise/roles").await.json();
         assert_eq!((roles["total"].as_i64(), &roles["items"][1]["role_id"]), (Some(11), &json!("account_admin")));

@@ -94,8 +94,8 @@ both! {
         let path = org_path(acme, "/sessions");
         let body = json!({ "prompt": "x" });
         assert_refused(&post_with_key(&world.caller(None), "k", &path, &body).await, 401, "Unauthorized");
-        assert_refused(&post_with_key(&ana, "k", &path, &body).await, 403, "UseSessions");
-        let system = store::System::administration();
+        assert_refused(&post_with_key(&ana, "k", &path, &body).await, 403, "use sessions");
+        let system = store::System::for_administration();
         world.store().set_member(&system.grant(acme), ana.principal, Role::Readwrite, crate::world::START).await.unwrap();
         assert_eq!(post_with_key(&ana, "k", &path, &body).await.status, 200);
         let wrong = post_with_key(&ana, "w", &path, &json!({})).await;

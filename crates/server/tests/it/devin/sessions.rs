@@ -198,7 +198,7 @@ both! {
         let path = org_path(acme, "/sessions");
         // The check comes before the user is looked up.
         for user in [name(&bob), name(&foreign), "x".to_owned()] {
-            assert_refused(&ana.post(&path, body(user)).await, 403, "ImpersonateSessions");
+            assert_refused(&ana.post(&path, body(user)).await, 403, "create sessions in another user's name");
         }
         for user in [name(&foreign), name(&viewer), "x".to_owned(), "user-0".to_owned()] {
             assert_refused(&admin.post(&path, body(user)).await, 404, "member not found");
@@ -207,7 +207,7 @@ both! {
         assert_eq!(made["user_id"], name(&bob));
         let said = format!("/sessions/{}/messages", made["session_id"].as_str().unwrap());
         let as_bob = json!({ "message": "x", "message_as_user_id": name(&bob) });
-        assert_refused(&ana.post(&org_path(acme, &said), as_bob.clone()).await, 403, "ImpersonateSessions");
+        assert_refused(&ana.post(&org_path(acme, &said), as_bob.clone()).await, 403, "create sessions in another user's name");
         assert_eq!(admin.post(&org_path(acme, &said), as_bob).await.status, 200);
     }
 
@@ -241,14 +241,14 @@ both! {
         assert_eq!(viewer.get(&format!("{path}?org_id=org-{}", globex.0.simple())).await.status, 200);
         assert_refused(&viewer.get(&format!("{path}?org_id=org-{}", acme.0.simple())).await, 404, "session not found");
         assert_refused(&viewer.get(&format!("{path}?org_id=x")).await, 404, "session not found");
-        assert_refused(&viewer.post(&format!("{path}/messages"), json!({ "message": "x" })).await, 403, "UseSessions");
+        assert_refused(&viewer.post(&format!("{path}/messages"), json!({ "message": "x" })).await, 403, "use sessions");
         let said = admin.post(&format!("{path}/messages"), json!({ "message": "x" })).await;
         assert_eq!((said.status.as_u16(), &said.json()["session_id"]), (200, &json!(two)), "{}", said.text());
         assert_eq!(viewer.get(&format!("{path}/messages")).await.json()["total"], 2);
         assert_eq!(admin.post(&format!("{path}/tags"), json!({ "tags": ["a"] })).await.json(), json!({ "tags": ["a"] }));
         assert_eq!(viewer.get(&format!("{path}/tags")).await.json(), json!({ "tags": ["a"] }));
-        assert_refused(&ana.get("/v3/enterprise/sessions").await, 403, "ViewSessions");
-        world.store().delete_organization(&store::System::administration(), globex, crate::world::START).await.unwrap();
+        assert_refused(&ana.get("/v3/enterprise/sessions").await, 403, "view sessions");
+        world.store().delete_organization(&store::System::for_administration(), globex, crate::world::START).await.unwrap();
         assert_eq!(ids(viewer.get("/v3/enterprise/sessions").await.json()), vec![one]);
         assert_eq!(ids(viewer.get("/v3/enterprise/sessions?include_deleted_orgs=true").await.json()).len(), 2);
         assert_eq!(admin.post(&format!("{path}/messages"), json!({ "message": "x" })).await.status, 403);

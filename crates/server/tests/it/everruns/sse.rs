@@ -105,7 +105,7 @@ both! {
         for _ in 0..5 {
             ana.say(&two, "hi").await;
         }
-        let system = System::administration();
+        let system = System::for_administration();
         world.store().revoke_credential(&system, ana.credential, world.app().now()).await.unwrap();
         let bye = reader.read_until("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "unauthorized");
@@ -237,7 +237,7 @@ both! {
         for _ in 0..2 {
             assert_eq!(reader.next().await.unwrap().name, "", "a comment");
         }
-        world.store().revoke_credential(&System::administration(), ana.credential, START).await.unwrap();
+        world.store().revoke_credential(&System::for_administration(), ana.credential, START).await.unwrap();
         let bye = reader.read_until("disconnecting").await.pop().unwrap();
         assert_eq!(bye.data["reason"], "unauthorized");
         assert_eq!(reader.next().await, None);
@@ -250,7 +250,7 @@ both! {
         let id = ana.talk(json!({})).await;
         let mut reader = Reader::open(&ben, &format!("/v1/sessions/{id}/sse")).await;
         reader.read_until("session.started").await;
-        world.store().revoke_credential(&System::administration(), ben.credential, START).await.unwrap();
+        world.store().revoke_credential(&System::for_administration(), ben.credential, START).await.unwrap();
         ana.say(&id, "a secret").await;
         let bye = reader.next().await.unwrap();
         assert_eq!((bye.name.as_str(), &bye.data["reason"]), ("disconnecting", &json!("unauthorized")));

@@ -13,7 +13,7 @@ use store::{Identity, RoleSource, System};
 use totp_rs::{Builder, Secret};
 
 fn system() -> System {
-    System::administration()
+    System::for_administration()
 }
 
 fn merge_claims(mut claims: Value, more: Value) -> Value {

@@ -14,7 +14,7 @@ use store::{AuditEntry, System};
 async fn lines(world: &World) -> Vec<AuditEntry> {
     let all = world
         .store()
-        .list_account_audit_entries(&System::background_jobs().grant_account(), None, 1000)
+        .list_account_audit_entries(&System::for_background_jobs().grant_account(), None, 1000)
         .await
         .unwrap()
         .items;

@@ -70,7 +70,7 @@ impl<'w> Workshop<'w> {
 
     async fn public(&self) -> Vec<u8> {
         let kid = SigningKeyId(parse_uuid(self.header["kid"].as_str().unwrap()).unwrap());
-        self.world.store().load_public_key(&System::sign_in(), kid).await.unwrap().unwrap().bytes
+        self.world.store().load_public_key(&System::for_sign_in(), kid).await.unwrap().unwrap().bytes
     }
 }
 

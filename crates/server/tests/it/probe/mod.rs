@@ -41,7 +41,7 @@ impl World {
             default_organization: None,
         };
         let hash = self.app().passwords.hash(PASSWORD, self.bytes()).await.unwrap();
-        let system = System::administration();
+        let system = System::for_administration();
         let member = Some((organization, role));
         self.store().create_principal(&system, &new, Some(&hash), member).await.unwrap();
         id

@@ -137,7 +137,7 @@ impl<'w> Run<'w> {
             return;
         }
         let (id, owner) = (sid(&self.tokens[token].text), self.people[session.owner].id);
-        let own = System::background_jobs().grant_person(owner);
+        let own = System::for_background_jobs().grant_person(owner);
         let store = self.world.store();
         let noted = || async { store.load_login(&own, id).await.unwrap().seen == now };
         crate::world::wait_until("the use is noted", noted).await;
@@ -242,7 +242,7 @@ impl<'w> Run<'w> {
     async fn state(&mut self, person: usize, active: bool) {
         let state = if active { PrincipalState::Active } else { PrincipalState::Suspended };
         let (store, id) = (self.world.store(), self.people[person].id);
-        store.set_principal_state(&System::background_jobs(), id, state, self.now()).await.unwrap();
+        store.set_principal_state(&System::for_background_jobs(), id, state, self.now()).await.unwrap();
         self.people[person].active = active;
         if !active {
             self.end_all_of(person, None);
@@ -251,7 +251,7 @@ impl<'w> Run<'w> {
 
     async fn leave_and_return(&mut self, person: usize) {
         let (store, id, now) = (self.world.store(), self.people[person].id, self.now());
-        let granted = System::background_jobs().grant(self.organization);
+        let granted = System::for_background_jobs().grant(self.organization);
         store.remove_member(&granted, id, now).await.unwrap();
         // Leaving ends what is bound to the organization. A session of a sign-in is bound to none.
         store.set_member(&granted, id, Role::Readwrite, now).await.unwrap();

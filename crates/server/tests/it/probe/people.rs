@@ -178,7 +178,7 @@ both! {
 
     async fn an_administrator_of_the_account_sends_a_mail_and_sets_no_password(world: &World) {
         let acme = world.organization("Acme").await;
-        let system = System::administration();
+        let system = System::for_administration();
         let root = world.user(acme, Role::Readonly, "root@example.com").await;
         world.store().set_account_role(&system, root, Some(AccountRole::Admin), RoleSource::Hand, START).await.unwrap();
         world.user(acme, Role::Admin, "bob@example.com").await;
@@ -199,10 +199,10 @@ both! {
         let eve = world.person(acme, Role::Admin, "eve@example.com").await;
         let (number, _) = sub(&eve, "carol@example.com", 1).await;
         let globex = world.organization("Globex").await;
-        let id = world.store().find_person_by_email(&System::sign_in(), "carol@example.com").await.unwrap().unwrap();
+        let id = world.store().find_person_by_email(&System::for_sign_in(), "carol@example.com").await.unwrap().unwrap();
         let id = id.person.principal.id;
         // She never changed the password that Eve chose: it is invalid once she belongs to others.
-        world.store().set_member(&System::administration().grant(globex), id, Role::Admin, START).await.unwrap();
+        world.store().set_member(&System::for_administration().grant(globex), id, Role::Admin, START).await.unwrap();
         assert_eq!(world.try_sign_in("carol@example.com", PASSWORD).await.status, 401);
         let form = format!("old-password={0}&new-password=owned.by.eve.1", PASSWORD.replace(' ', "+"));
         let path = format!("{USER}/{number}");
@@ -213,7 +213,7 @@ both! {
         taken(&eve.get(&path).await);
         assert_eq!(eve.get(USER).await.json()["pagination"]["total"], 1);
         // The same after she has left, and Eve is no longer an admin.
-        world.store().remove_member(&System::administration().grant(acme), id, START).await.unwrap();
+        world.store().remove_member(&System::for_administration().grant(acme), id, START).await.unwrap();
         taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
         assert_eq!(world.try_sign_in("carol@example.com", "owned.by.eve.1").await.status, 401);
         let forgot = json!({ "email": "carol@example.com" }).to_string();
@@ -270,8 +270,8 @@ both! {
             let body = json!({ "email": "new@example.com" });
             let made = ana.post(&format!("{USER}/current"), body).await;
             assert_eq!(made.status, 200, "{}", made.text());
-            let id = world.store().find_person_by_email(&System::sign_in(), "new@example.com").await.unwrap().unwrap();
-            let (system, id) = (System::administration(), id.person.principal.id);
+            let id = world.store().find_person_by_email(&System::for_sign_in(), "new@example.com").await.unwrap().unwrap();
+            let (system, id) = (System::for_administration(), id.person.principal.id);
             world.store().set_principal_state(&system, id, PrincipalState::Deleted, START).await.unwrap();
         }
         world.mail(1).await;

@@ -56,7 +56,7 @@ both! {
         let again = second.sign_in("ana@example.com").await;
         assert_eq!((again.sessions().await, ana.sessions().await), (1, 1));
         assert!(!world.caller(again.key.as_deref()).is_good().await, "and its token opens nothing elsewhere");
-        let system = store::System::background_jobs();
+        let system = store::System::for_background_jobs();
         let ended = second.store().count_restore_revocations(&system, Micros(world.app().now().0)).await.unwrap();
         assert_eq!((ended.logins, ended.keys), (1, 2));
         let proof = second.store().verify_audit(&system, None, None).await.unwrap().unwrap();
@@ -71,7 +71,7 @@ both! {
         assert!(!second.caller(ana.key.as_deref()).is_good().await);
         assert_eq!(second.caller(key.key.as_deref()).get("/api/v1/sessions").await.status, 200);
         // The change feed of login sessions has an entry for each ended session.
-        let people = store::System::background_jobs().grant(domain::ids::OrganizationId::PEOPLE);
+        let people = store::System::for_background_jobs().grant(domain::ids::OrganizationId::PEOPLE);
         let feed = second.store().list_changes(&people, 0, 100).await.unwrap();
         assert_eq!(format!("{feed:?}").matches("Ended").count(), 1, "{feed:?}");
         store::Database::open(&place.url, OpenMode::Existing, 0).await.unwrap().close().await;

@@ -72,7 +72,7 @@ both! {
         let acme = world.organization("Acme").await;
         let id = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let other = world.another_server(|_| {}).await;
-        let system = System::administration();
+        let system = System::for_administration();
         let ana = world.sign_in("ana@example.com").await;
         world.store().set_principal_state(&system, id, PrincipalState::Suspended, START).await.unwrap();
         good_nowhere(&ana, &other).await;

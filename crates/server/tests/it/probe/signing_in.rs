@@ -39,7 +39,7 @@ both! {
         let suspended = world.user(acme, Role::Admin, "sue@example.com").await;
         let deleted = world.user(acme, Role::Admin, "del@example.com").await;
         let pending = world.user(acme, Role::Admin, "pen@example.com").await;
-        let system = System::administration();
+        let system = System::for_administration();
         for (id, state) in [
             (suspended, PrincipalState::Suspended),
             (deleted, PrincipalState::Deleted),
@@ -124,8 +124,8 @@ both! {
             world.advance(Span::minutes(24 * 60));
             assert!(long.is_good().await, "day {day}");
             let noted = || async {
-                let known = world.store().find_person_by_email(&System::sign_in(), "ana@example.com").await.unwrap().unwrap();
-                let open = world.store().list_open_logins(&System::sign_in(), known.person.principal.id).await.unwrap();
+                let known = world.store().find_person_by_email(&System::for_sign_in(), "ana@example.com").await.unwrap().unwrap();
+                let open = world.store().list_open_logins(&System::for_sign_in(), known.person.principal.id).await.unwrap();
                 open.iter().any(|login| login.seen == world.app().now())
             };
             crate::world::wait_until("the use is noted", noted).await;
@@ -137,7 +137,7 @@ both! {
         world.advance(Span::seconds(1));
         assert!(!long.is_good().await);
         world.sweep().await;
-        let view = System::administration().grant::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
+        let view = System::for_administration().grant::<store::access::ViewSessions>(domain::ids::OrganizationId::PEOPLE);
         // The oldest rows are deleted by now.
         assert_eq!(world.store().list_changes(&view, 3, 100).await.unwrap().latest, 6, "all three ended");
     }
@@ -236,7 +236,7 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let dearer = world.another_server(|settings| settings.argon2_memory = 64 << 10).await;
         let hash = async || {
-            let known = world.store().find_person_by_email(&System::sign_in(), "ana@example.com").await.unwrap();
+            let known = world.store().find_person_by_email(&System::for_sign_in(), "ana@example.com").await.unwrap();
             known.unwrap().password_hash.unwrap()
         };
         assert!(hash().await.contains("m=8,"));

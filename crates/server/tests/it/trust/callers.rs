@@ -30,7 +30,7 @@ pub async fn machine(world: &World, home: OrganizationId, role: Role) -> Actor<'
         account_role: None,
         default_organization: None,
     };
-    let system = System::administration();
+    let system = System::for_administration();
     world.store().create_principal(&system, &new, None, Some((home, role))).await.unwrap();
     world.actor(id, Some(home), None).await
 }
@@ -38,7 +38,7 @@ pub async fn machine(world: &World, home: OrganizationId, role: Role) -> Actor<'
 /// A user with a role in the account and without memberships.
 async fn person(world: &World, role: AccountRole) -> Actor<'_> {
     let id = world.principal(None, None).await;
-    let system = System::administration();
+    let system = System::for_administration();
     world.store().set_account_role(&system, id, Some(role), RoleSource::Hand, START).await.unwrap();
     world.actor(id, None, None).await
 }

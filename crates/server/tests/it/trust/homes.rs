@@ -89,7 +89,7 @@ both! {
         let account = world.account_member(AccountRole::Admin).await;
         assert_eq!(account.post("/api/v1/organizations", json!({ "name": "Theirs" })).await.status, 201);
         assert_eq!(account.get("/api/v1/sessions").await.status, 403);
-        let members = world.store().list_members(&store::System::administration()).await.unwrap();
+        let members = world.store().list_members(&store::System::for_administration()).await.unwrap();
         assert!(members.iter().all(|(_, member, _)| *member != account.principal));
     }
 }

@@ -75,6 +75,21 @@ both! {
         store.update_agent(&user(acme), &kept, &taken).await.unwrap();
     }
 
+    async fn fields_that_a_newer_server_stored_survive_a_change_of_an_agent(db: &TestDatabase) {
+        let store = Store::new(db.database.clone());
+        let (acme, _) = organization(&store).await;
+        let old = agent(acme, "writer", NOW);
+        store.create_agent(&user(acme), &old).await.unwrap();
+        let newer = "UPDATE agents SET body = '{\"x\":[1.50,1e400],' || SUBSTR(body, 2)";
+        store::testing::raw(&db.url, newer).await.unwrap();
+        let renamed = Agent { name: "author".into(), tags: vec!["new".into()], ..old.clone() };
+        let changed = store.update_agent(&user(acme), &old, &renamed).await.unwrap();
+        assert_eq!(store.load_agent(&viewer(acme), old.id).await.unwrap(), changed);
+        let kept = "DELETE FROM agents WHERE body LIKE '{%\"x\":[1.50,1e400]%' AND body LIKE '%\"tags\":[\"new\"]%'";
+        store::testing::raw(&db.url, kept).await.unwrap();
+        not_found(store.load_agent(&viewer(acme), old.id).await, Thing::Agent);
+    }
+
     async fn every_organization_gets_one_default_agent(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, _) = organization(&store).await;
