@@ -3,7 +3,7 @@
 use crate::Outcome;
 use clap::Args;
 use domain::credential::{Credential, KeySecret, Wire};
-use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold};
+use domain::device::{DeviceProfile, DeviceSession, HeldDevice, Hold};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
 use domain::organization::Organization;
 use domain::permission::Role;
@@ -69,8 +69,6 @@ pub async fn run(seed: &Seed) -> Outcome<Place> {
 
 /// A session that held one device for five minutes.
 fn ended_session(organization: OrganizationId, owner: PrincipalId, at: Micros) -> DeviceSession {
-    let filter =
-        DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: "android".into() };
     let [granted, over] = [2, 300].map(|seconds| at + Span::seconds(seconds));
     let ending = |reason, evidence: &str| Ending { reason, actor: None, evidence: evidence.to_owned() };
     let offer = DeviceProfile {
@@ -83,7 +81,7 @@ fn ended_session(organization: OrganizationId, owner: PrincipalId, at: Micros) -
     let hold = Hold {
         id: HoldId::new(at, rand::random()),
         principal: owner,
-        filters: DeviceFilters::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        platform: "android".into(),
         requested: at,
         held: Some(HeldDevice {
             device,

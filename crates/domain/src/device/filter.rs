@@ -84,6 +84,16 @@ impl DeviceFilters {
         }
     }
 
+    /// The filter for a platform alone.
+    pub fn for_platform(platform: &str) -> DeviceFilters {
+        let filter = DeviceFilter {
+            attribute: "platform".to_owned(),
+            operator: "EQUALS".to_owned(),
+            value: platform.to_owned(),
+        };
+        DeviceFilters { platform: platform.to_owned(), filters: vec![filter] }
+    }
+
     /// The platform that is asked for.
     pub fn platform(&self) -> &str {
         &self.platform

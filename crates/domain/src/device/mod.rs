@@ -90,8 +90,8 @@ pub struct Hold {
     pub id: HoldId,
     /// Who requested it.
     pub principal: PrincipalId,
-    /// The requested device.
-    pub filters: DeviceFilters,
+    /// The requested platform. The other filters matter only while the request waits: see [`QueuedRequest`].
+    pub platform: String,
     /// When it was requested.
     pub requested: Micros,
     /// The device that is or was held.

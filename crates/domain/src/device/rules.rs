@@ -89,7 +89,12 @@ pub enum DeviceCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceChange {
     /// A device was requested.
-    Requested(Hold),
+    Requested {
+        /// The new hold.
+        hold: Hold,
+        /// The requested device.
+        filters: DeviceFilters,
+    },
     /// A device was granted.
     Granted {
         /// The request's hold.
@@ -112,7 +117,7 @@ impl DeviceChange {
     /// The kind of this change in the change feed.
     pub fn feed_change(&self) -> FeedChange {
         match self {
-            DeviceChange::Requested(_) => FeedChange::Requested,
+            DeviceChange::Requested { .. } => FeedChange::Requested,
             DeviceChange::Granted { .. } => FeedChange::Granted,
             DeviceChange::Released { .. } => FeedChange::Released,
             DeviceChange::Ended(_) => FeedChange::Ended,
@@ -132,7 +137,7 @@ pub fn decide(
     now: Micros,
 ) -> Result<Vec<DeviceChange>, Refusal> {
     match command {
-        DeviceCommand::Request { hold, filters: wanted } => request(session, actor, hold, wanted, now),
+        DeviceCommand::Request { hold, filters } => request(session, actor, hold, filters, now),
         DeviceCommand::Grant { hold, held } => {
             let waiting = session.open_holds().any(|open| open.id == hold && open.held.is_none());
             Ok(if waiting { vec![DeviceChange::Granted { hold, held }] } else { vec![] })
@@ -146,7 +151,7 @@ fn request(
     session: &DeviceSession,
     actor: Actor,
     hold: HoldId,
-    wanted: DeviceFilters,
+    filters: DeviceFilters,
     now: Micros,
 ) -> Result<Vec<DeviceChange>, Refusal> {
     actor.may_act_on(session.owner, Thing::Session)?;
@@ -160,16 +165,17 @@ fn request(
         return Err(Refusal::SessionFull { max: MAX_HOLDS });
     }
     let principal = actor.principal().unwrap_or(session.owner);
-    Ok(vec![DeviceChange::Requested(Hold {
+    let hold = Hold {
         id: hold,
         principal,
-        filters: wanted,
+        platform: filters.platform().to_owned(),
         requested: now,
         held: None,
         granted: None,
         activity: now,
         ended: None,
-    })])
+    };
+    Ok(vec![DeviceChange::Requested { hold, filters }])
 }
 
 fn release(
@@ -227,7 +233,7 @@ impl DeviceSession {
             holds.iter_mut().filter(|hold| hold.id == id).for_each(change);
         };
         match change {
-            DeviceChange::Requested(hold) => self.holds.push(hold.clone()),
+            DeviceChange::Requested { hold, .. } => self.holds.push(hold.clone()),
             DeviceChange::Granted { hold, held } => known(&mut self.holds, *hold, &|hold| {
                 hold.held = Some(held.clone());
                 hold.granted = Some(now);

@@ -14,9 +14,9 @@ use domain::time::Micros;
 /// The columns of a hold; see [`read_hold`].
 macro_rules! hold_columns {
     () => {
-        "h.id, h.principal, h.filters, h.requested_us, h.granted_us, h.activity_us,
+        "h.id, h.principal, h.platform, h.requested_us, h.granted_us, h.activity_us,
          h.released_us, h.end_reason, h.end_actor, h.end_evidence,
-         h.device, h.fence, h.handle, h.platform, h.device_kind, h.device_name, h.version, h.model"
+         h.device, h.fence, h.handle, h.device_kind, h.device_name, h.version, h.model"
     };
 }
 pub(crate) use hold_columns;
@@ -63,7 +63,7 @@ impl Store {
 /// The statements for a change of a session's holds and their devices.
 pub(crate) fn statements(session: &DeviceSession, change: &DeviceChange, now: Micros) -> Vec<Statement> {
     match change {
-        DeviceChange::Requested(hold) => request(session, hold),
+        DeviceChange::Requested { hold, filters } => request(session, hold, filters),
         DeviceChange::Granted { hold, held } => grant(session, *hold, held, now),
         DeviceChange::Released { hold, ending } => {
             let found = session.holds.iter().find(|known| known.id == *hold);
@@ -74,7 +74,7 @@ pub(crate) fn statements(session: &DeviceSession, change: &DeviceChange, now: Mi
 }
 
 /// The first statement checks the limit.
-fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
+fn request(session: &DeviceSession, hold: &Hold, filters: &DeviceFilters) -> Vec<Statement> {
     let pool = OrganizationId::ACCOUNT;
     vec![
         one_row(
@@ -95,8 +95,8 @@ fn request(session: &DeviceSession, hold: &Hold) -> Vec<Statement> {
                 session.id.tail() as i64,
                 hold.principal,
                 pool,
-                filters_text(&hold.filters),
-                hold.filters.platform(),
+                filters_text(filters),
+                hold.platform.as_str(),
                 hold.requested,
                 hold.activity
             ],
@@ -182,8 +182,8 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
             hold.principal,
             hold.state().name(),
             pool,
-            filters_text(&hold.filters),
-            hold.filters.platform(),
+            filters_text(&DeviceFilters::for_platform(&hold.platform)),
+            hold.platform.as_str(),
             hold.requested,
             hold.granted,
             ended.map(|(at, _)| *at),
@@ -219,19 +219,20 @@ pub(crate) fn read_hold(columns: &mut Columns) -> Result<Option<Hold>, DatabaseE
         columns.skip_rest();
         return Ok(None);
     };
+    let (principal, platform) = (PrincipalId(columns.id()?), columns.text()?);
     Ok(Some(Hold {
         id: HoldId(id),
-        principal: PrincipalId(columns.id()?),
-        filters: read_filters(columns)?,
+        principal,
         requested: columns.time()?,
         granted: columns.maybe_time()?,
         activity: columns.time()?,
         ended: columns.maybe_ending()?,
-        held: read_held_device(columns)?,
+        held: read_held_device(columns, &platform)?,
+        platform,
     }))
 }
 
-fn read_held_device(columns: &mut Columns) -> Result<Option<HeldDevice>, DatabaseError> {
+fn read_held_device(columns: &mut Columns, platform: &str) -> Result<Option<HeldDevice>, DatabaseError> {
     let Some(device) = columns.maybe_id()? else {
         columns.skip_rest();
         return Ok(None);
@@ -241,7 +242,7 @@ fn read_held_device(columns: &mut Columns) -> Result<Option<HeldDevice>, Databas
         fence: columns.int()?,
         handle: columns.text()?,
         profile: DeviceProfile {
-            platform: columns.text()?,
+            platform: platform.to_owned(),
             kind: columns.text()?,
             name: columns.text()?,
             version: columns.text()?,

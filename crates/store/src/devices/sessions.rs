@@ -214,7 +214,7 @@ impl Store {
         let mut statements = vec![update_session(&after, revision)];
         let (mut limits, mut noted) = (Vec::new(), None);
         for change in changes {
-            if let DeviceChange::Requested(hold) = change {
+            if let DeviceChange::Requested { hold, .. } = change {
                 limits.push(statements.len());
                 noted = record_creation(granted, hold.id.0);
             }

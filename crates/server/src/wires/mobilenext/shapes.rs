@@ -71,7 +71,7 @@ impl<'a> From<&'a DeviceSession> for Session<'a> {
 impl<'a> From<&'a Hold> for SessionDevice<'a> {
     fn from(hold: &'a Hold) -> SessionDevice<'a> {
         match &hold.held {
-            None => SessionDevice { platform: hold.filters.platform(), ..SessionDevice::default() },
+            None => SessionDevice { platform: &hold.platform, ..SessionDevice::default() },
             Some(held) => SessionDevice {
                 id: &held.handle,
                 platform: &held.profile.platform,

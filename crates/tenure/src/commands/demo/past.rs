@@ -1,6 +1,6 @@
 //! Device sessions of the demo's organizations before its start.
 
-use domain::device::{DeviceFilter, DeviceFilters, DeviceProfile, DeviceSession, HeldDevice, Hold};
+use domain::device::{DeviceProfile, DeviceSession, HeldDevice, Hold};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId, random_tail};
 use domain::session::{EndReason, Ending};
 use domain::time::{Micros, Span};
@@ -82,8 +82,6 @@ fn random_session(organization: OrganizationId, owner: PrincipalId, created: Mic
 
 fn random_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let (name, model, platform, version) = MODELS[random_below(MODELS.len() as u64) as usize];
-    let filter =
-        DeviceFilter { attribute: "platform".into(), operator: "EQUALS".into(), value: platform.into() };
     let granted = requested + Span::seconds(random_below(40) as i64);
     let over = granted + Span::seconds(60 + random_below(45 * 60) as i64);
     let (reason, evidence) = match random_below(20) {
@@ -110,8 +108,7 @@ fn random_hold(owner: PrincipalId, requested: Micros) -> (Hold, Micros) {
     let hold = Hold {
         id: HoldId::new(requested, random_bytes()),
         principal: owner,
-        // This filter is always valid.
-        filters: DeviceFilters::new(vec![filter]).unwrap_or_else(|refusal| unreachable!("{refusal}")),
+        platform: platform.to_owned(),
         requested,
         held: had_device.then_some(held),
         granted: had_device.then_some(granted),
