@@ -6,8 +6,8 @@ use super::views::{AccountPage, EnrollmentCode, SessionRow, format_time, render}
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::cookies::clear_session_cookies;
-use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
+use crate::http::query::Query;
 use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
@@ -15,7 +15,7 @@ use crate::operations::login::oidc;
 use crate::operations::login::passwords::RevocationScope;
 use crate::operations::login::second_factor;
 use crate::operations::login::sessions::LoginSelection;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::Refusal;
@@ -45,10 +45,9 @@ const DONE: [(&str, &str); 6] = [
 ];
 
 /// `GET /account`.
-pub async fn page(SignedIn(caller): SignedIn, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
-    let word = middleware::query_value(query.as_deref(), "done").ok().flatten();
-    let notice =
-        DONE.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, sentence)| *sentence);
+pub async fn page(SignedIn(caller): SignedIn, State(app): State<App>, query: Query) -> Response {
+    let word = query.text("done").ok().flatten();
+    let notice = DONE.iter().find(|(known, _)| Some(*known) == word).map(|(_, sentence)| *sentence);
     render_account(&app, &caller, StatusCode::OK, PageMessages { notice, ..PageMessages::default() }).await
 }
 

@@ -7,14 +7,14 @@ use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
 use crate::http::cookies::OwnCookie;
 use crate::http::credential::session_token;
-use crate::http::middleware;
+use crate::http::query::Query;
 use crate::operations::login::challenge::SignInContext;
 use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::oidc;
 use crate::operations::login::oidc::OidcCallback;
 use crate::operations::login::oidc::OidcError;
 use crate::operations::login::oidc::OidcRequest;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::federation::SIGN_IN_LIFETIME;
@@ -68,10 +68,10 @@ fn failure_word(error: &OidcError) -> &'static str {
 }
 
 /// `GET /sign-in/oidc?next=PATH`; `again=true` makes the issuer authenticate the user again.
-pub async fn begin(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
-    let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
-    let next = return_path(&app, value("next").as_deref().unwrap_or_default());
-    let again = value("again").as_deref() == Some("true");
+pub async fn begin(State(app): State<App>, query: Query) -> Response {
+    let value = |name| query.text(name).ok().flatten();
+    let next = return_path(&app, value("next").unwrap_or_default());
+    let again = value("again") == Some("true");
     let request = OidcRequest { next: &next, again };
     match oidc::begin_oidc(&app, request).await {
         Ok(sent) => set_state_cookie(
@@ -89,19 +89,13 @@ pub async fn callback(
     RequestOrigin(origin): RequestOrigin,
     State(app): State<App>,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Response {
-    let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
+    let value = |name| query.text(name).ok().flatten();
     let [state, code, error, issuer] = ["state", "code", "error", "iss"].map(value);
     let (cookie, presented) =
         (cookies::own_cookie_value(&app, &headers, OwnCookie::OidcState), session_token(&app, &headers));
-    let callback_request = OidcCallback {
-        state: state.as_deref(),
-        cookie: cookie.as_deref(),
-        code: code.as_deref(),
-        error: error.as_deref(),
-        issuer: issuer.as_deref(),
-    };
+    let callback_request = OidcCallback { state, cookie: cookie.as_deref(), code, error, issuer };
     let context = SignInContext { origin, presented: presented.as_deref() };
     let response = match oidc::finish_oidc(&app, callback_request, context).await {
         Ok((SignInOutcome::Challenge(half), next)) => render(

@@ -9,8 +9,8 @@ use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
 use crate::http::cookies::OwnCookie;
 use crate::http::credential::session_token;
-use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
+use crate::http::query::Query;
 use crate::operations::login;
 use crate::operations::login::challenge;
 use crate::operations::login::challenge::SignInContext;
@@ -18,7 +18,7 @@ use crate::operations::login::challenge::SignInOutcome;
 use crate::operations::login::sign_in as sign_in_operation;
 use crate::operations::login::sign_in::SignInRequest;
 use crate::settings::PasswordPolicy;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::login::return_url;
@@ -27,15 +27,15 @@ use domain::login::return_url;
 const HOME: &str = "/account";
 
 /// `GET /sign-in?back=PATH`.
-pub async fn page(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
-    let value = |name| middleware::query_value(query.as_deref(), name).ok().flatten();
-    let back = return_path(&app, value("back").as_deref().unwrap_or_default());
-    let notice = match value("done").as_deref() {
+pub async fn page(State(app): State<App>, query: Query) -> Response {
+    let value = |name| query.text(name).ok().flatten();
+    let back = return_path(&app, value("back").unwrap_or_default());
+    let notice = match value("done") {
         Some("out") => Some("You are signed out.".to_owned()),
         Some("password") => Some("Your password is set. Sign in with it.".to_owned()),
         _ => None,
     };
-    let error = value("failed").and_then(|word| oidc::failure_sentence(&app, &word));
+    let error = value("failed").and_then(|word| oidc::failure_sentence(&app, word));
     render(StatusCode::OK, &SignInPage { error, notice, ..empty_page(&app, back) })
 }
 

@@ -377,35 +377,6 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The value of a name in a query string.
-///
-/// # Errors
-/// [`domain::Refusal::Invalid`] when the name is repeated, because choosing one would be a guess.
-pub fn query_value(query: Option<&str>, name: &str) -> Result<Option<String>, Failure> {
-    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(domain::Refusal::invalid(name, "at most once").into()),
-    }
-}
-
-/// A whole number in a query string, within `bounds`.
-///
-/// # Errors
-/// [`domain::Refusal::Invalid`] for another value, and when the name is repeated.
-pub fn query_number(
-    query: Option<&str>,
-    name: &str,
-    bounds: std::ops::RangeInclusive<i64>,
-) -> Result<Option<i64>, Failure> {
-    let Some(text) = query_value(query, name)? else { return Ok(None) };
-    let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = if digits { text.parse().ok().filter(|number| bounds.contains(number)) } else { None };
-    let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
-    number.map(Some).ok_or_else(|| domain::Refusal::invalid(name, expected()).into())
-}
-
 /// A response whose body is already serialized as JSON.
 pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));

@@ -8,6 +8,7 @@ pub mod idempotency;
 pub mod middleware;
 pub mod object;
 pub mod pacing;
+pub mod query;
 pub mod rate_limit;
 pub mod rfc3339;
 pub mod route;

@@ -23,7 +23,7 @@ both! {
             ("limit=",                         "limit: expected a whole number from 1 to 500"),
             ("limit=1e2",                      "limit: expected a whole number from 1 to 500"),
             ("limit=99999999999999999999999",  "limit: expected a whole number from 1 to 500"),
-            ("limit=1&limit=2",                "limit: expected at most once"),
+            ("limit=1&limit=2",                "limit: expected at most one value"),
             ("before=yesterday",               "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
             ("before=",                        "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
             ("before=2026-02-30T00:00:00Z",    "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),

@@ -142,10 +142,7 @@ fn follow(wire: &str, document: &Value, value: &Value) {
 }
 
 /// Calls by which handlers read a field of a body, a form or a query.
-const READERS: [&str; 21] = [
-    "query_value(query, \"",
-    "query_number(query, \"",
-    "layers::query_value(query, \"",
+const READERS: [&str; 18] = [
     ".one(\"",
     ".text(\"",
     ".number(\"",

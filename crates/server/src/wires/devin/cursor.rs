@@ -110,6 +110,12 @@ mod tests {
         }
     }
 
+    /// Another layout ends every live cursor.
+    #[test]
+    fn a_cursor_is_frozen() {
+        assert_eq!(binding("f").write(7).unwrap(), "AQAAAAAAAAAAAAAAAAAAAAfOi-CS_yWZ0jDzNt-QMUI2");
+    }
+
     #[test]
     fn a_cursor_belongs_to_one_list_reader_place_and_filter() {
         let text = binding("f").write(7).unwrap();

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
 use crate::operations::agents::sessions::TagsUpdate;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use domain::Refusal;
 use domain::agent::AgentSession;
 use domain::ids::OrganizationId;
@@ -28,18 +28,14 @@ type Viewer = AuthorizedInAccount<ViewSessions>;
 type User = AuthorizedInAccount<UseSessions>;
 
 /// `GET /enterprise/sessions`.
-pub async fn list(viewer: Viewer, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", query.as_deref()).await?;
+pub async fn list(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", &query).await?;
     respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
 }
 
 /// `GET /enterprise/sessions/insights`.
-pub async fn list_insights(
-    viewer: Viewer,
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", query.as_deref()).await?;
+pub async fn list_insights(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
+    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", &query).await?;
     respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 
@@ -48,9 +44,8 @@ async fn find_session(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     path: &PathTexts,
-    query: Option<&str>,
+    query: &Query,
 ) -> Result<AgentSession, Failure> {
-    let query = Query::read(query)?;
     let named = query.one("org_id")?.map(OrganizationId::parse);
     let session = agents::sessions::find_agent_session(app, granted, path.session()?).await?;
     match named {
@@ -65,7 +60,7 @@ impl User {
         &self,
         app: &App,
         path: &PathTexts,
-        query: Option<&str>,
+        query: &Query,
     ) -> Result<(AgentSession, Granted<P>), Failure> {
         let view = self.caller.authorize_in_account::<ViewSessions>()?;
         let session = find_session(app, &view, path, query).await?;
@@ -75,17 +70,8 @@ impl User {
 }
 
 /// `GET /enterprise/sessions/{devin}`.
-pub async fn get(
-    viewer: Viewer,
-    State(app): State<App>,
-    path: PathTexts,
-    RawQuery(query): RawQuery,
-) -> HandlerResult {
-    respond_with_session(
-        &app,
-        &find_session(&app, &viewer.granted, &path, query.as_deref()).await?,
-        SessionView::Full,
-    )
+pub async fn get(viewer: Viewer, State(app): State<App>, path: PathTexts, query: Query) -> HandlerResult {
+    respond_with_session(&app, &find_session(&app, &viewer.granted, &path, &query).await?, SessionView::Full)
 }
 
 /// `GET …/messages`.
@@ -93,11 +79,11 @@ pub async fn list_messages(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
+    let session = find_session(&app, &viewer.granted, &path, &query).await?;
     let granted = viewer.granted.narrow_to(session.organization);
-    messages::respond_with_page(&app, &granted, session.id, query.as_deref()).await
+    messages::respond_with_page(&app, &granted, session.id, &query).await
 }
 
 /// `POST …/messages`.
@@ -105,10 +91,10 @@ pub async fn post_message(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
     messages::post_message(&app, &granted, session.id, request).await
 }
 
@@ -117,9 +103,9 @@ pub async fn get_tags(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    tags::respond_with_tags(&find_session(&app, &viewer.granted, &path, query.as_deref()).await?)
+    tags::respond_with_tags(&find_session(&app, &viewer.granted, &path, &query).await?)
 }
 
 /// `POST …/tags`.
@@ -127,10 +113,10 @@ pub async fn append_tags(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
     tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Append).await
 }
 
@@ -139,10 +125,10 @@ pub async fn replace_tags(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
     tags::update_tags(&app, &granted, session.id, request, TagsUpdate::Replace).await
 }
 
@@ -151,9 +137,9 @@ pub async fn list_attachments(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
+    let session = find_session(&app, &viewer.granted, &path, &query).await?;
     attachments::respond_with_attachments(&app, &viewer.granted.narrow_to(session.organization), session.id)
         .await
 }
@@ -163,9 +149,9 @@ pub async fn get_insights(
     viewer: Viewer,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, query.as_deref()).await?;
+    let session = find_session(&app, &viewer.granted, &path, &query).await?;
     respond(&Insights::new(&session, &app.base_url))
 }
 
@@ -174,8 +160,8 @@ pub async fn generate_insights(
     user: User,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<axum::response::Response, DevinError> {
-    let (session, granted) = user.authorize_session(&app, &path, query.as_deref()).await?;
+    let (session, granted) = user.authorize_session(&app, &path, &query).await?;
     insights::confirm_generated(&app, &granted, session.id).await
 }

@@ -7,6 +7,7 @@ use domain::agent::{CATEGORIES, SessionFilter, TimeRange};
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::principal::PrincipalKind;
 use domain::time::Micros;
+use serde_json::json;
 
 /// The query parameters of an organization's lists.
 pub const PARAMETERS: &[&str] = &[
@@ -102,22 +103,58 @@ impl SessionListFilter {
         Ok(SessionListFilter { filter, tags: query.comma_values("tags") })
     }
 
-    /// The filter as one text, which cursors are bound to. The order of values does not change it.
+    /// The filter as one text, which cursors are bound to. The order of values does not change it. Live cursors depend on
+    /// each byte: another encoding needs another version, the first item, and ends them.
     pub fn text(&self) -> String {
-        let mut tags = self.tags.clone();
-        if let Some(tags) = &mut tags {
-            tags.sort();
-            tags.dedup();
-        }
-        format!("{:?} {tags:?}", self.filter)
+        let SessionFilter {
+            organizations,
+            include_deleted_organizations,
+            sessions,
+            origins,
+            owners,
+            created,
+            updated,
+            playbook,
+            schedule,
+            automations,
+            repos,
+            parent,
+            category,
+            archived,
+            // No parameter sets these. The tags are not resolved yet.
+            agents: _,
+            search: _,
+            states: _,
+            tags: _,
+        } = &self.filter;
+        let tags = self.tags.as_ref().map(|tags| {
+            unique(tags.iter().map(|tag| (matches!(tag, CommaValue::Ambiguous(_)), tag.as_str())).collect())
+        });
+        json!([
+            1,
+            organizations,
+            include_deleted_organizations,
+            sessions,
+            origins,
+            owners,
+            [created.from, created.until],
+            [updated.from, updated.until],
+            playbook,
+            schedule,
+            automations,
+            repos,
+            parent,
+            category,
+            archived,
+            tags,
+        ])
+        .to_string()
     }
 
     /// The texts that can be one tag with commas, or several tags.
-    pub fn ambiguous_tags(&self) -> impl Iterator<Item = &str> {
-        self.tags.iter().flatten().filter_map(|tag| match tag {
-            CommaValue::Ambiguous(text) => Some(text.as_str()),
-            CommaValue::One(_) => None,
-        })
+    pub fn ambiguous_tags(&self) -> Vec<String> {
+        let ambiguous = |tag: &&CommaValue| matches!(tag, CommaValue::Ambiguous(_));
+        self.tags.iter().flatten().filter(ambiguous).map(|tag| tag.as_str().to_owned()).collect()
     }
 
     /// The whole filter, given which of the ambiguous texts exist as tags.
@@ -198,7 +235,7 @@ mod tests {
     #[test]
     fn an_existing_tag_with_a_comma_wins() {
         let filter = read("tags=a,b&tags=c&tags[]=d,e").unwrap();
-        assert_eq!(filter.ambiguous_tags().collect::<Vec<_>>(), ["a,b"]);
+        assert_eq!(filter.ambiguous_tags(), ["a,b"]);
         let tags = |existing: &[&str]| {
             let existing = existing.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
             filter.clone().resolve_tags(&existing).tags.unwrap()
@@ -216,6 +253,23 @@ mod tests {
         .map(|raw| read(raw).unwrap().text());
         assert_eq!(texts[0], texts[1]);
         assert_ne!(texts[0], read("tags=a&session_ids=x&origins=api,cli").unwrap().text());
+    }
+
+    /// Another text ends every live cursor.
+    #[test]
+    fn the_text_of_a_filter_is_frozen() {
+        let none =
+            "[1,null,false,null,null,null,[null,null],[null,null],null,null,null,null,null,null,null,null]";
+        assert_eq!(read("").unwrap().text(), none);
+        let raw = "org_ids=00000000-0000-0000-0000-000000000009&include_deleted_orgs=true&origins=cli,api\
+                   &session_ids=01890000-0000-7000-8000-000000000007&created_after=1&created_before=2&updated_after=3\
+                   &user_ids=user-00000000000000000000000000000002&playbook_id=p&schedule_id=s&automation_ids=m\
+                   &repo_names=r&parent_session_id=01890000-0000-7000-8000-000000000008&category=other\
+                   &is_archived=false&tags=a&tags=b,c&tags[]=d,e";
+        let all = r#"[1,["00000000-0000-0000-0000-000000000009"],true,["01890000-0000-7000-8000-000000000007"],
+            ["api","cli"],["00000000-0000-0000-0000-000000000002"],[1000000,2000000],[3000000,null],"p","s",["m"],["r"],
+            "01890000-0000-7000-8000-000000000008","other",false,[[false,"a"],[false,"d,e"],[true,"b,c"]]]"#;
+        assert_eq!(read(raw).unwrap().text(), all.replace(['\n', ' '], ""));
     }
 
     #[test]

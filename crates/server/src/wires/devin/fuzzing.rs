@@ -54,7 +54,7 @@ pub fn filters(raw: &str) {
             continue;
         };
         assert_eq!(first.text(), second.text(), "cursors are bound to another text each time");
-        let doubtful = first.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
+        let doubtful = first.ambiguous_tags();
         let _ = (first.resolve_tags(&doubtful), second.resolve_tags(&[]));
     }
 }

@@ -1,12 +1,13 @@
 //! Insights: counts about sessions. They are computed at each read, so no generation ever runs.
 
 use super::extractors::Authorized;
+use super::query::Query;
 use super::session_lists::Scope;
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{Insights, session_id};
 use crate::app::App;
 use crate::operations::agents;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use domain::ids::SessionId;
 use serde_json::json;
 use store::Granted;
@@ -16,9 +17,9 @@ use store::access::{UseSessions, ViewSessions};
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let page = Scope::Organization(&granted).read_page(&app, "insights", query.as_deref()).await?;
+    let page = Scope::Organization(&granted).read_page(&app, "insights", &query).await?;
     respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
 }
 

@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::errors::DevinError;
 use super::extractors::{Authenticated, Authorized, AuthorizedInAccount};
+use super::query::Query;
 use super::roles::{self, RoleShape};
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, principal_id, read_principal_id};
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::access::whoami;
 use crate::operations::directory::administration;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId};
@@ -69,7 +70,7 @@ fn account_user_shape((principal, memberships): &(Principal, Vec<Membership>)) -
 pub async fn list_in_account(
     account: AuthorizedInAccount<ManageMembers>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
     let all = administration::list_people(&app, &account.granted).await?;
     let reader =
@@ -77,7 +78,7 @@ pub async fn list_in_account(
     short_lists::respond_with_page(
         &app,
         &reader,
-        query.as_deref(),
+        &query,
         all,
         |(principal, _)| principal.id.0,
         account_user_shape,
@@ -102,7 +103,7 @@ fn user_id(text: &str) -> Option<PrincipalId> {
 pub async fn list(
     Authorized(granted): Authorized<ManageMembers>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
     let all = administration::list_members(&app, &granted).await?;
     let people = all.into_iter().filter(|(principal, _)| principal.kind == PrincipalKind::User).collect();
@@ -110,14 +111,7 @@ pub async fn list(
     let reader = ListReader { list: "members", principal: granted.principal(), organization: here };
     let member =
         |(principal, role): &(Principal, Role)| user_shape(principal, vec![assignment_shape(here, *role)]);
-    short_lists::respond_with_page(
-        &app,
-        &reader,
-        query.as_deref(),
-        people,
-        |(principal, _)| principal.id.0,
-        member,
-    )
+    short_lists::respond_with_page(&app, &reader, &query, people, |(principal, _)| principal.id.0, member)
 }
 
 /// `POST /members/users`: changes a member's role. A key of the account can also add a member.

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{Request, State};
 use domain::ids::SessionId;
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
@@ -27,9 +27,9 @@ pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Result<Query, DevinError>,
 ) -> HandlerResult {
-    respond_with_page(&app, &granted, path.session()?, query.as_deref()).await
+    respond_with_page(&app, &granted, path.session()?, &query?).await
 }
 
 /// Answers with a page of a session's messages.
@@ -37,10 +37,9 @@ pub async fn respond_with_page(
     app: &App,
     granted: &Granted<ViewSessions>,
     id: SessionId,
-    query: Option<&str>,
+    query: &Query,
 ) -> HandlerResult {
-    let query = Query::read(query).map_err(Failure::from)?;
-    let paging = read_paging(&query).map_err(Failure::from)?;
+    let paging = read_paging(query).map_err(Failure::from)?;
     let reader = granted.principal().map_or(Uuid::nil(), |reader| reader.0);
     let place = granted.organization().0;
     let binding = Binding::new(cursor::key(app), "messages", reader, place, &id.to_string());

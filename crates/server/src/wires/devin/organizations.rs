@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::errors::DevinError;
 use super::extractors::AuthorizedInAccount;
+use super::query::Query;
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, seconds};
 use super::short_lists::{self, ListReader};
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::operations::directory::administration;
 use crate::operations::directory::administration::OrganizationUpdate;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{Acus, UsageLimits};
@@ -59,14 +60,14 @@ fn read_update(body: &Body) -> Result<OrganizationUpdate, Refusal> {
 }
 
 /// `GET /enterprise/organizations`.
-pub async fn list(admin: Admin, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
+pub async fn list(admin: Admin, State(app): State<App>, query: Query) -> HandlerResult {
     let all = administration::list_organizations(&app, &admin.granted).await?;
     let reader =
         ListReader { list: "organizations", principal: Some(admin.caller.principal()), organization: None };
     short_lists::respond_with_page(
         &app,
         &reader,
-        query.as_deref(),
+        &query,
         all,
         |(organization, _)| organization.id.0,
         organization_shape,

@@ -6,6 +6,10 @@
 //!
 //! An unknown name is not an error, as with the vendor. [`super::unknown_parameters`] warns of it in the answer.
 
+use super::errors::DevinError;
+use crate::failure::Failure;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use domain::Refusal;
 use serde_json::Value;
 
@@ -26,12 +30,34 @@ struct QueryValue {
 pub struct Query(Vec<QueryValue>);
 
 /// One value of a list, which can be several values joined by commas.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommaValue {
     /// One value.
     One(String),
     /// One value with commas in it, or several values.
     Ambiguous(String),
+}
+
+impl CommaValue {
+    /// The value as it was sent.
+    pub fn as_str(&self) -> &str {
+        let (CommaValue::One(text) | CommaValue::Ambiguous(text)) = self;
+        text
+    }
+}
+
+/// The query of a request, parsed once by [`super::unknown_parameters::warn_of_unknown`] for itself and for the handler.
+#[derive(Clone)]
+pub struct ParsedQuery(pub Result<Query, Refusal>);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = DevinError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, DevinError> {
+        let parsed = parts.extensions.remove::<ParsedQuery>();
+        let ParsedQuery(query) = parsed.ok_or_else(|| Failure::internal("the query was not parsed"))?;
+        Ok(query.map_err(Failure::from)?)
+    }
 }
 
 impl Query {

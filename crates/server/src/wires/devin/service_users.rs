@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::errors::DevinError;
 use super::extractors::{self, Authenticated, AuthorizedInAccount};
+use super::query::Query;
 use super::roles::{self, RoleShape};
 use super::sessions::{HandlerResult, PathTexts, respond};
 use super::shapes::{organization_id, principal_id, read_principal_id, seconds};
@@ -17,7 +18,7 @@ use crate::operations::access::service_users::KeyTerms;
 use crate::operations::access::service_users::ServiceUser;
 use crate::operations::access::service_users::ServiceUserHome;
 use crate::operations::access::service_users::ServiceUserRole;
-use axum::extract::{FromRequestParts, MatchedPath, RawQuery, State};
+use axum::extract::{FromRequestParts, MatchedPath, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::Refusal;
@@ -125,17 +126,13 @@ fn read_expiry(app: &App, body: &Body) -> Result<Option<Micros>, Refusal> {
 }
 
 /// `GET /service-users`, `GET /members/service-users`.
-pub async fn list(
-    place: ServiceUserScope,
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-) -> HandlerResult {
+pub async fn list(place: ServiceUserScope, State(app): State<App>, query: Query) -> HandlerResult {
     let all = service_users::list_service_users(&app, &place.of).await?;
     let reader = place.reader("service-users");
     short_lists::respond_with_page(
         &app,
         &reader,
-        query.as_deref(),
+        &query,
         all,
         |user| user.principal.id.0,
         |user| place.user_shape(user),
@@ -184,18 +181,11 @@ pub async fn list_keys(
     place: ServiceUserScope,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Result<Query, DevinError>,
 ) -> HandlerResult {
     let all = service_users::list_service_user_keys(&app, &place.of, user_id(&path).map_err(Failure::from)?)
         .await?;
-    short_lists::respond_with_page(
-        &app,
-        &place.reader("keys"),
-        query.as_deref(),
-        all,
-        |key| key.id.0,
-        key_shape,
-    )
+    short_lists::respond_with_page(&app, &place.reader("keys"), &query?, all, |key| key.id.0, key_shape)
 }
 
 /// `POST /service-users/{user}/api-keys`.

@@ -74,15 +74,9 @@ impl Scope<'_> {
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for a parameter or a cursor that is not valid.
-    pub async fn read_page(
-        &self,
-        app: &App,
-        list: &str,
-        query: Option<&str>,
-    ) -> Result<SessionPage, Failure> {
-        let query = Query::read(query)?;
-        let Paging { first, after } = read_paging(&query)?;
-        let filter = SessionListFilter::read(&query, matches!(self, Scope::Account(_)))?;
+    pub async fn read_page(&self, app: &App, list: &str, query: &Query) -> Result<SessionPage, Failure> {
+        let Paging { first, after } = read_paging(query)?;
+        let filter = SessionListFilter::read(query, matches!(self, Scope::Account(_)))?;
         let binding = self.binding(app, list, &filter);
         let position = after.map(|after| binding.read(&after)).transpose()?.map(read_position).transpose()?;
         let filter = self.resolve_tags(app, filter).await?;
@@ -94,19 +88,17 @@ impl Scope<'_> {
 
     /// Asks the store which of the ambiguous texts exist as tags.
     async fn resolve_tags(&self, app: &App, filter: SessionListFilter) -> Result<SessionFilter, Failure> {
-        if filter.ambiguous_tags().count() > MAX_TAGS {
+        let ambiguous = filter.ambiguous_tags();
+        if ambiguous.len() > MAX_TAGS {
             return Err(Refusal::invalid("tags", format!("at most {MAX_TAGS} values with commas")).into());
         }
-        let doubtful = filter.ambiguous_tags().map(str::to_owned).collect::<Vec<_>>();
-        if doubtful.is_empty() {
-            return Ok(filter.resolve_tags(&[]));
-        }
         let existing = match self {
+            _ if ambiguous.is_empty() => Vec::new(),
             Scope::Organization(granted) => {
-                agents::sessions::list_existing_tags(app, granted, &doubtful).await?
+                agents::sessions::list_existing_tags(app, granted, &ambiguous).await?
             }
             Scope::Account(granted) => {
-                agents::sessions::list_account_existing_tags(app, granted, &filter.filter, &doubtful).await?
+                agents::sessions::list_account_existing_tags(app, granted, &filter.filter, &ambiguous).await?
             }
         };
         Ok(filter.resolve_tags(&existing))

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
 use crate::http::middleware::json_response;
 use crate::operations::agents;
-use axum::extract::{FromRequestParts, RawPathParams, RawQuery, State};
+use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -77,9 +77,9 @@ pub fn respond_with_session(app: &App, session: &AgentSession, view: SessionView
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let page = Scope::Organization(&granted).read_page(&app, "sessions", query.as_deref()).await?;
+    let page = Scope::Organization(&granted).read_page(&app, "sessions", &query).await?;
     respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
 }
 
@@ -110,9 +110,8 @@ pub async fn terminate(
     Authorized(granted): Authorized<UseSessions>,
     State(app): State<App>,
     path: PathTexts,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let archive = query.flag("archive").map_err(Failure::from)?.unwrap_or(false);
     let session = agents::sessions::terminate_agent_session(&app, &granted, path.session()?, archive).await?;
     respond_with_session(&app, &session, SessionView::AfterAction)

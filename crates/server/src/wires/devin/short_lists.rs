@@ -28,13 +28,12 @@ pub struct ListReader {
 pub fn respond_with_page<T, S: Serialize>(
     app: &App,
     reader: &ListReader,
-    query: Option<&str>,
+    query: &Query,
     mut all: Vec<T>,
     id: impl Fn(&T) -> Uuid,
     show: impl Fn(&T) -> S,
 ) -> HandlerResult {
-    let query = Query::read(query).map_err(Failure::from)?;
-    let paging = read_paging(&query).map_err(Failure::from)?;
+    let paging = read_paging(query).map_err(Failure::from)?;
     let principal = reader.principal.map_or(Uuid::nil(), |principal| principal.0);
     let place = reader.organization.unwrap_or(OrganizationId::ACCOUNT).0;
     let binding = Binding::new(cursor::key(app), reader.list, principal, place, "");

@@ -1,7 +1,7 @@
 //! Warns of unknown query parameters. The vendor ignores them silently, and its users complain of that most. Tenure
 //! ignores them too, and the answer says so.
 
-use super::query::Query;
+use super::query::{ParsedQuery, Query};
 use crate::http::route::Route;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -21,9 +21,11 @@ pub fn warn(route: Route) -> Route {
     Route { handler: route.handler.layer(from_fn_with_state(route.query, warn_of_unknown)), ..route }
 }
 
-async fn warn_of_unknown(State(known): State<KnownNames>, request: Request, next: Next) -> Response {
-    let names = unknown_names(known, &request);
+async fn warn_of_unknown(State(known): State<KnownNames>, mut request: Request, next: Next) -> Response {
+    let query = Query::read(request.uri().query());
+    let names = query.as_ref().ok().and_then(|query| unknown_names(known, query));
     let text = names.and_then(|names| HeaderValue::from_str(&sentence(&names)).ok());
+    request.extensions_mut().insert(ParsedQuery(query));
     let mut response = next.run(request).await;
     if let Some(text) = text.filter(|_| response.status().is_success()) {
         response.headers_mut().insert(header::WARNING, text);
@@ -32,8 +34,7 @@ async fn warn_of_unknown(State(known): State<KnownNames>, request: Request, next
 }
 
 /// The names in a request's query that its route does not know. `None` when there are none.
-fn unknown_names(known: KnownNames, request: &Request) -> Option<Vec<String>> {
-    let query = Query::read(Some(request.uri().query()?)).ok()?;
+fn unknown_names(known: KnownNames, query: &Query) -> Option<Vec<String>> {
     // A parameter without a name is not worth a warning.
     let strange = |name: &&str| !name.is_empty() && !known.iter().any(|known| known.contains(name));
     let names = query.names().into_iter().filter(strange).map(str::to_owned).collect::<Vec<_>>();

@@ -13,7 +13,7 @@ use crate::operations::agents::usage;
 use crate::operations::agents::usage::UsageDay;
 use crate::operations::audit;
 use crate::operations::audit::AuditEntry;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use domain::Refusal;
 use domain::agent::{Acus, AgentState as SessionState, SessionFilter, cycle_days, day};
 use domain::ids::{OrganizationId, PrincipalId};
@@ -62,9 +62,8 @@ fn consumption_shape(days: &[UsageDay]) -> Value {
 pub async fn daily(
     Authorized(granted): Authorized<ViewUsage>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
     respond(&consumption_shape(&usage::list_usage_days(&app, &granted, from, until).await?))
 }
@@ -73,9 +72,8 @@ pub async fn daily(
 pub async fn daily_in_account(
     account: AuthorizedInAccount<ViewUsage>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let query = Query::read(query.as_deref()).map_err(Failure::from)?;
     let (from, until) = read_days(&app, &query).map_err(Failure::from)?;
     let some = query.list("org_ids");
     let some = some.map(|some| some.iter().filter_map(|id| OrganizationId::parse(id)).collect::<Vec<_>>());
@@ -125,9 +123,9 @@ fn read_audit_request(
     app: &App,
     reader: Option<PrincipalId>,
     place: OrganizationId,
-    query: Option<&str>,
+    query: &Query,
 ) -> Result<AuditRequest, Failure> {
-    let paging = read_paging(&Query::read(query)?)?;
+    let paging = read_paging(query)?;
     let reader = reader.map_or(Uuid::nil(), |reader| reader.0);
     let binding = Binding::new(cursor::key(app), "audit", reader, place.0, "");
     let before = paging.after.map(|after| binding.read(&after)).transpose()?;
@@ -150,9 +148,9 @@ fn respond_with_entries(request: &AuditRequest, found: &Page<AuditEntry>) -> Han
 pub async fn audit_logs(
     Authorized(granted): Authorized<ViewAudit>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let request = read_audit_request(&app, granted.principal(), granted.organization(), query.as_deref())?;
+    let request = read_audit_request(&app, granted.principal(), granted.organization(), &query)?;
     respond_with_entries(
         &request,
         &audit::list_audit_entries(&app, &granted, request.before, request.first).await?,
@@ -163,10 +161,10 @@ pub async fn audit_logs(
 pub async fn audit_logs_in_account(
     account: AuthorizedInAccount<ViewAudit>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
     let reader = Some(account.caller.principal());
-    let request = read_audit_request(&app, reader, OrganizationId::ACCOUNT, query.as_deref())?;
+    let request = read_audit_request(&app, reader, OrganizationId::ACCOUNT, &query)?;
     respond_with_entries(
         &request,
         &audit::list_account_audit_entries(&app, &account.granted, request.before, request.first).await?,

@@ -3,18 +3,19 @@
 use super::extractors::Authorized;
 use super::ids;
 use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
-use super::query::Query;
+use super::query::{read_paging, unknown_warning};
 use super::shapes::{AgentShape, Capability, Page};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
 use crate::http::object;
+use crate::http::query::Query;
 use crate::operations::agents::definitions;
 use crate::operations::agents::definitions::AgentQuery;
 use crate::operations::agents::definitions::AgentUpdate;
 use crate::operations::agents::definitions::NewAgent;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::Agent;
@@ -95,10 +96,9 @@ impl AgentRequest {
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let query = Query::read(query.as_deref());
-    let paging = query.paging()?;
+    let paging = read_paging(&query)?;
     let search = query.text("search")?.map(str::trim).filter(|search| !search.is_empty());
     let offset = u32::try_from(paging.offset).unwrap_or(u32::MAX);
     let request = AgentQuery { search: search.map(str::to_owned), offset, limit: paging.limit };
@@ -109,7 +109,7 @@ pub async fn list(
     let page = Page::new(&shapes, found.total, paging.offset, limit);
     Ok(Output::json(StatusCode::OK, &page)?
         .with_warning(paging.warning)
-        .with_warning(query.unknown_warning(&PARAMETERS)))
+        .with_warning(unknown_warning(&query, &PARAMETERS)))
 }
 
 /// `POST /agents`: creates an agent, or updates the one with the same id or name. The SDKs' `apply` and

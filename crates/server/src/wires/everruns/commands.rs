@@ -3,7 +3,7 @@
 use super::errors::EverrunsError;
 use super::extractors::Authenticated;
 use super::output::{Output, PathText, path_text};
-use super::query::Query;
+use super::query::read_parameters;
 use super::{events, ids, messages, sessions, stats};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -50,9 +50,7 @@ async fn carry_out(
         _ => Err(Failure::from(RequestFailure::Body("params.session_id: expected a session ID".to_owned()))),
     };
     match name {
-        "list_sessions" => {
-            sessions::list_page(app, &caller.authorize()?, &Query::from_command(params)?).await
-        }
+        "list_sessions" => sessions::list_page(app, &caller.authorize()?, &read_parameters(params)?).await,
         "get_session" => sessions::get_by_id(app, &caller.authorize()?, session()?).await,
         "create_session" => sessions::create_from_body(app, &caller.authorize()?, params).await,
         "update_session" => sessions::update_from_body(app, &caller.authorize()?, session()?, &rest).await,
@@ -75,13 +73,13 @@ async fn carry_out(
         }
         "get_session_stats" => stats::session_stats(app, &caller.authorize()?).await,
         "get_session_facets" => {
-            stats::session_facets(app, &caller.authorize()?, &Query::from_command(params)?).await
+            stats::session_facets(app, &caller.authorize()?, &read_parameters(params)?).await
         }
         "list_events" => {
-            events::list_page(app, &caller.authorize()?, session()?, &Query::from_command(&rest)?).await
+            events::list_page(app, &caller.authorize()?, session()?, &read_parameters(&rest)?).await
         }
         "list_messages" => {
-            messages::list_newest(app, &caller.authorize()?, session()?, &Query::from_command(&rest)?).await
+            messages::list_newest(app, &caller.authorize()?, session()?, &read_parameters(&rest)?).await
         }
         "create_message" => messages::post_message(app, &caller.authorize()?, session()?, &rest).await,
         _ => Err(RequestFailure::NoRoute.into()),

@@ -4,12 +4,13 @@ use super::event_shapes::{EventShape, StreamedText, piece_offset};
 use super::extractors::Authorized;
 use super::ids;
 use super::output::{HandlerResult, Output, PathText, path_text};
-use super::query::Query;
+use super::query::unknown_warning;
 use super::shapes::Page;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::query::Query;
 use crate::operations::agents;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{Event, EventKind, EventQuery, MAX_EVENT_BYTES};
@@ -153,9 +154,9 @@ pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    Ok(list_page(&app, &granted, &path_text(session), &Query::read(query.as_deref())).await?)
+    Ok(list_page(&app, &granted, &path_text(session), &query).await?)
 }
 
 /// Reads the requested page of events.
@@ -195,7 +196,7 @@ pub async fn list_page(
     let page = Page::new(&shapes, total, 0, limit.into());
     Ok(Output::json(StatusCode::OK, &page)?
         .with_warning(cut)
-        .with_warning(query.unknown_warning(&PARAMETERS)))
+        .with_warning(unknown_warning(query, &PARAMETERS)))
 }
 
 async fn read_request(
@@ -337,8 +338,7 @@ mod tests {
 
     #[test]
     fn kinds_are_named_by_repeating_or_by_commas() {
-        let of =
-            |text: &str| EventKinds::read(&Query::read(Some(text))).map_err(|failure| failure.to_string());
+        let of = |text: &str| EventKinds::read(&Query::read(text)).map_err(|failure| failure.to_string());
         assert_eq!(of("").unwrap(), EventKinds::default());
         let both = vec![EventKind::TurnStarted, EventKind::TurnCompleted];
         assert_eq!(of("types=turn.started&types=turn.completed").unwrap().only, Some(both.clone()));

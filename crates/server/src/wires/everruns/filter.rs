@@ -1,8 +1,8 @@
 //! Reads the filter of a list of sessions.
 
 use super::ids;
-use super::query::Query;
 use crate::failure::Failure;
+use crate::http::query::Query;
 use domain::Refusal;
 use domain::agent::{ActivityGroup, AgentState, RunPhase, SessionFilter, TimeRange};
 use domain::ids::PrincipalId;
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Result<SessionFilter, String> {
-        read(&Query::read(Some(text)), None).map_err(|failure| failure.to_string())
+        read(&Query::read(text), None).map_err(|failure| failure.to_string())
     }
 
     #[test]

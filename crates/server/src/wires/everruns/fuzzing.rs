@@ -1,7 +1,8 @@
 //! Entry points for the fuzz targets.
 
-use super::query::{Query, warning_header};
+use super::query::{read_paging, unknown_warning, warning_header};
 use super::{events, filter, ids};
+use crate::http::query::Query;
 
 /// Reads a text as each kind of id.
 pub fn ids(text: &str) {
@@ -14,12 +15,12 @@ pub fn ids(text: &str) {
 
 /// Reads a query as the lists do.
 pub fn filters(raw: &str) {
-    let query = Query::read(Some(raw));
-    let _ = (query.paging(), events::EventKinds::read(&query));
+    let query = Query::read(raw);
+    let _ = (read_paging(&query), events::EventKinds::read(&query));
     if let Ok(read) = filter::read(&query, None) {
         assert_eq!(filter::read(&query, None).ok(), Some(read));
     }
-    if let Some(warning) = query.unknown_warning(&filter::PARAMETERS) {
+    if let Some(warning) = unknown_warning(&query, &filter::PARAMETERS) {
         let header = warning_header(&warning);
         assert!(axum::http::HeaderValue::from_str(&header).is_ok(), "{header:?} is no header");
     }

@@ -5,17 +5,18 @@ use super::extractors::Authorized;
 use super::ids;
 use super::message_content::{MessageShape, SentMessage};
 use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
-use super::query::Query;
+use super::query::unknown_warning;
 use super::shapes::Page;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
+use crate::http::query::Query;
 use crate::operations::agents;
 use crate::operations::agents::messages::MessageDraft;
 use crate::operations::agents::messages::run_by_size;
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -39,9 +40,9 @@ pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    Ok(list_newest(&app, &granted, &path_text(session), &Query::read(query.as_deref())).await?)
+    Ok(list_newest(&app, &granted, &path_text(session), &query).await?)
 }
 
 /// Lists the newest messages of a session, oldest of them first.
@@ -69,7 +70,7 @@ pub async fn list_newest(
     });
     let cut = (limit.is_none() && left_out > 0)
         .then(|| format!("the oldest {left_out} messages were left out: export the session to have all"));
-    Ok(written.await??.with_warning(cut).with_warning(query.unknown_warning(&PARAMETERS)))
+    Ok(written.await??.with_warning(cut).with_warning(unknown_warning(query, &PARAMETERS)))
 }
 
 /// Reads messages after `after` up to `last`, from the newest back until they fill one answer. Also returns their bytes.
@@ -128,10 +129,9 @@ pub async fn export(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
     session: PathText,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, EverrunsError> {
     let id = ids::read_session(&path_text(session))?;
-    let query = Query::read(query.as_deref());
     if !matches!(query.text("format")?, None | Some("jsonl")) {
         return Err(Failure::from(Refusal::invalid("format", "jsonl")).into());
     }

@@ -1,17 +1,9 @@
-//! The parameters of a list: from a query string, or from a command.
+//! The parameters of a list: its page, and warnings. They come from a query string, or from a command.
 
 use crate::failure::{Failure, RequestFailure};
-use crate::http::rfc3339::parse_time;
+use crate::http::query::Query;
 use domain::Refusal;
-use domain::time::Micros;
 use serde_json::{Map, Value};
-use std::ops::RangeInclusive;
-
-/// Name-value pairs in their order. Names can repeat.
-#[derive(Debug, Clone, Default)]
-pub struct Query {
-    pairs: Vec<(String, String)>,
-}
 
 /// The requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,133 +24,64 @@ const MAX_LIMIT: i64 = 100;
 /// send a few hundred.
 const CLAMPED_LIMIT: i64 = 500;
 
-impl Query {
-    /// Parses a query string.
-    pub fn read(text: Option<&str>) -> Query {
-        let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned();
-        Query { pairs: pairs.collect() }
-    }
-
-    /// Reads a command's parameters. `null` means missing; a list repeats its name.
-    ///
-    /// # Errors
-    /// [`RequestFailure::Body`] for an object in place of a value.
-    pub fn from_command(parameters: &Map<String, Value>) -> Result<Query, Failure> {
-        let mut pairs = Vec::new();
-        for (name, value) in parameters {
-            let values = match value {
-                Value::Array(values) => values.as_slice(),
-                value => std::slice::from_ref(value),
-            };
-            for value in values {
-                let text = match value {
-                    Value::Null => continue,
-                    Value::String(text) => text.clone(),
-                    Value::Bool(_) | Value::Number(_) => value.to_string(),
-                    Value::Array(_) | Value::Object(_) => {
-                        let sentence =
-                            format!("params.{name}: expected a text, a number, or a list of texts");
-                        return Err(RequestFailure::Body(sentence).into());
-                    }
-                };
-                pairs.push((name.clone(), text));
-            }
-        }
-        Ok(Query { pairs })
-    }
-
-    /// All values of a name.
-    pub fn all(&self, name: &str) -> Vec<&str> {
-        self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
-    }
-
-    /// The value of a name.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] when the name is repeated, because choosing one would be a guess.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
-        match self.all(name).as_slice() {
-            [] => Ok(None),
-            [value] => Ok(Some(value)),
-            _ => Err(Refusal::invalid(name, "at most one value").into()),
-        }
-    }
-
-    /// A whole number within `bounds`.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
-    pub fn number(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<Option<i64>, Failure> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits { text.parse().ok().filter(|number| bounds.contains(number)) } else { None };
-        let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
-        number.map(Some).ok_or_else(|| Refusal::invalid(name, expected()).into())
-    }
-
-    /// A boolean; `false` when the name is missing.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for another value, and when the name is repeated.
-    pub fn flag(&self, name: &str) -> Result<bool, Failure> {
-        match self.text(name)? {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(Refusal::invalid(name, "true or false").into()),
-        }
-    }
-
-    /// A time.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for a value that is not an RFC 3339 time, and when the name is repeated.
-    pub fn time(&self, name: &str) -> Result<Option<Micros>, Failure> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        let expected = "an RFC 3339 time such as 2026-01-01T00:00:00Z";
-        parse_time(text).map(Some).ok_or_else(|| Refusal::invalid(name, expected).into())
-    }
-
-    /// Values that are separated by commas, repeated, or both. `None` when the name is missing.
-    pub fn list(&self, name: &str) -> Option<Vec<&str>> {
-        let given = self.all(name);
-        let parts = given.iter().flat_map(|value| value.split(',')).map(str::trim);
-        let parts = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        (!given.is_empty()).then_some(parts)
-    }
-
-    /// `offset` and `limit`.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for a limit of 0 or above 500, an offset out of range, and values that are not numbers.
-    pub fn paging(&self) -> Result<Paging, Failure> {
-        let offset = self.number("offset", 0..=i64::from(i32::MAX))?.unwrap_or(0);
-        let requested = match self.number("limit", 1..=CLAMPED_LIMIT) {
-            Ok(requested) => requested.unwrap_or(DEFAULT_LIMIT),
-            // The error names the documented bound.
-            Err(_) if self.all("limit").len() == 1 => {
-                return Err(Refusal::invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")).into());
-            }
-            Err(failure) => return Err(failure),
+/// Reads a command's parameters. `null` means missing; a list repeats its name.
+///
+/// # Errors
+/// [`RequestFailure::Body`] for an object in place of a value.
+pub fn read_parameters(parameters: &Map<String, Value>) -> Result<Query, Failure> {
+    let mut pairs = Vec::new();
+    for (name, value) in parameters {
+        let values = match value {
+            Value::Array(values) => values.as_slice(),
+            value => std::slice::from_ref(value),
         };
-        let warning = (requested > MAX_LIMIT)
-            .then(|| format!("limit {requested} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
-        let limit = requested.min(MAX_LIMIT);
-        let (offset, limit) = (u64::try_from(offset).unwrap_or(0), u32::try_from(limit).unwrap_or(0));
-        Ok(Paging { offset, limit, warning })
-    }
-
-    /// A warning that names unknown parameters. `None` when there are none. Without it, an ignored filter would look like
-    /// one that matches everything.
-    pub fn unknown_warning(&self, known: &[&str]) -> Option<String> {
-        let mut names: Vec<&str> = Vec::new();
-        for (name, _) in &self.pairs {
-            let name = name.trim();
-            if !known.contains(&name) && !names.contains(&name) {
-                names.push(name);
-            }
+        for value in values {
+            let text = match value {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                Value::Bool(_) | Value::Number(_) => value.to_string(),
+                Value::Array(_) | Value::Object(_) => {
+                    let sentence = format!("params.{name}: expected a text, a number, or a list of texts");
+                    return Err(RequestFailure::Body(sentence).into());
+                }
+            };
+            pairs.push((name.clone(), text));
         }
-        (!names.is_empty()).then(|| format!("unknown parameters were ignored: {}", names.join(", ")))
     }
+    Ok(pairs.into_iter().collect())
+}
+
+/// `offset` and `limit`.
+///
+/// # Errors
+/// [`Refusal::Invalid`] for a limit of 0 or above 500, an offset out of range, and values that are not numbers.
+pub fn read_paging(query: &Query) -> Result<Paging, Failure> {
+    let offset = query.number("offset", 0..=i64::from(i32::MAX))?.unwrap_or(0);
+    let requested = match query.number("limit", 1..=CLAMPED_LIMIT) {
+        Ok(requested) => requested.unwrap_or(DEFAULT_LIMIT),
+        // The error names the documented bound.
+        Err(_) if query.all("limit").len() == 1 => {
+            return Err(Refusal::invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")).into());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let warning = (requested > MAX_LIMIT)
+        .then(|| format!("limit {requested} is more than {MAX_LIMIT}: {MAX_LIMIT} is used"));
+    let limit = requested.min(MAX_LIMIT);
+    let (offset, limit) = (u64::try_from(offset).unwrap_or(0), u32::try_from(limit).unwrap_or(0));
+    Ok(Paging { offset, limit, warning })
+}
+
+/// A warning that names unknown parameters. `None` when there are none. Without it, an ignored filter would look like
+/// one that matches everything.
+pub fn unknown_warning(query: &Query, known: &[&str]) -> Option<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in query.names().map(str::trim) {
+        if !known.contains(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    (!names.is_empty()).then(|| format!("unknown parameters were ignored: {}", names.join(", ")))
 }
 
 /// Formats a warning as a header: printable ASCII, with quotes and backslashes escaped, cut to 400 characters.
@@ -185,7 +108,7 @@ mod tests {
 
     #[test]
     fn limits_are_read_as_documented_with_room_for_old_clients() {
-        let paging = |text: &str| Query::read(Some(text)).paging();
+        let paging = |text: &str| read_paging(&Query::read(text));
         let page = |offset, limit, warning: Option<&str>| Paging {
             offset,
             limit,
@@ -218,28 +141,28 @@ mod tests {
 
     #[test]
     fn an_unescaped_ampersand_makes_an_unknown_parameter() {
-        let query = Query::read(Some("agent_id=a&search=hello%20world%20&%20x"));
+        let query = Query::read("agent_id=a&search=hello%20world%20&%20x");
         assert_eq!(query.text("search").unwrap(), Some("hello world "));
         assert_eq!(
-            query.unknown_warning(&["agent_id", "search"]).unwrap(),
+            unknown_warning(&query, &["agent_id", "search"]).unwrap(),
             "unknown parameters were ignored: x"
         );
-        assert_eq!(query.unknown_warning(&["agent_id", "search", "x"]), None);
+        assert_eq!(unknown_warning(&query, &["agent_id", "search", "x"]), None);
     }
 
     #[test]
     fn a_commands_parameters_are_read_like_a_query() {
         let parameters =
             json!({ "limit": 5, "mine": true, "tags": ["a", "b"], "search": null, "status": "idle,active" });
-        let query = Query::from_command(parameters.as_object().unwrap()).unwrap();
-        assert_eq!(query.paging().unwrap().limit, 5);
+        let query = read_parameters(parameters.as_object().unwrap()).unwrap();
+        assert_eq!(read_paging(&query).unwrap().limit, 5);
         assert!(query.flag("mine").unwrap());
         assert_eq!(query.all("tags"), ["a", "b"]);
         assert_eq!(query.text("search").unwrap(), None);
         assert_eq!(query.list("status"), Some(vec!["idle", "active"]));
         assert_eq!(query.list("source"), None);
         let wrong = json!({ "limit": { "is": 5 } });
-        assert!(Query::from_command(wrong.as_object().unwrap()).is_err());
+        assert!(read_parameters(wrong.as_object().unwrap()).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::extractors::Authorized;
 use super::output::{HandlerResult, Output, PathText, path_text, read_fields};
-use super::query::Query;
+use super::query::{read_paging, unknown_warning};
 use super::session_extras::SessionExtras;
 use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
@@ -11,12 +11,13 @@ use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
 use crate::http::object;
+use crate::http::query::Query;
 use crate::operations::agents;
 use crate::operations::agents::create::AgentChoice;
 use crate::operations::agents::create::AgentSessionDraft;
 use crate::operations::agents::sessions::AgentSessionUpdate;
 use crate::operations::agents::sessions::TagsUpdate;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
@@ -57,9 +58,9 @@ struct UpdateRequest {
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    Ok(list_page(&app, &granted, &Query::read(query.as_deref())).await?)
+    Ok(list_page(&app, &granted, &query).await?)
 }
 
 /// Lists the requested page of sessions.
@@ -67,7 +68,7 @@ pub async fn list(
 /// # Errors
 /// [`domain::Refusal::Invalid`] for a parameter that is not valid.
 pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
-    let paging = query.paging()?;
+    let paging = read_paging(query)?;
     let filter = filter::read(query, granted.principal())?;
     let select = ListRange::Offset { offset: paging.offset, limit: paging.limit };
     let found = agents::sessions::list_agent_sessions(app, granted, &filter, select).await?;
@@ -79,7 +80,7 @@ pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query
     let limit = if found.more { shapes.len() as u64 } else { paging.limit.into() };
     let page = Page::new(&shapes, found.total, paging.offset, limit).add_sessions_field();
     let response = Output::json(StatusCode::OK, &page)?;
-    Ok(response.with_warning(paging.warning).with_warning(query.unknown_warning(&filter::PARAMETERS)))
+    Ok(response.with_warning(paging.warning).with_warning(unknown_warning(query, &filter::PARAMETERS)))
 }
 
 /// `POST /sessions`.

@@ -10,16 +10,16 @@ use super::events::{EventKinds, catch_up};
 use super::extractors::{Authenticated, ClientCredential};
 use super::ids;
 use super::output::{PathText, path_text};
-use super::query::Query;
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::query::Query;
 use crate::operations::agents;
 use crate::operations::agents::events::EventFollower;
 use crate::services::metrics::WokenReader;
 use crate::services::throttle::OpenSocket;
 use crate::signals::{self, Looks};
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Response};
 use domain::agent::Event;
@@ -51,11 +51,10 @@ pub async fn open(
     State(app): State<App>,
     headers: HeaderMap,
     session: PathText,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Response, EverrunsError> {
     let granted = caller.authorize::<ViewSessions>().map_err(Failure::from)?;
     let id = ids::read_session(&path_text(session))?;
-    let query = Query::read(query.as_deref());
     let since =
         query.text("since_id")?.or_else(|| last_event_id(&headers)).map(ids::read_event).transpose()?;
     let EventKinds { only, exclude } = EventKinds::read(&query)?;

@@ -2,12 +2,13 @@
 
 use super::extractors::Authorized;
 use super::output::{HandlerResult, Output};
-use super::query::Query;
+use super::query::unknown_warning;
 use super::{filter, ids};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::query::Query;
 use crate::operations::agents;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use domain::agent::{ActivityGroup, AgentState as SessionState};
 use serde::Serialize;
@@ -74,9 +75,9 @@ pub async fn session_stats(app: &App, granted: &Granted<ViewSessions>) -> Result
 pub async fn facets(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    Ok(session_facets(&app, &granted, &Query::read(query.as_deref())).await?)
+    Ok(session_facets(&app, &granted, &query).await?)
 }
 
 /// Counts the sessions of a filtered list by status, source, agent and tag.
@@ -101,5 +102,5 @@ pub async fn session_facets(
         agent_id: facet_list(agents.collect()),
         tag: facet_list(found.tags),
     };
-    Ok(Output::json(StatusCode::OK, &facets)?.with_warning(query.unknown_warning(&filter::PARAMETERS)))
+    Ok(Output::json(StatusCode::OK, &facets)?.with_warning(unknown_warning(query, &filter::PARAMETERS)))
 }

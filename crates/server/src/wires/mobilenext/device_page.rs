@@ -10,13 +10,14 @@ use crate::http::middleware;
 use crate::http::middleware::ClientAddress;
 use crate::http::middleware::NotStored;
 use crate::http::middleware::WholeRequest;
+use crate::http::query::Query;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::access::whoami;
 use crate::operations::login::device_code;
 use crate::operations::login::device_code::program_name;
 use askama::Template;
 use axum::Extension;
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -118,9 +119,9 @@ pub async fn show(
     State(app): State<App>,
     headers: HeaderMap,
     Extension(address): Extension<ClientAddress>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Response {
-    let code = match middleware::query_value(query.as_deref(), "user_code") {
+    let code = match query.text("user_code") {
         Ok(code) => code.unwrap_or_default(),
         Err(failure) => return Page::new(None, "").failure_response(failure),
     };
@@ -161,8 +162,8 @@ impl Form {
     async fn read(app: &App, request: Request) -> Result<Form, Failure> {
         let (parts, body) = request.into_parts();
         let bytes = middleware::read_body(app, &parts.extensions, body).await?;
-        let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        let field = |name| middleware::query_value(Some(text), name).map(Option::unwrap_or_default);
+        let form = Query::read(std::str::from_utf8(&bytes).unwrap_or_default());
+        let field = |name| form.text(name).map(|value| value.unwrap_or_default().to_owned());
         Ok(Form { action: field("action")?, code: field("user_code")?, organization: field("organization")? })
     }
 }

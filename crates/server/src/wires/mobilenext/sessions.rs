@@ -2,15 +2,14 @@
 
 use super::errors::MobileError;
 use super::extractors::Authorized;
-use super::shapes::{List, Session, parse_time};
+use super::shapes::{List, Session};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::json_response;
-use crate::http::middleware::query_number;
-use crate::http::middleware::query_value;
+use crate::http::query::Query;
 use crate::operations::devices;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Refusal;
@@ -31,24 +30,17 @@ type HandlerResult = Result<Response, MobileError>;
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let page = read_page(query.as_deref())?;
+    let page = read_page(&query)?;
     let found = devices::sessions::list_device_sessions(&app, &granted, page).await?;
     let next = found.items.last().filter(|_| found.more).map(|session| session.id.creation_time());
     respond(StatusCode::OK, &List::new(found.items.iter().map(Session::from).collect(), next))
 }
 
-fn read_page(query: Option<&str>) -> Result<PageRequest, Failure> {
-    let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
-    let before = match query_value(query, "before")? {
-        None => None,
-        Some(text) => {
-            let expected = "an RFC 3339 time such as 2026-01-01T00:00:00Z";
-            Some(parse_time(&text).ok_or_else(|| Refusal::invalid("before", expected))?)
-        }
-    };
-    Ok(PageRequest { limit: u32::try_from(limit).unwrap_or(u32::MAX), before })
+fn read_page(query: &Query) -> Result<PageRequest, Failure> {
+    let limit = query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+    Ok(PageRequest { limit: u32::try_from(limit).unwrap_or(u32::MAX), before: query.time("before")? })
 }
 
 /// `POST /sessions`: clients send no body, so none is read.

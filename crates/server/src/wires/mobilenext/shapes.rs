@@ -1,7 +1,6 @@
 //! The JSON shapes of this wire.
 
 pub use crate::http::rfc3339::Time;
-pub use crate::http::rfc3339::parse_time;
 use domain::device::{DeviceProfile, DeviceSession, Hold, HoldState};
 use domain::ids::SessionId;
 use domain::organization::Organization;
@@ -256,6 +255,7 @@ impl<'a> OrganizationEntry<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::rfc3339::parse_time;
 
     #[test]
     fn times_are_written_with_six_digits() {

@@ -15,6 +15,7 @@ use crate::front::connections::{Intake, network};
 use crate::http::client_address;
 use crate::http::credential;
 use crate::http::middleware;
+use crate::http::query::Query;
 use crate::http::rate_limit;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::devices::fleet;
@@ -22,9 +23,9 @@ use crate::services::metrics::WokenReader;
 use crate::services::throttle::OpenSocket;
 use crate::services::throttle::SocketsOf;
 use crate::signals::{self, Looks};
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{RawQuery, State};
 use axum::http::{Extensions, HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use domain::ids::OrganizationId;
@@ -94,7 +95,7 @@ pub async fn open(
     State(app): State<App>,
     extensions: Extensions,
     headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
@@ -103,7 +104,7 @@ pub async fn open(
             return MobileError::from(Failure::from(RequestFailure::Body(sentence))).into_response();
         }
     };
-    let credential = read_credential(&app, &headers, query.as_deref());
+    let credential = read_credential(&app, &headers, &query);
     let address = middleware::address(&extensions);
     let client =
         ClientCredential { credential, chosen: extractors::read_organization_choice(&headers), address };
@@ -190,8 +191,8 @@ async fn refuse_anonymous(app: App, mut socket: WebSocket, failure: Failure, _co
 
 /// Reads the credential: the header (mobilecli), `?token=` (mobilewright, which cannot set headers in a browser) or the
 /// cookie. `None` for a header together with a query, and for a cookie that differs from them.
-fn read_credential(app: &App, headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    let presented = match (credential::bearer(headers).ok()?, middleware::query_value(query, "token").ok()?) {
+fn read_credential(app: &App, headers: &HeaderMap, query: &Query) -> Option<String> {
+    let presented = match (credential::bearer(headers).ok()?, query.text("token").ok()?.map(str::to_owned)) {
         (Some(_), Some(_)) => return None,
         (by_header, by_query) => by_header.or(by_query),
     };

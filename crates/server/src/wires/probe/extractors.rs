@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::http::credential;
 use crate::http::middleware;
+use crate::http::query::Query;
 use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -66,9 +67,10 @@ impl FromRequestParts<App> for MaybeAuthenticated {
 
 fn read_credential(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
     let mut presented = Vec::from_iter(credential::bearer(&parts.headers)?);
+    let query = Query::read(parts.uri.query().unwrap_or_default());
     for (name, signed) in [("token", false), ("jwt", true)] {
-        let value = middleware::query_value(parts.uri.query(), name).map_err(|_| Failure::Unauthenticated)?;
-        presented.extend(value.map(|value| credential::check_form(value, signed)).transpose()?);
+        let value = query.text(name).map_err(|_| Failure::Unauthenticated)?;
+        presented.extend(value.map(|value| credential::check_form(value.to_owned(), signed)).transpose()?);
     }
     credential::single_credential(app, &parts.method, &parts.headers, presented)
 }
@@ -88,9 +90,8 @@ impl FromRequestParts<App> for SameSite {
 
 /// Marks responses as deprecated when the request has a credential in its query.
 pub async fn deprecate(request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
-    let deprecated =
-        form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "token" || name == "jwt");
+    let query = Query::read(request.uri().query().unwrap_or_default());
+    let deprecated = query.names().any(|name| name == "token" || name == "jwt");
     let mut response = next.run(request).await.into_response();
     if deprecated {
         response.headers_mut().insert(DEPRECATION, DEPRECATED_SINCE);

@@ -3,10 +3,10 @@
 use super::errors::TenureError;
 use super::extractors::Authorized;
 use crate::app::App;
-use crate::http::middleware::query_number;
+use crate::http::query::Query;
 use crate::operations::feed;
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use domain::session::FeedEntry;
 use serde::Serialize;
 use store::access::ViewSessions;
@@ -53,11 +53,10 @@ impl From<FeedEntry> for ChangeEntry {
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<Json<Feed>, TenureError> {
-    let query = query.as_deref();
-    let after = query_number(query, "after", 0..=i64::MAX)?.unwrap_or(0);
-    let limit = query_number(query, "limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+    let after = query.number("after", 0..=i64::MAX)?.unwrap_or(0);
+    let limit = query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
     let feed = feed::list_changes(&app, &granted, after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
     Ok(Json(Feed { changes: feed.entries.into_iter().map(ChangeEntry::from).collect(), latest: feed.latest }))
 }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::http::middleware;
 use crate::http::middleware::StoredBody;
 use crate::http::middleware::WholeRequest;
+use crate::http::query::Query;
 use crate::operations::access::own_keys;
 use crate::operations::directory::users;
 use crate::operations::login;
@@ -15,7 +16,7 @@ use crate::operations::login::second_factor;
 use crate::operations::login::sessions::LoginSelection;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -112,13 +113,9 @@ pub async fn sessions(Authenticated(caller): Authenticated, State(app): State<Ap
 pub async fn end_sessions(
     Authenticated(caller): Authenticated,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> HandlerResult {
-    let which = match middleware::query_value(query.as_deref(), "all")?.as_deref() {
-        None | Some("false") => LoginSelection::Others,
-        Some("true") => LoginSelection::All,
-        Some(_) => return Err(Failure::from(Refusal::invalid("all", "true or false")).into()),
-    };
+    let which = if query.flag("all")? { LoginSelection::All } else { LoginSelection::Others };
     login::sessions::revoke_all_logins(&app, &caller, which).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
