@@ -322,7 +322,7 @@ async fn audit_refusal(
     by: Attribution,
 ) -> Result<(), OidcError> {
     let window = Span::from(app.settings.sign_in_window);
-    if attempt_budgets::is_first_in_window(app, &format!("oidc {why:?} {subject}"), window).await? {
+    if attempt_budgets::is_first_in_window(app, &format!("oidc {} {subject}", why.name()), window).await? {
         let details = json!({ "issuer": issuer.name(), "subject": subject, "why": why.name() });
         audit::record_audit_entry(
             app,
