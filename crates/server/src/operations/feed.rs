@@ -26,7 +26,7 @@ pub async fn list_changes(
     Ok(app.store.list_changes(granted, after, limit).await?)
 }
 
-/// FeedChange a follower has not seen before.
+/// Changes that a follower has not seen before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FeedBatch {
     /// The changes of sessions; those of one organization in the order of commits.

@@ -108,7 +108,7 @@ const STEPS: [Step; 39] = [
 /// Why a step did nothing: a rule refused it, or there is nothing that it could change.
 type Outcome = Result<(), store::Error>;
 
-/// FeedChange can be listed: each session's revision, and the organizations that were not deleted.
+/// The sessions' revisions, and the organizations that were not deleted.
 #[derive(PartialEq)]
 struct State {
     revisions: BTreeMap<(OrganizationId, &'static str, SessionId), i64>,

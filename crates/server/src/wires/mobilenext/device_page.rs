@@ -127,14 +127,14 @@ pub async fn show(
     };
     let signed = match authenticate(&app, &headers, OrganizationChoice::ByDefault, address).await {
         Ok(signed) => signed,
-        Err(Failure::Unauthenticated) => return Page::new(None, &code).html_response(StatusCode::OK),
-        Err(failure) => return Page::new(None, &code).failure_response(failure),
+        Err(Failure::Unauthenticated) => return Page::new(None, code).html_response(StatusCode::OK),
+        Err(failure) => return Page::new(None, code).failure_response(failure),
     };
-    let page = Page::new(Some(&signed.name), &code);
+    let page = Page::new(Some(&signed.name), code);
     if code.is_empty() {
         return page.html_response(StatusCode::OK);
     }
-    match load_waiting(&app, &signed.caller, &code).await {
+    match load_waiting(&app, &signed.caller, code).await {
         Ok(waiting) => Page { waiting: Some(waiting), ..page }.html_response(StatusCode::OK),
         Err(failure) => Page { code: String::new(), ..page }.failure_response(failure),
     }

@@ -94,7 +94,8 @@ both! {
             (ids(4), Some(0), Some("a".to_owned()), Some(vec![])),
         ];
         assert_eq!(rows.clone().read_all(read).unwrap(), expected);
-        let wrong: [fn(&mut Columns) -> Result<(), DatabaseError>; 4] = [
+        type Read = fn(&mut Columns) -> Result<(), DatabaseError>;
+        let wrong: [Read; 4] = [
             |columns| columns.int().map(drop),
             |columns| columns.id().and(columns.bytes()).and(columns.text()).map(drop),
             |columns| {
