@@ -62,7 +62,7 @@ try {
   await picture(page, folder, "oidc-unknown");
   const other = await open();
   await enter(other, "eve");
-  check("an address that nobody vouches for opens nothing", (await said(other)).includes("does not say that"));
+  check("an unverified address signs nobody in", (await said(other)).includes("has not verified your e-mail address"));
 
   const dev = await open();
   await enter(dev, "dev");
