@@ -85,7 +85,7 @@ impl DeviceFilters {
     }
 
     /// The filter for a platform alone.
-    pub fn for_platform(platform: &str) -> DeviceFilters {
+    pub fn from_platform(platform: &str) -> DeviceFilters {
         let filter = DeviceFilter {
             attribute: "platform".to_owned(),
             operator: "EQUALS".to_owned(),

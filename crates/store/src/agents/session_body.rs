@@ -273,7 +273,7 @@ impl LoadedAgentSession {
     }
 
     /// A session that no other server has written yet.
-    pub(crate) fn created(session: AgentSession) -> LoadedAgentSession {
+    pub(crate) fn new(session: AgentSession) -> LoadedAgentSession {
         LoadedAgentSession { session, newer: None }
     }
 

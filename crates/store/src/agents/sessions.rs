@@ -260,7 +260,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(LoadedAgentS
     let mut session = new.session.clone().with_changes(&new.changes, now);
     // Nobody has seen it, so its revision stays.
     session.revision = new.session.revision;
-    let session = LoadedAgentSession::created(session);
+    let session = LoadedAgentSession::new(session);
     let created = session.id.creation_time();
     let mut statements = vec![one_row(
         "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",

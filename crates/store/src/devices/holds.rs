@@ -182,7 +182,7 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
             hold.principal,
             hold.state().name(),
             pool,
-            filters_text(&DeviceFilters::for_platform(&hold.platform)),
+            filters_text(&DeviceFilters::from_platform(&hold.platform)),
             hold.platform.as_str(),
             hold.requested,
             hold.granted,

@@ -156,7 +156,7 @@ fn read<T: DeserializeOwned>(text: &str) -> T {
 }
 
 fn written(session: &AgentSession) -> String {
-    LoadedAgentSession::created(session.clone()).body().unwrap()
+    LoadedAgentSession::new(session.clone()).body().unwrap()
 }
 
 #[test]
