@@ -32,7 +32,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<String>, Failure> {
     Ok(Some(credential.to_owned()))
 }
 
-/// The one credential among `said`, those outside of cookies, and the cookie. `None` when there is none.
+/// The one credential of a request: among `outside`, those that are not in a cookie, and the cookie. `None` without one.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] when two differ, or when the cookie has no token; [`RequestFailure::CrossSite`] when only
@@ -41,9 +41,9 @@ pub fn single_credential(
     app: &App,
     method: &Method,
     headers: &HeaderMap,
-    said: impl IntoIterator<Item = String>,
+    outside: impl IntoIterator<Item = String>,
 ) -> Result<Option<String>, Failure> {
-    let mut found = said.into_iter().collect::<Vec<_>>();
+    let mut found = outside.into_iter().collect::<Vec<_>>();
     let cookie = session_cookie_token(app, headers)?;
     let by_cookie = found.is_empty() && cookie.is_some();
     found.extend(cookie);

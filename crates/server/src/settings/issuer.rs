@@ -6,7 +6,7 @@ use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalKind;
 
-/// The URL by which an issuer names itself, or nothing.
+/// The URL by which an issuer names itself. Optional.
 pub(super) struct IssuerName;
 impl SettingKind for IssuerName {
     type Value = Option<String>;

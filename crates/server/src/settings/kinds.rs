@@ -57,7 +57,7 @@ impl SettingKind for SocketAddress {
     }
 }
 
-/// An IP address and a port, or nothing.
+/// An IP address and a port. Optional.
 pub(super) struct OptionalSocketAddress;
 impl SettingKind for OptionalSocketAddress {
     type Value = Option<SocketAddr>;
@@ -68,7 +68,7 @@ impl SettingKind for OptionalSocketAddress {
     }
 }
 
-/// The base URL of an HTTP server, or nothing.
+/// The base URL of an HTTP server. Optional.
 pub(super) struct OptionalUrl;
 impl SettingKind for OptionalUrl {
     type Value = Option<BaseUrl>;
@@ -176,7 +176,7 @@ impl SettingKind for ByteSize {
     }
 }
 
-/// A number of bytes, or nothing.
+/// A number of bytes. Optional.
 pub(super) struct OptionalByteSize;
 impl SettingKind for OptionalByteSize {
     type Value = Option<u64>;
@@ -209,7 +209,7 @@ impl SettingKind for OptionalLength {
     }
 }
 
-/// The path of a file, or nothing.
+/// The path of a file. Optional.
 pub(super) struct OptionalPath;
 impl SettingKind for OptionalPath {
     type Value = Option<PathBuf>;

@@ -3,7 +3,7 @@
 use super::kinds::{Secrecy, SettingKind};
 use std::fmt;
 
-/// A secret in one line, or nothing.
+/// A secret in one line. Optional.
 pub(super) struct OptionalSecret;
 impl SettingKind for OptionalSecret {
     type Value = Option<SecretText>;
