@@ -1,4 +1,15 @@
-//! Types that sessions of all kinds share.
+//! What sessions of all kinds share: kinds, endings, the change feed, and the summaries and filters of lists.
+
+mod fields;
+mod filter;
+mod summary;
+
+pub use fields::{NumberField, Spread, TimeField, ValueField, ValueFieldInfo, ValueType};
+pub use filter::{Filter, ListScope, NumberRange};
+pub use summary::{
+    AgentSummary, DeviceState, DeviceSummary, KindSummary, LoginState, LoginSummary, PRESENT, SessionState,
+    Summary, Value, ValueRef,
+};
 
 use crate::ids::{OrganizationId, PrincipalId, SessionId};
 use crate::time::Micros;

@@ -1,0 +1,232 @@
+//! Filters of lists of sessions.
+
+use super::fields::{NumberField, TimeField, ValueField};
+use super::summary::{PRESENT, Summary, Value, ValueRef};
+use crate::agent::TimeRange;
+use crate::ids::{OrganizationId, SessionId};
+use crate::time::Micros;
+use std::collections::BTreeSet;
+
+/// A range of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NumberRange {
+    /// Inclusive start.
+    pub from: Option<i64>,
+    /// Exclusive end.
+    pub until: Option<i64>,
+}
+
+impl NumberRange {
+    /// Whether a number lies in the range.
+    pub fn contains(self, number: i64) -> bool {
+        self.from.is_none_or(|from| number >= from) && self.until.is_none_or(|until| number < until)
+    }
+}
+
+/// A filter of sessions of any kind. [`Filter::matches`] decides it for one session; the index answers for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// All of the filters match. An empty list matches every session.
+    And(Vec<Filter>),
+    /// One of the filters matches. An empty list matches no session.
+    Or(Vec<Filter>),
+    /// The filter does not match.
+    Not(Box<Filter>),
+    /// The session has one of the values. An empty list matches no session.
+    HasAny(ValueField, Vec<Value>),
+    /// The session has a value.
+    Has(ValueField),
+    /// The session has the time, and it lies in the range.
+    Time(TimeField, TimeRange),
+    /// The session has the number, and it lies in the range.
+    Number(NumberField, NumberRange),
+    /// The session has one of these ids.
+    Ids(BTreeSet<SessionId>),
+}
+
+impl Filter {
+    /// The filter that matches every session.
+    pub const EVERY: Filter = Filter::And(Vec::new());
+
+    /// The session has one of these texts.
+    pub fn has_text<T: Into<String>>(field: ValueField, texts: impl IntoIterator<Item = T>) -> Filter {
+        Filter::HasAny(field, texts.into_iter().map(|text| Value::Text(text.into())).collect())
+    }
+
+    /// The session has one of these ids.
+    pub fn has_id(field: ValueField, ids: impl IntoIterator<Item = uuid::Uuid>) -> Filter {
+        Filter::HasAny(field, ids.into_iter().map(Value::Id).collect())
+    }
+
+    /// A field that is only present or absent is present, or is absent.
+    pub fn flag(field: ValueField, present: bool) -> Filter {
+        let filter = Filter::has_text(field, [PRESENT]);
+        if present { filter } else { Filter::Not(Box::new(filter)) }
+    }
+
+    /// Whether a session matches at `now`.
+    pub fn matches(&self, summary: &Summary, now: Micros) -> bool {
+        match self {
+            Filter::And(all) => all.iter().all(|filter| filter.matches(summary, now)),
+            Filter::Or(any) => any.iter().any(|filter| filter.matches(summary, now)),
+            Filter::Not(filter) => !filter.matches(summary, now),
+            Filter::HasAny(field, values) => {
+                has_value(summary, now, *field, |value| values.iter().any(|wanted| wanted.borrow() == value))
+            }
+            Filter::Has(field) => has_value(summary, now, *field, |_| true),
+            Filter::Time(field, range) => summary.time(*field).is_some_and(|time| range.contains(time)),
+            Filter::Number(field, range) => {
+                summary.number(*field).is_some_and(|number| range.contains(number))
+            }
+            Filter::Ids(ids) => ids.contains(&summary.key.id),
+        }
+    }
+}
+
+fn has_value(
+    summary: &Summary,
+    now: Micros,
+    field: ValueField,
+    mut fits: impl FnMut(ValueRef<'_>) -> bool,
+) -> bool {
+    let mut found = false;
+    summary.visit_values(now, |other, value| found |= other == field && fits(value));
+    found
+}
+
+/// The organizations whose sessions a list is taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListScope {
+    /// One organization; [`OrganizationId::PEOPLE`] for login sessions.
+    Organization(OrganizationId),
+    /// All organizations.
+    Account {
+        /// Only these of them; `None` for all.
+        organizations: Option<BTreeSet<OrganizationId>>,
+        /// Whether deleted organizations are included.
+        deleted: bool,
+    },
+}
+
+impl ListScope {
+    /// Whether the sessions of an organization are listed.
+    pub fn includes(
+        &self,
+        organization: OrganizationId,
+        is_deleted: impl Fn(OrganizationId) -> bool,
+    ) -> bool {
+        match self {
+            ListScope::Organization(one) => *one == organization,
+            ListScope::Account { organizations, deleted } => {
+                organizations.as_ref().is_none_or(|some| some.contains(&organization))
+                    && (*deleted || !is_deleted(organization))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{AgentId, PrincipalId};
+    use crate::session::{
+        AgentSummary, KindSummary, LoginState, LoginSummary, SessionKey, SessionKind, SessionState,
+    };
+    use crate::{agent::AgentState, agent::Usage, principal::PrincipalKind};
+    use uuid::Uuid;
+
+    const NOW: Micros = Micros(1_772_366_400_000_000);
+
+    fn agent_session() -> Summary {
+        let id = SessionId::new(NOW, 7);
+        Summary {
+            key: SessionKey {
+                organization: OrganizationId(Uuid::from_u128(9)),
+                kind: SessionKind::Agent,
+                id,
+            },
+            revision: 3,
+            owner: PrincipalId(Uuid::from_u128(2)),
+            owner_kind: Some(PrincipalKind::User),
+            state: SessionState::Agent(AgentState::Exit),
+            updated: Micros(NOW.0 + 5),
+            ended: Some((Micros(NOW.0 + 4), crate::session::EndReason::Released)),
+            expires: None,
+            of_kind: KindSummary::Agent(AgentSummary {
+                agent: Some(AgentId(Uuid::from_u128(4))),
+                tags: vec!["a".into(), "b".into()],
+                origin: "api".into(),
+                usage: Usage { acus: crate::agent::Acus(12), ..Usage::default() },
+                ..AgentSummary::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn each_filter_of_an_agent_session() {
+        use ValueField as F;
+        let range = |from, until| TimeRange { from: Some(Micros(from)), until: Some(Micros(until)) };
+        let cases = [
+            (Filter::EVERY, true),
+            (Filter::Or(vec![]), false),
+            (Filter::Not(Box::new(Filter::EVERY)), false),
+            (Filter::has_text(F::Tag, ["x", "b"]), true),
+            (Filter::has_text(F::Tag, ["x"]), false),
+            (Filter::has_text::<&str>(F::Tag, []), false),
+            (Filter::And(vec![Filter::has_text(F::Tag, ["a"]), Filter::has_text(F::Origin, ["api"])]), true),
+            (Filter::And(vec![Filter::has_text(F::Tag, ["a"]), Filter::has_text(F::Origin, ["cli"])]), false),
+            (Filter::Or(vec![Filter::has_text(F::Tag, ["x"]), Filter::has_text(F::Origin, ["api"])]), true),
+            (Filter::has_id(F::Owner, [Uuid::from_u128(2)]), true),
+            (Filter::has_text(F::State, ["exit"]), true),
+            (Filter::has_text(F::EndReason, ["released"]), true),
+            (Filter::Has(F::Category), false),
+            (Filter::Has(F::Origin), true),
+            (Filter::flag(F::Archived, false), true),
+            (Filter::flag(F::Titled, true), false),
+            (Filter::Time(TimeField::Created, range(NOW.0, NOW.0 + 1)), true),
+            (Filter::Time(TimeField::Updated, range(NOW.0, NOW.0 + 5)), false),
+            (Filter::Time(TimeField::Ended, TimeRange::default()), true),
+            (Filter::Number(NumberField::Acus, NumberRange { from: Some(12), until: None }), true),
+            (Filter::Number(NumberField::Acus, NumberRange { from: None, until: Some(12) }), false),
+            (Filter::Ids([SessionId::new(NOW, 7)].into()), true),
+            (Filter::Ids([SessionId::new(NOW, 8)].into()), false),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(filter.matches(&agent_session(), NOW), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_session_expires_by_the_clock() {
+        let login = Summary {
+            state: SessionState::Login(LoginState::Open),
+            ended: None,
+            expires: Some(Micros(NOW.0 + 10)),
+            of_kind: KindSummary::Login(LoginSummary::default()),
+            ..agent_session()
+        };
+        let open = Filter::has_text(ValueField::State, ["login.open"]);
+        assert!(open.matches(&login, Micros(NOW.0 + 9)));
+        assert!(!open.matches(&login, Micros(NOW.0 + 10)));
+        assert!(Filter::has_text(ValueField::State, ["login.expired"]).matches(&login, Micros(NOW.0 + 10)));
+        assert!(!Filter::Number(NumberField::Acus, NumberRange::default()).matches(&login, NOW));
+    }
+
+    #[test]
+    fn scopes() {
+        let [one, two, gone] = [1, 2, 3].map(|number| OrganizationId(Uuid::from_u128(number)));
+        let every = |deleted| ListScope::Account { organizations: None, deleted };
+        let some = ListScope::Account { organizations: Some([one, gone].into()), deleted: false };
+        for (scope, expected) in [
+            (ListScope::Organization(one), [true, false, false]),
+            // A member of a deleted organization has no grant in it; the scope itself does not look.
+            (ListScope::Organization(gone), [false, false, true]),
+            (every(false), [true, true, false]),
+            (every(true), [true, true, true]),
+            (some, [true, false, false]),
+        ] {
+            let found = [one, two, gone].map(|id| scope.includes(id, |id| id == gone));
+            assert_eq!(found, expected, "{scope:?}");
+        }
+    }
+}
