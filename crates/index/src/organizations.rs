@@ -1,0 +1,157 @@
+//! The organizations, and the rows of each.
+
+use crate::dictionary::Term;
+use crate::posting::Posting;
+use domain::ids::OrganizationId;
+use domain::session::SessionKind;
+use std::collections::HashMap;
+
+/// The cells of an organization. Every list of a wire is about one kind, and most leave archived sessions out, so each
+/// of these has a set of rows of its own.
+pub(crate) const CELLS: usize = 4;
+
+/// A set of an organization's cells, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CellMask(u8);
+
+impl CellMask {
+    pub(crate) const ALL: CellMask = CellMask(0b1111);
+    pub(crate) const ARCHIVED: CellMask = CellMask(0b0100);
+
+    /// The cells of a kind.
+    pub(crate) fn of_kind(kind: SessionKind) -> CellMask {
+        CellMask(match kind {
+            SessionKind::Device => 0b0001,
+            SessionKind::Agent => 0b0110,
+            SessionKind::Login => 0b1000,
+        })
+    }
+
+    pub(crate) fn and(self, other: CellMask) -> CellMask {
+        CellMask(self.0 & other.0)
+    }
+
+    pub(crate) fn or(self, other: CellMask) -> CellMask {
+        CellMask(self.0 | other.0)
+    }
+
+    pub(crate) fn not(self) -> CellMask {
+        CellMask(!self.0 & CellMask::ALL.0)
+    }
+
+    fn has(self, cell: usize) -> bool {
+        self.0 & (1 << cell) != 0
+    }
+}
+
+/// The rows of one organization.
+#[derive(Debug)]
+pub(crate) struct Organization {
+    pub(crate) id: OrganizationId,
+    /// Whether it was deleted.
+    pub(crate) deleted: bool,
+    pub(crate) cells: [Posting; CELLS],
+    /// The number of rows with each value of a field with few values.
+    pub(crate) values: HashMap<Term, u32>,
+}
+
+/// All organizations that have or had sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Organizations {
+    numbers: HashMap<OrganizationId, u32>,
+    all: Vec<Organization>,
+}
+
+impl Organizations {
+    /// The number of an organization. A new one is added.
+    pub(crate) fn intern(&mut self, id: OrganizationId) -> u32 {
+        let next = u32::try_from(self.all.len()).expect("fewer organizations than 2^30");
+        let number = *self.numbers.entry(id).or_insert(next);
+        if number == next {
+            let (cells, values) = (Default::default(), HashMap::new());
+            self.all.push(Organization { id, deleted: false, cells, values });
+        }
+        number
+    }
+
+    /// The cell of a session.
+    pub(crate) fn cell(&mut self, id: OrganizationId, kind: SessionKind, archived: bool) -> u32 {
+        let within = match (kind, archived) {
+            (SessionKind::Device, _) => 0,
+            (SessionKind::Agent, false) => 1,
+            (SessionKind::Agent, true) => 2,
+            (SessionKind::Login, _) => 3,
+        };
+        self.intern(id) * CELLS as u32 + within
+    }
+
+    /// The kind of the sessions of a cell.
+    pub(crate) fn kind(cell: u32) -> SessionKind {
+        match cell as usize % CELLS {
+            0 => SessionKind::Device,
+            3 => SessionKind::Login,
+            _ => SessionKind::Agent,
+        }
+    }
+
+    /// The organization of a cell.
+    pub(crate) fn of_cell(&self, cell: u32) -> &Organization {
+        &self.all[cell as usize / CELLS]
+    }
+
+    /// The organization of a cell, and the rows of the cell.
+    pub(crate) fn of_cell_mut(&mut self, cell: u32) -> (&mut Organization, usize) {
+        (&mut self.all[cell as usize / CELLS], cell as usize % CELLS)
+    }
+
+    /// An organization with sessions.
+    pub(crate) fn get(&self, id: OrganizationId) -> Option<&Organization> {
+        self.numbers.get(&id).map(|number| &self.all[*number as usize])
+    }
+
+    /// All that have or had sessions.
+    pub(crate) fn all(&self) -> &[Organization] {
+        &self.all
+    }
+
+    /// Marks an organization as deleted.
+    pub(crate) fn mark_deleted(&mut self, id: OrganizationId) -> &Organization {
+        let number = self.intern(id) as usize;
+        self.all[number].deleted = true;
+        &self.all[number]
+    }
+
+    /// Whether an organization was deleted.
+    pub(crate) fn is_deleted(&self, id: OrganizationId) -> bool {
+        self.get(id).is_some_and(|organization| organization.deleted)
+    }
+
+    /// About how many bytes they hold.
+    pub(crate) fn memory(&self) -> usize {
+        let one = |organization: &Organization| {
+            let cells = organization.cells.iter().map(Posting::memory).sum::<usize>();
+            cells + organization.values.capacity() * 9 + size_of::<Organization>()
+        };
+        self.all.iter().map(one).sum::<usize>() + self.numbers.capacity() * 24
+    }
+}
+
+impl Organization {
+    /// The rows of some cells, without cells that have none.
+    pub(crate) fn rows(&self, mask: CellMask) -> impl Iterator<Item = &Posting> {
+        self.cells
+            .iter()
+            .enumerate()
+            .filter(move |(cell, rows)| mask.has(*cell) && rows.len() > 0)
+            .map(|(_, rows)| rows)
+    }
+
+    /// Counts a value of a row once more, or once less.
+    pub(crate) fn count(&mut self, term: Term, more: bool) {
+        let count = self.values.entry(term).or_default();
+        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.values.remove(&term);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Questions: pages, totals and facets.
+
+mod conditions;
+mod facets;
+mod pages;
+mod sets;
+
+pub use facets::Facet;
+
+use crate::sessions::SessionRef;
+
+/// A range of a list with its total.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The sessions of the range, newest first.
+    pub sessions: Vec<SessionRef>,
+    /// The number of sessions in the whole list.
+    pub total: u64,
+    /// Whether more sessions follow.
+    pub more: bool,
+}

@@ -1,0 +1,236 @@
+//! The sealed rows: blocks in the order of lists, and the set of rows of each value.
+
+use crate::block::{Block, MAX_ROWS, Row};
+use crate::dictionary::{Dictionary, Term};
+use crate::organizations::Organizations;
+use crate::posting::{Posting, RowId};
+use domain::ids::SessionId;
+use domain::session::{SessionKey, Spread, Summary};
+use domain::time::Micros;
+
+/// The place of a session in lists: its time of creation and the rest of its id.
+pub(crate) type Place = (i64, u64);
+
+/// The place of a session.
+pub(crate) fn place(id: SessionId) -> Place {
+    (id.creation_time().0, id.tail())
+}
+
+/// All sealed rows.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) dictionary: Dictionary,
+    pub(crate) organizations: Organizations,
+    /// The rows of each value.
+    pub(crate) postings: Vec<Posting>,
+    /// All rows that were not removed.
+    pub(crate) alive: Posting,
+    /// The rows of deleted organizations.
+    pub(crate) deleted: Posting,
+    /// By number.
+    pub(crate) blocks: Vec<Block>,
+    /// The numbers of the blocks, oldest first. A block that was split has a part with a later number after it.
+    pub(crate) order: Vec<u16>,
+    /// The position of each block in `order`.
+    pub(crate) ranks: Vec<u16>,
+    /// The numbers of blocks that are not in `order` any more.
+    free: Vec<u16>,
+}
+
+/// The block of a row, and its number in the block.
+pub(crate) fn split(row: RowId) -> (u16, u16) {
+    ((row >> 16) as u16, row as u16)
+}
+
+/// The row with a number in a block.
+pub(crate) fn row_id(block: u16, number: u16) -> RowId {
+    (u32::from(block) << 16) | u32::from(number)
+}
+
+impl Rows {
+    /// What is known of a session, as a row. The clock decides the state of a session that expires.
+    pub(crate) fn encode(&mut self, summary: &Summary, clock: Micros) -> Row {
+        use crate::block::ColumnField;
+        use domain::session::{NumberField, ValueField};
+        let Summary { key, revision, .. } = summary;
+        let cell = self.organizations.cell(key.organization, key.kind, summary.is_archived());
+        let mut terms = Vec::new();
+        let dictionary = &mut self.dictionary;
+        summary.visit_values(clock, |field, value| {
+            // The cell says the organization.
+            if field != ValueField::Organization {
+                terms.push(dictionary.intern(field, value));
+            }
+        });
+        terms.sort_unstable();
+        terms.dedup();
+        self.postings.resize_with(self.dictionary.len(), Posting::default);
+        let mut columns = [None; crate::block::COLUMNS];
+        columns[ColumnField::Updated.number()] = Some(summary.updated.0);
+        columns[ColumnField::Ended.number()] = summary.ended.map(|(at, _)| at.0);
+        for field in NumberField::ALL {
+            // Most sessions of a new fleet have used nothing. Zero is stored like any number, so that it is found.
+            columns[ColumnField::Number(field).number()] = summary.number(field);
+        }
+        let (created, tail) = place(key.id);
+        Row { created, tail, revision: *revision, cell, terms, columns }
+    }
+
+    /// The key of a row that was not removed, and its revision.
+    pub(crate) fn key(&self, row: RowId) -> (SessionKey, i64) {
+        let (block, number) = split(row);
+        let block = &self.blocks[usize::from(block)];
+        let (created, tail) = block.place(number);
+        let (revision, cell) = block.head(number);
+        let organization = self.organizations.of_cell(cell).id;
+        let id = SessionId::new(Micros(created), tail);
+        (SessionKey { organization, kind: Organizations::kind(cell), id }, revision)
+    }
+
+    /// The position in `order` of the block that a place belongs to.
+    pub(crate) fn position_of(&self, place: Place) -> usize {
+        let after = self.order.partition_point(|block| self.blocks[usize::from(*block)].first() <= place);
+        after.saturating_sub(1)
+    }
+
+    /// The row of a session.
+    pub(crate) fn find(&self, key: &SessionKey) -> Option<RowId> {
+        self.find_all(key.id).find(|row| self.key(*row).0 == *key)
+    }
+
+    /// The rows with an id: sessions of two organizations may have the same.
+    pub(crate) fn find_all(&self, id: SessionId) -> impl Iterator<Item = RowId> {
+        let place = place(id);
+        let last = if self.order.is_empty() { None } else { Some(self.position_of(place)) };
+        // Rows with one place may lie in two blocks.
+        let positions = last.into_iter().flat_map(|last| (0..=last).rev());
+        let blocks = positions.map(|position| self.order[position]);
+        let near = blocks.take_while(move |block| self.blocks[usize::from(*block)].last() >= place);
+        near.flat_map(move |number| {
+            let block = &self.blocks[usize::from(number)];
+            let from = block.count_before(place);
+            (from..block.len())
+                .map(|at| at as u16)
+                .take_while(move |at| block.place(*at) == place)
+                .filter(move |at| !block.is_removed(*at))
+                .map(move |at| row_id(number, at))
+        })
+    }
+
+    /// Appends a row after the newest one. `fill` is how many rows a block gets.
+    pub(crate) fn append(&mut self, row: &Row, fill: usize) {
+        let full = self.order.last().is_none_or(|last| self.blocks[usize::from(*last)].len() >= fill);
+        if full {
+            if let Some(last) = self.order.last() {
+                self.blocks[usize::from(*last)].shrink();
+            }
+            let position = self.order.len();
+            self.add_block(position);
+        }
+        let block = self.order[self.order.len() - 1];
+        self.push(block, row);
+    }
+
+    /// Adds an empty block at a position in the order. Returns its number.
+    pub(crate) fn add_block(&mut self, position: usize) -> u16 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.blocks.push(Block::default());
+            self.ranks.push(0);
+            u16::try_from(self.blocks.len() - 1).expect("at most 65,536 blocks")
+        });
+        self.order.insert(position, number);
+        self.rank_blocks();
+        number
+    }
+
+    /// Removes an empty block from the order.
+    pub(crate) fn drop_block(&mut self, number: u16) {
+        self.order.remove(usize::from(self.ranks[usize::from(number)]));
+        self.free.push(number);
+        self.rank_blocks();
+    }
+
+    fn rank_blocks(&mut self) {
+        for (rank, block) in self.order.iter().enumerate() {
+            self.ranks[usize::from(*block)] = rank as u16;
+        }
+    }
+
+    /// Appends a row to a block.
+    pub(crate) fn push(&mut self, block: u16, row: &Row) {
+        debug_assert!(self.blocks[usize::from(block)].len() < MAX_ROWS);
+        let number = self.blocks[usize::from(block)].push(row);
+        let id = row_id(block, number);
+        self.alive.insert(id);
+        self.link_cell(id, row.cell);
+        for term in &row.terms {
+            self.link(id, row.cell, *term);
+        }
+    }
+
+    /// Replaces what is known of a row.
+    pub(crate) fn replace(&mut self, id: RowId, row: &Row) {
+        let (block, number) = split(id);
+        let before = self.blocks[usize::from(block)].row(number);
+        for term in before.terms.iter().filter(|term| row.terms.binary_search(term).is_err()) {
+            self.unlink(id, before.cell, *term);
+        }
+        for term in row.terms.iter().filter(|term| before.terms.binary_search(term).is_err()) {
+            self.link(id, row.cell, *term);
+        }
+        if before.cell != row.cell {
+            self.unlink_cell(id, before.cell);
+            self.link_cell(id, row.cell);
+        }
+        self.blocks[usize::from(block)].replace(number, row);
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove(&mut self, id: RowId) {
+        let (block, number) = split(id);
+        let row = self.blocks[usize::from(block)].row(number);
+        self.unlink_all(id, &row);
+        self.blocks[usize::from(block)].remove(number);
+    }
+
+    /// Takes a row out of all sets.
+    pub(crate) fn unlink_all(&mut self, id: RowId, row: &Row) {
+        self.alive.remove(id);
+        self.unlink_cell(id, row.cell);
+        for term in &row.terms {
+            self.unlink(id, row.cell, *term);
+        }
+    }
+
+    fn link_cell(&mut self, id: RowId, cell: u32) {
+        let (organization, within) = self.organizations.of_cell_mut(cell);
+        organization.cells[within].insert(id);
+        if organization.deleted {
+            self.deleted.insert(id);
+        }
+    }
+
+    fn unlink_cell(&mut self, id: RowId, cell: u32) {
+        let (organization, within) = self.organizations.of_cell_mut(cell);
+        organization.cells[within].remove(id);
+        if organization.deleted {
+            self.deleted.remove(id);
+        }
+    }
+
+    fn link(&mut self, id: RowId, cell: u32, term: Term) {
+        self.postings[term as usize].insert(id);
+        self.count(cell, term, true);
+    }
+
+    fn unlink(&mut self, id: RowId, cell: u32, term: Term) {
+        self.postings[term as usize].remove(id);
+        self.count(cell, term, false);
+    }
+
+    fn count(&mut self, cell: u32, term: Term, more: bool) {
+        if self.dictionary.field(term).info().spread == Spread::Few {
+            self.organizations.of_cell_mut(cell).0.count(term, more);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The index: sessions come, change and go.
+
+use crate::organizations::CellMask;
+use crate::posting::Posting;
+use crate::rows::{Place, Rows, place, split};
+use domain::ids::OrganizationId;
+use domain::session::{LoginState, SessionKey, SessionKind, SessionState, Summary};
+use domain::time::Micros;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Sizes of the index.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The number of newest sessions that become rows together, and of those that do not become rows yet.
+    pub settle: usize,
+    /// How many sessions with an old time are merged into their blocks together.
+    pub late: usize,
+    /// The rows of a block, at most 49,152: it has room for sessions with an old time.
+    pub block: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { settle: 128, late: 4_096, block: 49_152 }
+    }
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionRef {
+    /// The session.
+    pub key: SessionKey,
+    /// Its revision.
+    pub revision: i64,
+}
+
+/// The memory that the index holds, in bytes, about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// The number of sessions.
+    pub sessions: u64,
+    /// Rows in columns.
+    pub blocks: usize,
+    /// Sets of rows.
+    pub postings: usize,
+    /// Values.
+    pub dictionary: usize,
+}
+
+impl Memory {
+    /// The sum.
+    pub fn bytes(self) -> usize {
+        self.blocks + self.postings + self.dictionary
+    }
+}
+
+/// A key in the order of lists, oldest first.
+pub(crate) type OrderedKey = (Place, SessionKind, OrganizationId);
+
+pub(crate) fn ordered(key: &SessionKey) -> OrderedKey {
+    (place(key.id), key.kind, key.organization)
+}
+
+/// The session index. See the crate's documentation.
+#[derive(Debug, Default)]
+pub struct Index {
+    limits: Limits,
+    pub(crate) rows: Rows,
+    /// The newest sessions, and those with an old time that are not merged yet.
+    pub(crate) recent: BTreeMap<OrderedKey, Summary>,
+    /// The newest place that a row has had.
+    horizon: Option<Place>,
+    /// How many of the recent sessions are not newer than the horizon.
+    late: usize,
+    /// The time that the states of rows are of.
+    clock: Micros,
+    /// When each row's session expires by itself.
+    expiries: BTreeSet<(Micros, OrderedKey)>,
+    expiry_of: BTreeMap<OrderedKey, Micros>,
+}
+
+impl Index {
+    /// An empty index with other sizes, for tests.
+    pub fn with_limits(limits: Limits) -> Index {
+        assert!((1..=49_152).contains(&limits.block), "rows of a block are numbered in 16 bits");
+        Index { limits, ..Index::default() }
+    }
+
+    /// Adds a session, or replaces what is known of it. An older revision than the known one changes nothing.
+    pub fn apply(&mut self, summary: Summary) {
+        let key = ordered(&summary.key);
+        if let Some(known) = self.recent.get_mut(&key) {
+            if known.revision <= summary.revision {
+                *known = summary;
+            }
+        } else if let Some(row) = self.rows.find(&summary.key) {
+            if self.rows.key(row).1 <= summary.revision {
+                let encoded = self.rows.encode(&summary, self.clock);
+                self.rows.replace(row, &encoded);
+                self.set_expiry(key, &summary);
+            }
+        } else {
+            self.late += usize::from(self.is_late(key.0));
+            self.recent.insert(key, summary);
+            self.settle();
+        }
+    }
+
+    /// Removes a session that was deleted.
+    pub fn remove(&mut self, session: &SessionKey) {
+        let key = ordered(session);
+        if self.recent.remove(&key).is_some() {
+            self.late -= usize::from(self.is_late(key.0));
+        } else if let Some(row) = self.rows.find(session) {
+            self.rows.remove(row);
+            self.forget_expiry(key);
+            let block = split(row).0;
+            if self.rows.blocks[usize::from(block)].is_hollow() {
+                self.rows.rewrite(block, Vec::new(), self.limits.block);
+            }
+        }
+    }
+
+    /// Marks an organization as deleted. Its sessions stay, for lists that include deleted organizations.
+    pub fn delete_organization(&mut self, id: OrganizationId) {
+        if self.rows.organizations.is_deleted(id) {
+            return;
+        }
+        let deleted = &mut self.rows.deleted;
+        for rows in self.rows.organizations.mark_deleted(id).rows(CellMask::ALL) {
+            rows.for_each(|row| deleted.insert(row));
+        }
+    }
+
+    /// Whether an organization was deleted.
+    pub fn is_deleted(&self, id: OrganizationId) -> bool {
+        self.rows.organizations.is_deleted(id)
+    }
+
+    /// Whether a session expires between the last [`Index::advance`] and `now`.
+    pub fn needs_advance(&self, now: Micros) -> bool {
+        self.crossed(now).next().is_some()
+    }
+
+    /// Moves the time. It may go back. Questions about `now` need it whenever [`Index::needs_advance`] says so.
+    pub fn advance(&mut self, now: Micros) {
+        let crossed = self.crossed(now).collect::<Vec<_>>();
+        self.clock = now;
+        for (expires, key) in crossed {
+            let session = SessionKey {
+                organization: key.2,
+                kind: key.1,
+                id: domain::ids::SessionId::new(Micros(key.0.0), key.0.1),
+            };
+            if let Some(row) = self.rows.find(&session) {
+                self.set_login_state(
+                    row,
+                    if expires <= now { LoginState::Expired } else { LoginState::Open },
+                );
+            }
+        }
+    }
+
+    /// The sessions that expire between the index's time and `now`, in either direction.
+    fn crossed(&self, now: Micros) -> impl Iterator<Item = (Micros, OrderedKey)> {
+        let (from, until) = (self.clock.min(now), self.clock.max(now));
+        let first = ((i64::MIN, 0), SessionKind::Device, OrganizationId::ACCOUNT);
+        let after = |time: Micros| (time + domain::time::Span(1), first);
+        self.expiries.range(after(from)..after(until)).copied()
+    }
+
+    fn set_login_state(&mut self, id: u32, state: LoginState) {
+        use domain::session::{ValueField, ValueRef};
+        let (block, number) = split(id);
+        let mut row = self.rows.blocks[usize::from(block)].row(number);
+        let mut term = |state| {
+            let name = SessionState::Login(state).name();
+            self.rows.dictionary.intern(ValueField::State, ValueRef::Text(name))
+        };
+        let others = [LoginState::Open, LoginState::Expired].map(&mut term);
+        let new = term(state);
+        self.rows.postings.resize_with(self.rows.dictionary.len(), Posting::default);
+        row.terms.retain(|term| !others.contains(term));
+        row.terms.push(new);
+        row.terms.sort_unstable();
+        self.rows.replace(id, &row);
+    }
+
+    /// The revision of a session.
+    pub fn revision(&self, key: &SessionKey) -> Option<i64> {
+        let recent = self.recent.get(&ordered(key)).map(|summary| summary.revision);
+        recent.or_else(|| self.rows.find(key).map(|row| self.rows.key(row).1))
+    }
+
+    /// The number of sessions.
+    pub fn len(&self) -> u64 {
+        self.rows.alive.len() + self.recent.len() as u64
+    }
+
+    /// Whether there are no sessions.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory that it holds.
+    pub fn memory(&self) -> Memory {
+        let rows = &self.rows;
+        let postings =
+            rows.postings.iter().chain([&rows.alive, &rows.deleted]).map(Posting::memory).sum::<usize>();
+        Memory {
+            sessions: self.len(),
+            blocks: rows.blocks.iter().map(crate::block::Block::memory).sum::<usize>()
+                + self.recent.len() * size_of::<(OrderedKey, Summary)>()
+                + self.expiries.len() * 2 * size_of::<(Micros, OrderedKey)>(),
+            postings: postings + rows.organizations.memory(),
+            dictionary: rows.dictionary.memory(),
+        }
+    }
+
+    fn is_late(&self, place: Place) -> bool {
+        self.horizon.is_some_and(|horizon| place <= horizon)
+    }
+
+    /// Turns recent sessions into rows, when there are enough of them.
+    fn settle(&mut self) {
+        if self.recent.len() - self.late >= 2 * self.limits.settle {
+            let mut settled = self.recent.keys().skip(self.late).copied();
+            let mut keys = settled.by_ref().take(self.limits.settle).collect::<Vec<_>>();
+            self.horizon = keys.last().map(|key| key.0);
+            keys.extend(settled.take_while(|key| self.is_late(key.0)));
+            for row in keys.into_iter().filter_map(|key| self.take_recent(key)).collect::<Vec<_>>() {
+                self.rows.append(&row, self.limits.block);
+            }
+        }
+        if self.late >= self.limits.late {
+            let keys = self.recent.keys().take(self.late).copied().collect::<Vec<_>>();
+            let late = keys.into_iter().filter_map(|key| self.take_recent(key)).collect();
+            self.rows.merge(late, self.limits.block);
+            self.late = 0;
+        }
+    }
+
+    fn take_recent(&mut self, key: OrderedKey) -> Option<crate::block::Row> {
+        let summary = self.recent.remove(&key)?;
+        self.set_expiry(key, &summary);
+        Some(self.rows.encode(&summary, self.clock))
+    }
+
+    fn set_expiry(&mut self, key: OrderedKey, summary: &Summary) {
+        self.forget_expiry(key);
+        let open = summary.state == SessionState::Login(LoginState::Open);
+        if let Some(expires) = summary.expires.filter(|_| open) {
+            self.expiries.insert((expires, key));
+            self.expiry_of.insert(key, expires);
+        }
+    }
+
+    fn forget_expiry(&mut self, key: OrderedKey) {
+        if let Some(expires) = self.expiry_of.remove(&key) {
+            self.expiries.remove(&(expires, key));
+        }
+    }
+}
