@@ -4,9 +4,6 @@ use crate::column::Column;
 use crate::dictionary::Term;
 use domain::session::{NumberField, TimeField};
 
-/// Most rows of a block: rows are numbered in 16 bits.
-pub(crate) const MAX_ROWS: usize = 1 << 16;
-
 /// A column of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ColumnField {

@@ -1,9 +1,7 @@
 //! A number for each row of a block.
 
+use crate::sizes::ZONE;
 use std::collections::HashMap;
-
-/// The rows of a zone. A zone knows its smallest and its largest number, so most zones are decided as a whole.
-pub(crate) const ZONE: usize = 1_024;
 
 /// A number is stored in five bytes as its distance from a base plus one. Five bytes reach 12 days in microseconds.
 const WIDTH: usize = 5;

@@ -1,15 +1,16 @@
 //! Sessions that arrive with an old time, such as imports: they are merged into the blocks that they belong to.
 
-use crate::block::{Block, MAX_ROWS, Row};
+use crate::block::{Block, Row};
 use crate::rows::{Rows, row_id};
+use crate::sizes::{BLOCK, MAX_BLOCK};
 use std::collections::BTreeMap;
 
 impl Rows {
-    /// Merges rows that are older than the newest block's last row. `fill` is how many rows a block gets.
-    pub(crate) fn merge(&mut self, late: Vec<Row>, fill: usize) {
+    /// Merges rows that are older than the newest block's last row.
+    pub(crate) fn merge(&mut self, late: Vec<Row>) {
         if self.order.is_empty() {
             self.add_block(0);
-            return self.rewrite(self.order[0], late, fill);
+            return self.rewrite(self.order[0], late);
         }
         let mut by_block: BTreeMap<u16, Vec<Row>> = BTreeMap::new();
         for row in late {
@@ -17,20 +18,20 @@ impl Rows {
             by_block.entry(self.order[position]).or_default().push(row);
         }
         for (block, rows) in by_block {
-            self.rewrite(block, rows, fill);
+            self.rewrite(block, rows);
         }
     }
 
     /// Writes a block again, without the rows that were removed and with these. A block that has become too long is
     /// split.
-    pub(crate) fn rewrite(&mut self, number: u16, more: Vec<Row>, fill: usize) {
+    pub(crate) fn rewrite(&mut self, number: u16, more: Vec<Row>) {
         let mut rows = self.take(number);
         rows.extend(more);
         if rows.is_empty() {
             return self.drop_block(number);
         }
         rows.sort_by_key(|row| (row.created, row.tail, row.cell));
-        let parts = rows.len().div_ceil(MAX_ROWS.min(fill * 4 / 3));
+        let parts = if rows.len() <= MAX_BLOCK { 1 } else { rows.len().div_ceil(BLOCK) };
         let length = rows.len().div_ceil(parts);
         let mut block = number;
         for (part, rows) in rows.chunks(length).enumerate() {

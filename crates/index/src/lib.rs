@@ -20,6 +20,9 @@ mod posting;
 mod query;
 mod rows;
 mod sessions;
+mod sizes;
+#[cfg(test)]
+mod tests;
 
 pub use query::{Facet, Selection};
-pub use sessions::{Index, Limits, Memory, SessionRef};
+pub use sessions::{Index, Memory, SessionRef};

@@ -1,15 +1,12 @@
 //! The rows that have one value.
 
+use crate::sizes::LIST;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 /// A row: the number of its block in the upper 16 bits, and its place in the block in the lower ones.
 pub(crate) type RowId = u32;
-
-/// A longer list becomes a bitmap. A bitmap costs some 50 bytes for each block that it has a row in, so a short list
-/// of rows of many blocks is smaller as a list.
-const MAX_LIST: usize = 1_024;
 
 /// A set of rows.
 #[derive(Debug, Clone)]
@@ -41,7 +38,7 @@ impl Posting {
                     }
                     _ => rows.push(row),
                 }
-                if rows.len() > MAX_LIST {
+                if rows.len() > LIST {
                     *self = Posting::Bitmap(rows.iter().copied().collect());
                 }
             }

@@ -1,9 +1,10 @@
 //! The sealed rows: blocks in the order of lists, and the set of rows of each value.
 
-use crate::block::{Block, MAX_ROWS, Row};
+use crate::block::{Block, Row};
 use crate::dictionary::{Dictionary, Term};
 use crate::organizations::Organizations;
 use crate::posting::{Posting, RowId};
+use crate::sizes::{BLOCK, MAX_BLOCK};
 use domain::ids::SessionId;
 use domain::session::{SessionKey, Spread, Summary};
 use domain::time::Micros;
@@ -117,9 +118,9 @@ impl Rows {
         })
     }
 
-    /// Appends a row after the newest one. `fill` is how many rows a block gets.
-    pub(crate) fn append(&mut self, row: &Row, fill: usize) {
-        let full = self.order.last().is_none_or(|last| self.blocks[usize::from(*last)].len() >= fill);
+    /// Appends a row after the newest one.
+    pub(crate) fn append(&mut self, row: &Row) {
+        let full = self.order.last().is_none_or(|last| self.blocks[usize::from(*last)].len() >= BLOCK);
         if full {
             if let Some(last) = self.order.last() {
                 self.blocks[usize::from(*last)].shrink();
@@ -158,7 +159,7 @@ impl Rows {
 
     /// Appends a row to a block.
     pub(crate) fn push(&mut self, block: u16, row: &Row) {
-        debug_assert!(self.blocks[usize::from(block)].len() < MAX_ROWS);
+        debug_assert!(self.blocks[usize::from(block)].len() < MAX_BLOCK);
         let number = self.blocks[usize::from(block)].push(row);
         let id = row_id(block, number);
         self.alive.insert(id);

@@ -3,27 +3,11 @@
 use crate::organizations::CellMask;
 use crate::posting::Posting;
 use crate::rows::{Place, Rows, place, split};
+use crate::sizes::{LATE, SETTLE};
 use domain::ids::OrganizationId;
 use domain::session::{LoginState, SessionKey, SessionKind, SessionState, Summary};
 use domain::time::Micros;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Sizes of the index.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The number of newest sessions that become rows together, and of those that do not become rows yet.
-    pub settle: usize,
-    /// How many sessions with an old time are merged into their blocks together.
-    pub late: usize,
-    /// The rows of a block, at most 49,152: it has room for sessions with an old time.
-    pub block: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { settle: 128, late: 4_096, block: 49_152 }
-    }
-}
 
 /// A session in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +48,6 @@ pub(crate) fn ordered(key: &SessionKey) -> OrderedKey {
 /// The session index. See the crate's documentation.
 #[derive(Debug, Default)]
 pub struct Index {
-    limits: Limits,
     pub(crate) rows: Rows,
     /// The newest sessions, and those with an old time that are not merged yet.
     pub(crate) recent: BTreeMap<OrderedKey, Summary>,
@@ -80,12 +63,6 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index with other sizes, for tests.
-    pub fn with_limits(limits: Limits) -> Index {
-        assert!((1..=49_152).contains(&limits.block), "rows of a block are numbered in 16 bits");
-        Index { limits, ..Index::default() }
-    }
-
     /// Adds a session, or replaces what is known of it. An older revision than the known one changes nothing.
     pub fn apply(&mut self, summary: Summary) {
         let key = ordered(&summary.key);
@@ -116,7 +93,7 @@ impl Index {
             self.forget_expiry(key);
             let block = split(row).0;
             if self.rows.blocks[usize::from(block)].is_hollow() {
-                self.rows.rewrite(block, Vec::new(), self.limits.block);
+                self.rows.rewrite(block, Vec::new());
             }
         }
     }
@@ -223,19 +200,19 @@ impl Index {
 
     /// Turns recent sessions into rows, when there are enough of them.
     fn settle(&mut self) {
-        if self.recent.len() - self.late >= 2 * self.limits.settle {
+        if self.recent.len() - self.late >= 2 * SETTLE {
             let mut settled = self.recent.keys().skip(self.late).copied();
-            let mut keys = settled.by_ref().take(self.limits.settle).collect::<Vec<_>>();
+            let mut keys = settled.by_ref().take(SETTLE).collect::<Vec<_>>();
             self.horizon = keys.last().map(|key| key.0);
             keys.extend(settled.take_while(|key| self.is_late(key.0)));
             for row in keys.into_iter().filter_map(|key| self.take_recent(key)).collect::<Vec<_>>() {
-                self.rows.append(&row, self.limits.block);
+                self.rows.append(&row);
             }
         }
-        if self.late >= self.limits.late {
+        if self.late >= LATE {
             let keys = self.recent.keys().take(self.late).copied().collect::<Vec<_>>();
             let late = keys.into_iter().filter_map(|key| self.take_recent(key)).collect();
-            self.rows.merge(late, self.limits.block);
+            self.rows.merge(late);
             self.late = 0;
         }
     }

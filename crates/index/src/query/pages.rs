@@ -5,13 +5,11 @@ use super::conditions::{Condition, Conditions, Set};
 use crate::posting::{RowId, walk_back};
 use crate::rows::{Place, Rows, place, row_id};
 use crate::sessions::{Index, SessionRef};
+use crate::sizes::PATIENCE;
 use domain::page::ListRange;
 use domain::session::{Filter, ListScope, Summary};
 use domain::time::Micros;
 use roaring::RoaringBitmap;
-
-/// How many rows a page may look at in vain before the whole list is computed instead.
-const PATIENCE: usize = 10_000;
 
 impl Index {
     /// A range of the sessions that match a filter, newest first, and the number of all of them.

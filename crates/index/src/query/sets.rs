@@ -2,15 +2,13 @@
 
 use super::conditions::{Condition, Conditions, Set};
 use crate::block::ColumnField;
-use crate::column::{ZONE, ZoneFit};
+use crate::column::ZoneFit;
 use crate::posting::RowId;
 use crate::rows::row_id;
+use crate::sizes::{FEW, ZONE};
 use domain::agent::TimeRange;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
-
-/// A set of at most this many rows is judged row by row.
-const FEW: u64 = 2_048;
 
 impl Conditions<'_> {
     /// The number of rows for which all conditions hold.

@@ -1,5 +1,6 @@
 //! The index and a plain loop over [`Filter::matches`] agree, whatever happens to the sessions.
 
+use crate::{Facet, Index, SessionRef};
 use domain::agent::{Acus, AgentState, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
 use domain::page::ListRange;
@@ -10,12 +11,12 @@ use domain::session::{
     ValueField,
 };
 use domain::time::Micros;
-use index::{Facet, Index, Limits, SessionRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 const START: i64 = 1_772_366_400_000_000;
+/// Values of text fields.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 fn uuid(number: u8) -> Uuid {
@@ -173,16 +174,9 @@ struct Both {
 }
 
 impl Both {
-    fn new(limits: Limits) -> Both {
+    fn new() -> Both {
         let (sessions, deleted) = (BTreeMap::new(), BTreeSet::new());
-        Both {
-            sessions,
-            deleted,
-            now: Micros(START),
-            newest: START,
-            next_tail: 1,
-            index: Index::with_limits(limits),
-        }
+        Both { sessions, deleted, now: Micros(START), newest: START, next_tail: 1, index: Index::default() }
     }
 
     fn put(&mut self, summary: Summary) {
@@ -379,19 +373,13 @@ fn question() -> impl Strategy<Value = Question> {
         .prop_map(|(scope, filter, at, limit, offset)| Question { scope, filter, at, limit, offset })
 }
 
-/// Small blocks, so that a short history fills, merges and splits many.
-fn limits() -> impl Strategy<Value = Limits> {
-    (1usize..20, 1usize..20, 1usize..60).prop_map(|(settle, late, block)| Limits { settle, late, block })
-}
-
 proptest! {
     #[test]
     fn the_index_agrees_with_a_plain_loop(
-        limits in limits(),
         steps in proptest::collection::vec(step(), 1..700),
         questions in proptest::collection::vec(question(), 24),
     ) {
-        let mut both = Both::new(limits);
+        let mut both = Both::new();
         for (at, step) in steps.iter().enumerate() {
             both.take(*step);
             if at % 97 == 0 {
@@ -407,7 +395,7 @@ proptest! {
         }
 
         // An index that is built anew, from the oldest session on, answers the same.
-        let mut again = Index::with_limits(limits);
+        let mut again = Index::default();
         again.advance(both.now);
         both.sessions.values().cloned().for_each(|summary| again.apply(summary));
         both.deleted.iter().for_each(|id| again.delete_organization(*id));
@@ -420,7 +408,7 @@ proptest! {
 
 #[test]
 fn sessions_of_two_organizations_may_have_one_id() {
-    let mut index = Index::with_limits(Limits { settle: 1, late: 1, block: 1 });
+    let mut index = Index::default();
     let look = Look { organization: 0, kind: 1, owner: 0, state: 0, bits: 0, number: 0 };
     let keys = [0, 1, 2, 3].map(|number| key(Look { organization: number, ..look }, START, 7));
     for key in keys {
