@@ -1,7 +1,7 @@
 //! Values as numbers.
 
 use domain::session::{Value, ValueField, ValueRef};
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use crate::dictionary::Term;
 use crate::posting::Posting;
 use domain::ids::OrganizationId;
 use domain::session::SessionKind;
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 /// The cells of an organization. Every list of a wire is about one kind, and most leave archived sessions out, so each
 /// of these has a set of rows of its own.
@@ -39,7 +39,8 @@ impl CellMask {
         CellMask(!self.0 & CellMask::ALL.0)
     }
 
-    fn has(self, cell: usize) -> bool {
+    /// Whether a cell is one of them.
+    pub(crate) fn has(self, cell: usize) -> bool {
         self.0 & (1 << cell) != 0
     }
 }
@@ -51,8 +52,8 @@ pub(crate) struct Organization {
     /// Whether it was deleted.
     pub(crate) deleted: bool,
     pub(crate) cells: [Posting; CELLS],
-    /// The number of rows with each value of a field with few values.
-    pub(crate) values: HashMap<Term, u32>,
+    /// The number of rows of each cell with each value of a field with few values.
+    pub(crate) values: HashMap<Term, [u32; CELLS]>,
 }
 
 /// All organizations that have or had sessions.
@@ -60,6 +61,9 @@ pub(crate) struct Organization {
 pub(crate) struct Organizations {
     numbers: HashMap<OrganizationId, u32>,
     all: Vec<Organization>,
+    /// The number of rows of each cell, in all organizations and in those that were deleted.
+    pub(crate) totals: [u64; CELLS],
+    pub(crate) deleted_totals: [u64; CELLS],
 }
 
 impl Organizations {
@@ -117,8 +121,20 @@ impl Organizations {
     /// Marks an organization as deleted.
     pub(crate) fn mark_deleted(&mut self, id: OrganizationId) -> &Organization {
         let number = self.intern(id) as usize;
-        self.all[number].deleted = true;
-        &self.all[number]
+        let organization = &mut self.all[number];
+        organization.deleted = true;
+        for (total, rows) in self.deleted_totals.iter_mut().zip(&organization.cells) {
+            *total += rows.len();
+        }
+        organization
+    }
+
+    /// Gives back memory that was reserved for more rows.
+    pub(crate) fn shrink(&mut self) {
+        for organization in &mut self.all {
+            organization.cells.iter_mut().for_each(Posting::shrink);
+            organization.values.shrink_to_fit();
+        }
     }
 
     /// Whether an organization was deleted.
@@ -130,7 +146,7 @@ impl Organizations {
     pub(crate) fn memory(&self) -> usize {
         let one = |organization: &Organization| {
             let cells = organization.cells.iter().map(Posting::memory).sum::<usize>();
-            cells + organization.values.capacity() * 9 + size_of::<Organization>()
+            cells + organization.values.capacity() * (4 + 4 * CELLS + 1) + size_of::<Organization>()
         };
         self.all.iter().map(one).sum::<usize>() + self.numbers.capacity() * 24
     }
@@ -146,11 +162,11 @@ impl Organization {
             .map(|(_, rows)| rows)
     }
 
-    /// Counts a value of a row once more, or once less.
-    pub(crate) fn count(&mut self, term: Term, more: bool) {
-        let count = self.values.entry(term).or_default();
-        *count = if more { *count + 1 } else { count.saturating_sub(1) };
-        if *count == 0 {
+    /// Counts a value of a row of a cell once more, or once less.
+    pub(crate) fn count(&mut self, cell: usize, term: Term, more: bool) {
+        let counts = self.values.entry(term).or_default();
+        counts[cell] = if more { counts[cell] + 1 } else { counts[cell].saturating_sub(1) };
+        if *counts == [0; CELLS] {
             self.values.remove(&term);
         }
     }

@@ -30,6 +30,10 @@ impl Posting {
                 bitmap.insert(row);
             }
             Posting::List(rows) => {
+                if rows.len() == rows.capacity() {
+                    // There are many lists: doubling each would waste half of the memory.
+                    rows.reserve_exact(1 + rows.len() / 4);
+                }
                 match rows.last() {
                     Some(last) if *last >= row => {
                         if let Err(at) = rows.binary_search(&row) {
@@ -108,6 +112,15 @@ impl Posting {
                 let until = rows.partition_point(|row| row <= range.end());
                 rows[from..until.max(from)].iter().rev().all(|row| visit(*row))
             }
+        }
+    }
+
+    /// Gives back memory that was reserved for more rows.
+    pub(crate) fn shrink(&mut self) {
+        match self {
+            // A copy has no room for more.
+            Posting::Bitmap(bitmap) => *bitmap = bitmap.clone(),
+            Posting::List(rows) => rows.shrink_to_fit(),
         }
     }
 

@@ -203,10 +203,20 @@ impl Rows {
         }
     }
 
+    /// Gives back memory that was reserved for more rows.
+    pub(crate) fn shrink(&mut self) {
+        self.organizations.shrink();
+        self.postings.iter_mut().chain([&mut self.alive, &mut self.deleted]).for_each(Posting::shrink);
+        self.blocks.iter_mut().for_each(Block::shrink);
+    }
+
     fn link_cell(&mut self, id: RowId, cell: u32) {
         let (organization, within) = self.organizations.of_cell_mut(cell);
         organization.cells[within].insert(id);
-        if organization.deleted {
+        let deleted = organization.deleted;
+        self.organizations.totals[within] += 1;
+        if deleted {
+            self.organizations.deleted_totals[within] += 1;
             self.deleted.insert(id);
         }
     }
@@ -214,7 +224,10 @@ impl Rows {
     fn unlink_cell(&mut self, id: RowId, cell: u32) {
         let (organization, within) = self.organizations.of_cell_mut(cell);
         organization.cells[within].remove(id);
-        if organization.deleted {
+        let deleted = organization.deleted;
+        self.organizations.totals[within] -= 1;
+        if deleted {
+            self.organizations.deleted_totals[within] -= 1;
             self.deleted.remove(id);
         }
     }
@@ -231,7 +244,8 @@ impl Rows {
 
     fn count(&mut self, cell: u32, term: Term, more: bool) {
         if self.dictionary.field(term).info().spread == Spread::Few {
-            self.organizations.of_cell_mut(cell).0.count(term, more);
+            let (organization, within) = self.organizations.of_cell_mut(cell);
+            organization.count(within, term, more);
         }
     }
 }

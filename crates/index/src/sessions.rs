@@ -163,6 +163,11 @@ impl Index {
         self.rows.replace(id, &row);
     }
 
+    /// Gives back memory that was reserved for more sessions: worth it after many were added.
+    pub fn shrink(&mut self) {
+        self.rows.shrink();
+    }
+
     /// The revision of a session.
     pub fn revision(&self, key: &SessionKey) -> Option<i64> {
         let recent = self.recent.get(&ordered(key)).map(|summary| summary.revision);

@@ -8,6 +8,7 @@ use domain::agent::TimeRange;
 use domain::session::{Filter, ListScope, PRESENT, SessionKind, TimeField, Value, ValueField};
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// A set of rows, as one condition has it.
 pub(super) enum Set<'a> {
@@ -41,9 +42,12 @@ pub(super) struct Conditions<'a> {
     pub(super) rows: &'a Rows,
     /// The smallest set first.
     pub(super) all: Vec<Condition<'a>>,
+    /// The rows are whole cells of one organization, or of all of them: which, and whether deleted ones are left out.
+    pub(super) cells: Option<(CellMask, bool)>,
+    pub(super) matching: OnceCell<Cow<'a, RoaringBitmap>>,
 }
 
-impl Set<'_> {
+impl<'a> Set<'a> {
     /// At least as many as there are rows in it.
     pub(super) fn size(&self) -> u64 {
         match self {
@@ -59,9 +63,9 @@ impl Set<'_> {
         }
     }
 
-    pub(super) fn bitmap(&self) -> Cow<'_, RoaringBitmap> {
+    pub(super) fn bitmap(&self) -> Cow<'a, RoaringBitmap> {
         match self {
-            Set::Computed(rows) => Cow::Borrowed(rows),
+            Set::Computed(rows) => Cow::Owned(rows.clone()),
             Set::AnyOf(sets) => match sets.as_slice() {
                 [one] => one.bitmap(),
                 many => Cow::Owned(union(many)),
@@ -110,15 +114,25 @@ impl Condition<'_> {
 impl<'a> Conditions<'a> {
     /// The conditions of a filter in a scope.
     pub(super) fn new(rows: &'a Rows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
-        let mut conditions = Conditions { rows, all: Vec::new() };
+        let mut conditions = Conditions { rows, all: Vec::new(), cells: None, matching: OnceCell::new() };
         let mut simple = Vec::new();
         flatten(filter, &mut simple);
-        let mask = match scope {
-            // The cells answer the most frequent conditions of an organization's lists.
-            ListScope::Organization(_) => take_cells(&mut simple),
-            ListScope::Account { .. } => CellMask::ALL,
+        let mut others = simple.clone();
+        let mask = take_cells(&mut others);
+        conditions.cells = match scope {
+            _ if !others.is_empty() => None,
+            ListScope::Organization(_) => Some((mask, false)),
+            ListScope::Account { organizations: None, deleted } => Some((mask, !deleted)),
+            ListScope::Account { organizations: Some(_), .. } => None,
         };
-        conditions.add_scope(scope, mask);
+        match scope {
+            ListScope::Account { organizations: None, .. } => conditions.add_scope(scope, CellMask::ALL),
+            // The cells answer the most frequent conditions of the lists of some organizations.
+            _ => {
+                conditions.add_scope(scope, mask);
+                simple = others;
+            }
+        }
         for filter in simple {
             conditions.add(filter);
         }
@@ -192,7 +206,7 @@ impl<'a> Conditions<'a> {
             Filter::Ids(ids) => Set::Computed(ids.iter().flat_map(|id| self.rows.find_all(*id)).collect()),
             filter @ (Filter::And(_) | Filter::Not(_) | Filter::Time(..) | Filter::Number(..)) => {
                 let every = ListScope::Account { organizations: None, deleted: true };
-                Set::Computed(Conditions::new(self.rows, &every, filter).matching().into_owned())
+                Set::Computed(Conditions::new(self.rows, &every, filter).matching().clone())
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use super::conditions::Conditions;
 use crate::dictionary::Term;
-use crate::organizations::CellMask;
+use crate::organizations::{CELLS, CellMask};
 use crate::rows::{Rows, split};
 use crate::sessions::Index;
-use domain::session::{Filter, ListScope, Value, ValueField};
+use domain::session::{Filter, ListScope, Spread, Value, ValueField};
 use domain::time::Micros;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
@@ -31,16 +31,15 @@ impl Index {
     ) -> Vec<Vec<Facet>> {
         debug_assert!(!self.needs_advance(now), "the index is moved to the time of the question first");
         let conditions = Conditions::new(&self.rows, scope, filter);
-        let matching = conditions.matching();
         let mut counts = fields.iter().map(|_| HashMap::new()).collect::<Vec<HashMap<Value, u64>>>();
-        for (term, count) in count_terms(&self.rows, scope, &matching, fields) {
+        for (term, count) in count_terms(&self.rows, scope, &conditions, fields) {
             let field = self.rows.dictionary.field(term);
             for (counts, _) in counts.iter_mut().zip(fields).filter(|(_, wanted)| **wanted == field) {
                 counts.insert(self.rows.dictionary.value(term), count);
             }
         }
         if let Some(at) = fields.iter().position(|field| *field == ValueField::Organization) {
-            counts[at] = count_organizations(&self.rows, &matching);
+            counts[at] = count_organizations(&self.rows, conditions.matching());
         }
         for summary in self.recent_matching(scope, filter, now) {
             let mut values = Vec::new();
@@ -73,45 +72,57 @@ fn sort_counts(counts: HashMap<Value, u64>) -> Vec<Facet> {
     facets
 }
 
-/// Counts the rows of a set with each value of some fields.
+/// Counts the rows that match conditions with each value of some fields.
 fn count_terms(
     rows: &Rows,
     scope: &ListScope,
-    matching: &RoaringBitmap,
+    conditions: &Conditions<'_>,
     fields: &[ValueField],
 ) -> Vec<(Term, u64)> {
-    let terms = candidates(rows, scope, fields);
-    // Reading the record of a row costs about as much as looking for a few rows in a set.
-    let by_set = terms.iter().map(|term| 8 + rows.postings[*term as usize].len().min(matching.len()) / 64);
-    if matching.len() < by_set.sum::<u64>() {
-        return count_records(rows, matching, fields);
-    }
-    let counts = terms.into_iter().map(|term| (term, rows.postings[term as usize].count_within(matching)));
-    counts.filter(|(_, count)| *count > 0).collect()
-}
-
-/// The values that rows of the scope may have.
-fn candidates(rows: &Rows, scope: &ListScope, fields: &[ValueField]) -> Vec<Term> {
-    let of_fields = |term: &Term| fields.contains(&rows.dictionary.field(*term));
-    let few = fields.iter().all(|field| field.info().spread == domain::session::Spread::Few);
-    match scope {
-        ListScope::Organization(id) if few => {
-            let organization = rows.organizations.get(*id);
-            organization.into_iter().flat_map(|one| one.values.keys().copied()).filter(of_fields).collect()
+    let few = fields.iter().all(|field| field.info().spread == Spread::Few);
+    let organization = match scope {
+        ListScope::Organization(id) if few => Some(rows.organizations.get(*id)),
+        _ => None,
+    };
+    let Some(organization) = organization else {
+        let terms = fields.iter().flat_map(|field| rows.dictionary.terms_of(*field).iter().copied());
+        return count_matching(rows, conditions.matching(), terms.collect());
+    };
+    let values = organization.into_iter().flat_map(|organization| &organization.values);
+    let values = values.filter(|(term, _)| fields.contains(&rows.dictionary.field(**term)));
+    match conditions.cells {
+        Some((mask, _)) => {
+            let count = |counts: &[u32; CELLS]| {
+                let counts = counts.iter().enumerate().filter(|(cell, _)| mask.has(*cell));
+                counts.map(|(_, count)| u64::from(*count)).sum()
+            };
+            values.map(|(term, counts)| (*term, count(counts))).filter(|(_, count)| *count > 0).collect()
         }
-        _ => fields.iter().flat_map(|field| rows.dictionary.terms_of(*field).iter().copied()).collect(),
+        None => count_matching(rows, conditions.matching(), values.map(|(term, _)| *term).collect()),
     }
 }
 
-fn count_records(rows: &Rows, matching: &RoaringBitmap, fields: &[ValueField]) -> Vec<(Term, u64)> {
-    let mut counts: HashMap<Term, u64> = HashMap::new();
+/// Counts the rows of a set with each of some values.
+fn count_matching(rows: &Rows, matching: &RoaringBitmap, terms: Vec<Term>) -> Vec<(Term, u64)> {
+    let posting = |term: Term| &rows.postings[term as usize];
+    // In nanoseconds, about: reading the record of a row, and looking for a row of one set in another.
+    let by_records = matching.len() * 40;
+    let by_sets = terms.iter().map(|term| 100 + posting(*term).len().min(matching.len()));
+    let counts = if by_records < by_sets.sum::<u64>() {
+        let counts = count_records(rows, matching);
+        terms.into_iter().map(|term| (term, u64::from(counts[term as usize]))).collect::<Vec<_>>()
+    } else {
+        terms.into_iter().map(|term| (term, posting(term).count_within(matching))).collect()
+    };
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// The number of rows of a set with each value.
+fn count_records(rows: &Rows, matching: &RoaringBitmap) -> Vec<u32> {
+    let mut counts = vec![0; rows.dictionary.len()];
     for row in matching {
         let (block, number) = split(row);
-        rows.blocks[usize::from(block)].visit_terms(number, |term| {
-            if fields.contains(&rows.dictionary.field(term)) {
-                *counts.entry(term).or_default() += 1;
-            }
-        });
+        rows.blocks[usize::from(block)].visit_terms(number, |term| counts[term as usize] += 1);
     }
-    counts.into_iter().collect()
+    counts
 }

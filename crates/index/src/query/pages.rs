@@ -17,7 +17,7 @@ impl Index {
         debug_assert!(!self.needs_advance(now), "the index is moved to the time of the question first");
         let recent = self.recent_matching(scope, filter, now);
         let conditions = Conditions::new(&self.rows, scope, filter);
-        let total = conditions.count() + recent.len() as u64;
+        let total = conditions.count(scope) + recent.len() as u64;
         let (mut sessions, wanted) = match range {
             ListRange::Offset { offset, limit } => {
                 let wanted = limit as usize;
@@ -41,7 +41,7 @@ impl Index {
 
     /// The number of sessions that match a filter.
     pub fn count(&self, scope: &ListScope, filter: &Filter, now: Micros) -> u64 {
-        let rows = Conditions::new(&self.rows, scope, filter).count();
+        let rows = Conditions::new(&self.rows, scope, filter).count(scope);
         rows + self.recent_matching(scope, filter, now).len() as u64
     }
 
@@ -101,7 +101,7 @@ impl Conditions<'_> {
             return rows;
         }
         let matching = self.matching();
-        page_of(self.rows, &matching, cursor, skipped, wanted)
+        page_of(self.rows, matching, cursor, skipped, wanted)
     }
 
     /// Walks back through a set until the page is full. `None` when that takes too long.

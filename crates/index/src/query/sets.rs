@@ -3,18 +3,23 @@
 use super::conditions::{Condition, Conditions, Set};
 use crate::block::ColumnField;
 use crate::column::ZoneFit;
+use crate::organizations::CellMask;
 use crate::posting::RowId;
 use crate::rows::row_id;
 use crate::sizes::{FEW, ZONE};
 use domain::agent::TimeRange;
+use domain::session::ListScope;
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
 
-impl Conditions<'_> {
+impl<'a> Conditions<'a> {
     /// The number of rows for which all conditions hold.
-    pub(super) fn count(&self) -> u64 {
+    pub(super) fn count(&self, scope: &ListScope) -> u64 {
+        if let (ListScope::Account { .. }, Some((cells, without_deleted))) = (scope, self.cells) {
+            return self.count_cells(cells, without_deleted);
+        }
         match self.smallest() {
-            (set, others) if others.is_empty() && set.is_disjoint() => set.size(),
+            (set, others) if others.is_empty() && (set.is_disjoint() || self.cells.is_some()) => set.size(),
             (Set::AnyOf(one), [Condition::In(other)]) if one.len() == 1 && self.is_large() => {
                 one[0].count_within(&other.bitmap())
             }
@@ -22,12 +27,24 @@ impl Conditions<'_> {
         }
     }
 
+    /// The number of rows of some cells of all organizations.
+    fn count_cells(&self, cells: CellMask, without_deleted: bool) -> u64 {
+        let organizations = &self.rows.organizations;
+        let counts = organizations.totals.iter().zip(organizations.deleted_totals).enumerate();
+        let counts = counts.filter(|(cell, _)| cells.has(*cell));
+        counts.map(|(_, (all, deleted))| if without_deleted { all - deleted } else { *all }).sum()
+    }
+
     fn is_large(&self) -> bool {
         self.smallest().0.size() > FEW
     }
 
-    /// The rows for which all conditions hold.
-    pub(super) fn matching(&self) -> Cow<'_, RoaringBitmap> {
+    /// The rows for which all conditions hold. They are computed once.
+    pub(super) fn matching(&self) -> &RoaringBitmap {
+        self.matching.get_or_init(|| self.compute())
+    }
+
+    fn compute(&self) -> Cow<'a, RoaringBitmap> {
         let (set, others) = self.smallest();
         if !self.is_large() {
             return Cow::Owned(self.judge(set, others));
@@ -35,8 +52,8 @@ impl Conditions<'_> {
         let mut matching = set.bitmap();
         for condition in others {
             match condition {
-                Condition::In(set) => matching = Cow::Owned(matching.as_ref() & set.bitmap().as_ref()),
-                Condition::NotIn(set) => matching = Cow::Owned(matching.as_ref() - set.bitmap().as_ref()),
+                Condition::In(set) => matching = intersect(matching, &set.bitmap()),
+                Condition::NotIn(set) => matching = subtract(matching, &set.bitmap()),
                 Condition::Created(range) => self.keep_created(matching.to_mut(), *range),
                 Condition::Within { column, from, until } => {
                     self.keep_within(matching.to_mut(), *column, *from, *until);
@@ -107,6 +124,20 @@ impl Set<'_> {
             Set::Computed(_) => true,
         }
     }
+}
+
+fn intersect<'a>(rows: Cow<'a, RoaringBitmap>, others: &RoaringBitmap) -> Cow<'a, RoaringBitmap> {
+    Cow::Owned(match rows {
+        Cow::Borrowed(rows) => rows & others,
+        Cow::Owned(rows) => rows & others,
+    })
+}
+
+fn subtract<'a>(rows: Cow<'a, RoaringBitmap>, others: &RoaringBitmap) -> Cow<'a, RoaringBitmap> {
+    Cow::Owned(match rows {
+        Cow::Borrowed(rows) => rows - others,
+        Cow::Owned(rows) => rows - others,
+    })
 }
 
 fn zone_rows(block: u16, start: usize, end: usize) -> std::ops::RangeInclusive<RowId> {

@@ -1,0 +1,226 @@
+//! What the index costs: `cargo bench -p index`. `INDEX_BENCH_SESSIONS` is how many sessions it holds (1,000,000).
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use domain::agent::{Acus, AgentState, RunPhase, SuspendReason, TimeRange, Usage};
+use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
+use domain::page::ListRange;
+use domain::principal::PrincipalKind;
+use domain::session::{
+    AgentSummary, DeviceState, DeviceSummary, EndReason, Filter, KindSummary, ListScope, LoginState,
+    LoginSummary, SessionKey, SessionKind, SessionState, Summary, TimeField, ValueField,
+};
+use domain::time::Micros;
+use index::Index;
+use std::hint::black_box;
+use std::time::Instant;
+use uuid::Uuid;
+
+const START: i64 = 1_772_366_400_000_000;
+/// The time between two sessions.
+const STEP: i64 = 3_000_000;
+
+/// A pseudo-random number for a session: the same sessions in every run.
+fn random(number: u64, purpose: u64) -> u64 {
+    let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd134_2543_de82_ef95);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn uuid(number: u64) -> Uuid {
+    Uuid::from_u128(0xabcd_0000 + u128::from(number))
+}
+
+/// The largest organization has a tenth of all sessions, the others ever fewer.
+fn organization(number: u64) -> u64 {
+    let share = random(number, 1) % 1_000;
+    if share < 100 { 0 } else { 1 + (random(number, 2) % 999) * (random(number, 3) % 999) / 999 }
+}
+
+fn summary(number: u64, newest: u64) -> Summary {
+    let created = START + number as i64 * STEP;
+    let place = organization(number);
+    let kind = [SessionKind::Agent, SessionKind::Agent, SessionKind::Device, SessionKind::Login]
+        [(random(number, 4) % 4) as usize];
+    let organization =
+        if kind == SessionKind::Login { OrganizationId::PEOPLE } else { OrganizationId(uuid(place)) };
+    let lasted = (random(number, 5) % 7_200_000_000) as i64;
+    let open = newest - number < 20_000;
+    let tag = |at| format!("tag-{}", random(place, 6 + at) % 40);
+    let pick = random(number, 8);
+    let (state, of_kind) = match kind {
+        SessionKind::Agent => {
+            let states = match open {
+                true => [
+                    AgentState::New,
+                    AgentState::Running(RunPhase::Working),
+                    AgentState::Running(RunPhase::WaitingForUser),
+                ],
+                false => {
+                    [AgentState::Exit, AgentState::Error, AgentState::Suspended(SuspendReason::Inactivity)]
+                }
+            };
+            let agent = AgentSummary {
+                agent: Some(AgentId(uuid(place * 10 + pick % 10))),
+                titled: true,
+                archived: pick.is_multiple_of(10),
+                tags: vec![tag(pick % 40), tag(pick / 40 % 40)],
+                origin: ["api", "cli", "slack", "webapp"][(pick % 4) as usize].into(),
+                model: Some(["opus", "sonnet", "haiku"][(pick % 3) as usize].into()),
+                category: pick.is_multiple_of(3).then(|| "code_review".into()),
+                playbook: pick.is_multiple_of(9).then(|| format!("playbook-{}", pick % 50)),
+                repos: vec![format!("acme-{place}/repo-{}", pick % 20)],
+                parent: pick.is_multiple_of(20).then(|| SessionId::new(Micros(created - STEP), 7)),
+                usage: Usage {
+                    acus: Acus((pick % 9_000_000) as i64),
+                    input_tokens: (pick % 90_000) as i64,
+                    ..Usage::default()
+                },
+                ..AgentSummary::default()
+            };
+            (SessionState::Agent(states[(pick % 3) as usize]), KindSummary::Agent(agent))
+        }
+        SessionKind::Device => {
+            let device = DeviceSummary {
+                platform: Some(["android", "ios"][(pick % 2) as usize].into()),
+                device: Some(DeviceId(uuid(pick % 500))),
+                device_type: Some("real".into()),
+                name: Some(format!("Pixel {}", pick % 30)),
+                version: Some(format!("{}", pick % 9)),
+            };
+            let state = if open { DeviceState::Holding } else { DeviceState::Ended };
+            (SessionState::Device(state), KindSummary::Device(device))
+        }
+        SessionKind::Login => {
+            let login = LoginSummary {
+                address: Some(format!("10.{}.{}.{}", pick % 8, pick / 8 % 250, pick / 2_000 % 250)),
+                client: "pc".into(),
+                methods: vec!["pwd".into()],
+            };
+            let state = if open { LoginState::Open } else { LoginState::Ended };
+            (SessionState::Login(state), KindSummary::Login(login))
+        }
+    };
+    Summary {
+        key: SessionKey { organization, kind, id: SessionId::new(Micros(created), random(number, 9)) },
+        revision: 5,
+        owner: PrincipalId(uuid(place * 50 + pick % 50)),
+        owner_kind: Some(PrincipalKind::User),
+        state,
+        updated: Micros(created + lasted),
+        ended: (!open).then(|| (Micros(created + lasted), EndReason::Idle)),
+        expires: (open && kind == SessionKind::Login).then_some(Micros(i64::MAX / 2)),
+        of_kind,
+    }
+}
+
+fn load(sessions: u64) -> Index {
+    let (mut index, begin) = (Index::default(), Instant::now());
+    let mut made = std::time::Duration::ZERO;
+    for number in 0..sessions {
+        let began = Instant::now();
+        let summary = summary(number, sessions);
+        made += began.elapsed();
+        index.apply(summary);
+    }
+    index.shrink();
+    let (took, memory) = (begin.elapsed() - made, index.memory());
+    println!(
+        "{sessions} sessions: loaded in {took:.1?}, {:.2} µs each",
+        took.as_secs_f64() * 1e6 / sessions as f64
+    );
+    println!("memory: {memory:?}, {:.1} bytes a session", memory.bytes() as f64 / sessions as f64);
+    index
+}
+
+fn measure(bench: &mut Criterion) {
+    let sessions =
+        std::env::var("INDEX_BENCH_SESSIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let index = load(sessions);
+    let now = Micros(START + sessions as i64 * STEP);
+    let organization = |number| ListScope::Organization(OrganizationId(uuid(number)));
+    let account = ListScope::Account { organizations: None, deleted: false };
+    let agents = |filters: Vec<Filter>| {
+        let kind = Filter::has_text(ValueField::Kind, ["agent"]);
+        Filter::And([kind, Filter::flag(ValueField::Archived, false)].into_iter().chain(filters).collect())
+    };
+    let tag = || Filter::has_text(ValueField::Tag, ["tag-3", "tag-7"]);
+    let origin = || Filter::has_text(ValueField::Origin, ["api"]);
+    let updated = || {
+        let from = Some(Micros(now.0 - now.0.wrapping_sub(START) / 3));
+        Filter::Time(TimeField::Updated, TimeRange { from, until: None })
+    };
+    let state = || Filter::has_text(ValueField::State, ["exit", "error"]);
+    let created = || {
+        let from = Some(Micros(START + sessions as i64 * STEP / 2));
+        Filter::Time(TimeField::Created, TimeRange { from, until: None })
+    };
+    let owner = || Filter::has_id(ValueField::Owner, [uuid(700)]);
+    let first = ListRange::Before { position: None, limit: 100 };
+    let middle = SessionId::new(Micros(START + sessions as i64 * STEP / 2), 0);
+    let deep = ListRange::Before { position: Some((middle.creation_time(), middle)), limit: 100 };
+    let far = ListRange::Offset { offset: sessions / 40, limit: 20 };
+    for (name, scope, filter, range) in [
+        ("organization of a tenth, 100 with total", organization(0), agents(vec![]), first),
+        ("the same from a cursor in the middle", organization(0), agents(vec![]), deep),
+        ("the same at an offset of a fortieth", organization(0), agents(vec![]), far),
+        ("small organization, 100 with total", organization(500), agents(vec![]), first),
+        ("account, 100 with total", account.clone(), agents(vec![]), first),
+        ("account, two tags", account.clone(), agents(vec![tag()]), first),
+        ("account, origin", account.clone(), agents(vec![origin()]), first),
+        ("account, states", account.clone(), agents(vec![state()]), first),
+        ("account, owner", account.clone(), agents(vec![owner()]), first),
+        ("account, updated in the last third", account.clone(), agents(vec![updated()]), first),
+        ("account, created in the last half", account.clone(), agents(vec![created()]), first),
+        ("account, tags and origin", account.clone(), agents(vec![tag(), origin()]), first),
+        ("account, updated and origin", account.clone(), agents(vec![updated(), origin()]), first),
+        ("account, updated and created", account.clone(), agents(vec![updated(), created()]), first),
+    ] {
+        let found = index.select(&scope, &filter, now, range);
+        println!("{name}: {} of {}", found.sessions.len(), found.total);
+        bench.bench_function(name, |bench| {
+            bench.iter(|| black_box(index.select(&scope, &filter, now, range)));
+        });
+    }
+    let fields = [ValueField::State, ValueField::Origin, ValueField::Agent, ValueField::Tag];
+    for (name, filter) in [
+        ("facets of the organization of a tenth", agents(vec![])),
+        ("facets with a tag", agents(vec![tag()])),
+        ("facets with an owner", agents(vec![Filter::has_id(ValueField::Owner, [uuid(7)])])),
+    ] {
+        let scope = organization(0);
+        bench.bench_function(name, |bench| {
+            bench.iter(|| black_box(index.facets(&scope, &filter, now, &fields)));
+        });
+    }
+    let mut index = index;
+    let mut number = 0;
+    bench.bench_function("a change of a session", |bench| {
+        bench.iter_batched(
+            || {
+                number = (number + 7_919) % sessions;
+                let mut summary = summary(number, sessions);
+                summary.revision = 6 + number as i64;
+                summary.state = SessionState::Agent(AgentState::ALL[(number % 15) as usize]);
+                summary
+            },
+            |summary| index.apply(summary),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+    let mut number = sessions;
+    bench.bench_function("a new session", |bench| {
+        bench.iter_batched(
+            || {
+                number += 1;
+                summary(number, number)
+            },
+            |summary| index.apply(summary),
+            criterion::BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group! { name = benches; config = Criterion::default().sample_size(20).warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(1)); targets = measure }
+criterion_main!(benches);
