@@ -208,6 +208,17 @@ fn only_the_store_has_sql() {
     }
 }
 
+/// A connection that is opened elsewhere would plan its statements in another way.
+#[test]
+fn the_store_opens_sqlite_connections_in_one_place() {
+    let opened =
+        ["domain", "store/src/database", "server/src", "runner/src", "tenure/src"].into_iter().flat_map(
+            |below| find_words(&format!("crates/{below}"), &["Connection::open(", "::open_with_flags("]),
+        );
+    let at = |found: String| found.split(':').next().unwrap_or_default().to_owned();
+    assert_eq!(opened.map(at).collect::<Vec<_>>(), ["crates/store/src/database/sqlite/file.rs"]);
+}
+
 /// Phrases that readers had to read twice. CONTRIBUTING.md says how to write instead.
 const RIDDLES: [&str; 19] = [
     "The how manieth",

@@ -1,6 +1,6 @@
 //! Copies an SQLite database while it is in use, and replaces one by a copy.
 
-use super::file::require_file;
+use super::file::{open_file, require_file};
 use super::to_database_error;
 use crate::database::DatabaseError;
 use crate::database::dump::sibling_path;
@@ -19,10 +19,10 @@ const TRIES: u32 = 10;
 /// Copies a snapshot. Returns its schema version. The copy has passed SQLite's own check.
 pub(in crate::database) fn dump(path: &Path, into: &Path) -> Result<i64, DatabaseError> {
     require_file(path)?;
-    let from = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .map_err(|e| to_database_error(&e))?;
+    let from =
+        open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| to_database_error(&error))?;
     from.busy_timeout(PATIENCE).map_err(|error| to_database_error(&error))?;
-    let mut to = Connection::open(into).map_err(|error| to_database_error(&error))?;
+    let mut to = open_file(into, OpenFlags::default()).map_err(|error| to_database_error(&error))?;
     copy_pages(&from, &mut to).map_err(|error| to_database_error(&error))?;
     // So that the copy is one file.
     let mode: String = to
@@ -75,7 +75,7 @@ fn lock_exclusively(path: &Path) -> rusqlite::Result<Connection> {
         return Err(rusqlite::Error::SqliteFailure(error, None));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_file(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;

@@ -4,6 +4,7 @@ use super::functions;
 use super::to_database_error;
 use crate::database::migrate::{self, AppliedMigration, Migration};
 use crate::database::{DatabaseError, OpenMode};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fmt::Display;
 use std::fs::{DirBuilder, OpenOptions};
@@ -26,6 +27,15 @@ const LOG_BYTES: i64 = 64 * 1024 * 1024;
 #[cfg(target_os = "linux")]
 const LOW_PRIORITY: i32 = 15;
 
+/// Opens a file. Every connection is opened here, so that all have the same query plans.
+pub(super) fn open_file(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    // By default SQLite looks at the bound values when it plans, among them every LIMIT. It then compiles the prepared
+    // statement again for each execution, which was most of the cost of a read by key.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
+}
+
 /// Opens the connection that writes. The schema is current afterwards.
 pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Connection, DatabaseError> {
     match mode {
@@ -34,7 +44,7 @@ pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Co
     }
     let connect = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = open_file(path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         functions::register(&connection)?;
@@ -50,7 +60,7 @@ pub(super) fn open_writer(path: &Path, mode: OpenMode, now_us: i64) -> Result<Co
 pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     let connect = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = open_file(path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
@@ -67,7 +77,7 @@ pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
     let found = || -> rusqlite::Result<String> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(BUSY)?;
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
     };
@@ -247,6 +257,51 @@ fn add_path(path: &Path, error: DatabaseError) -> DatabaseError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::Value;
+    use crate::database::sqlite::bind;
+    use crate::devices::sessions::{ONE, PAGE, PAGE_HOLDS};
+    use rusqlite::StatementStatus;
+    use uuid::Uuid;
+
+    /// The number of times that SQLite compiles a prepared statement again while its values change.
+    fn count_recompilations(connection: &Connection, sql: &str) -> i32 {
+        let mut count = 0;
+        for number in 0..10_u8 {
+            let mut statement = connection.prepare_cached(sql).unwrap();
+            let number = i64::from(number);
+            bind(&mut statement, &[Uuid::nil().into(), Value::Int(number * 100), Value::Int(number)])
+                .unwrap();
+            let mut rows = statement.raw_query();
+            while rows.next().unwrap().is_some() {}
+            drop(rows);
+            count = statement.get_status(StatementStatus::RePrepare);
+        }
+        count
+    }
+
+    #[test]
+    fn no_connection_compiles_a_statement_again_for_other_values() {
+        let place = crate::testing::empty_sqlite();
+        let path = Path::new(place.url.strip_prefix("sqlite:").unwrap());
+        let writer = open_writer(path, OpenMode::Migrate, 0).unwrap();
+        let filled =
+            "INSERT INTO sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+                      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                      SELECT zeroblob(16), 'device', i, i, zeroblob(16), 1, i FROM n";
+        // With statistics, SQLite has the most reasons to look at the values.
+        writer.execute_batch(&format!("{filled}; ANALYZE")).unwrap();
+        let statistics =
+            writer.query_row("SELECT count(*) FROM sqlite_stat4", [], |row| row.get::<_, i64>(0));
+        assert!(statistics.unwrap() > 0);
+        let checker = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        for (name, connection) in
+            [("writer", writer), ("reader", open_reader(path).unwrap()), ("checker", checker)]
+        {
+            for sql in [ONE, PAGE, PAGE_HOLDS] {
+                assert_eq!(count_recompilations(&connection, sql), 0, "{name}: {sql}");
+            }
+        }
+    }
 
     #[test]
     fn a_migration_that_leaves_dangling_rows_is_refused() {
