@@ -5,11 +5,11 @@
 //! two forms in the query as deprecated.
 
 use super::errors::ProbeError;
+use super::fields::QueryFields;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::credential;
 use crate::http::middleware;
-use crate::http::query::Query;
 use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use store::Caller;
 
 /// The header that chooses the organization; the vendor has none.
-const ORGANIZATION: &str = "x-organization-id";
+pub const ORGANIZATION_HEADER: &str = "x-organization-id";
 /// RFC 9745. Since 2026-01-01.
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const DEPRECATED_SINCE: HeaderValue = HeaderValue::from_static("@1767225600");
@@ -56,8 +56,10 @@ impl FromRequestParts<App> for MaybeAuthenticated {
     type Rejection = ProbeError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<MaybeAuthenticated, ProbeError> {
-        let Some(credential) = read_credential(app, parts)? else { return Ok(MaybeAuthenticated(None)) };
-        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION);
+        let Some(credential) = read_credential(app, parts).await? else {
+            return Ok(MaybeAuthenticated(None));
+        };
+        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER);
         let caller =
             authenticate_from(app, Some(&credential), chosen, middleware::address(&parts.extensions)).await?;
         let caller = middleware::admit_caller(app, parts, caller)?;
@@ -65,9 +67,9 @@ impl FromRequestParts<App> for MaybeAuthenticated {
     }
 }
 
-fn read_credential(app: &App, parts: &Parts) -> Result<Option<String>, Failure> {
+async fn read_credential(app: &App, parts: &mut Parts) -> Result<Option<String>, Failure> {
     let mut presented = Vec::from_iter(credential::bearer(&parts.headers)?);
-    let query = Query::read(parts.uri.query().unwrap_or_default());
+    let Ok(QueryFields(query)) = QueryFields::from_request_parts(parts, app).await;
     for (name, signed) in [("token", false), ("jwt", true)] {
         let value = query.text(name).map_err(|_| Failure::Unauthenticated)?;
         presented.extend(value.map(|value| credential::check_form(value.to_owned(), signed)).transpose()?);
@@ -89,9 +91,8 @@ impl FromRequestParts<App> for SameSite {
 }
 
 /// Marks responses as deprecated when the request has a credential in its query.
-pub async fn deprecate(request: Request, next: Next) -> Response {
-    let query = Query::read(request.uri().query().unwrap_or_default());
-    let deprecated = query.names().any(|name| name == "token" || name == "jwt");
+pub async fn deprecate(QueryFields(query): QueryFields, request: Request, next: Next) -> Response {
+    let deprecated = query.has("token") || query.has("jwt");
     let mut response = next.run(request).await.into_response();
     if deprecated {
         response.headers_mut().insert(DEPRECATION, DEPRECATED_SINCE);

@@ -4,7 +4,8 @@ use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::middleware;
 use crate::http::unreadable_body::describe_error;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use domain::Refusal;
 use domain::json::REQUEST_BOUNDS;
@@ -12,7 +13,9 @@ use domain::principal::Scopes;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
+use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 
 /// Most fields of a form.
 const MOST_PAIRS: usize = 1_000;
@@ -28,7 +31,7 @@ pub enum AcceptedBody {
     Both,
 }
 
-/// The fields of a request.
+/// The fields of a body or a query.
 pub struct Fields {
     fields: Vec<(String, Value)>,
     /// Whether all values are text, as in forms and queries.
@@ -62,15 +65,15 @@ impl Fields {
         Ok(Fields { fields, text: false, place: "body:" })
     }
 
-    /// Reads a query.
-    pub fn query(query: Option<&str>) -> Fields {
-        Fields::from_pairs(query.unwrap_or_default(), "query:")
-    }
-
     fn from_pairs(text: &str, place: &'static str) -> Fields {
         let pairs = form_urlencoded::parse(text.as_bytes());
         let fields = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
         Fields { fields: fields.collect(), text: true, place }
+    }
+
+    /// Whether a field is present, also with an invalid value.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|(key, _)| key == name)
     }
 
     /// A text. `None` when it is missing or null.
@@ -193,6 +196,25 @@ impl Fields {
     }
 }
 
+/// The fields of the query. They are parsed once for each request: clones in its extensions serve the middleware, the
+/// credential and the handler.
+#[derive(Clone)]
+pub struct QueryFields(pub Arc<Fields>);
+
+impl<S: Sync> FromRequestParts<S> for QueryFields {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<QueryFields, Infallible> {
+        if let Some(query) = parts.extensions.get::<QueryFields>() {
+            return Ok(query.clone());
+        }
+        let fields = Fields::from_pairs(parts.uri.query().unwrap_or_default(), "query:");
+        let query = QueryFields(Arc::new(fields));
+        parts.extensions.insert(query.clone());
+        Ok(query)
+    }
+}
+
 /// Reads a number of digits only: no sign, no blanks.
 fn plain_number(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.len() < 20 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -253,5 +275,20 @@ impl<'de> Deserialize<'de> for Object {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_is_parsed_once_for_each_request() {
+        let request = Request::get("/?token=a&token=b").body(axum::body::Body::empty()).unwrap();
+        let (mut parts, _) = request.into_parts();
+        let Ok(QueryFields(first)) = QueryFields::from_request_parts(&mut parts, &()).await;
+        let Ok(QueryFields(second)) = QueryFields::from_request_parts(&mut parts, &()).await;
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(first.has("token") && first.text("token").is_err() && !first.has("jwt"));
     }
 }

@@ -1,7 +1,7 @@
 //! Changing and restoring passwords, and verifying addresses.
 
 use super::extractors::Authenticated;
-use super::fields::{AcceptedBody, Fields};
+use super::fields::{AcceptedBody, Fields, QueryFields};
 use super::sessions::check_recaptcha;
 use super::shapes::{HandlerResult, Success, Verified, respond};
 use super::users::{UserPath, user_number};
@@ -14,7 +14,7 @@ use crate::http::middleware::WholeRequest;
 use crate::operations::login;
 use crate::operations::login::passwords::PasswordChangeOutcome;
 use crate::operations::login::passwords::RevocationScope;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 
@@ -22,10 +22,10 @@ use axum::response::IntoResponse;
 pub async fn change_own(
     known: Authenticated,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    QueryFields(query): QueryFields,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
-    let ends = also_ends(query.as_deref())?;
+    let ends = read_revocation_scope(&query)?;
     let fields = Fields::read(&app, request, AcceptedBody::Form).await?;
     let (old, new) = read_passwords(&fields)?;
     login::passwords::change_own_password(&app, &known.caller, old, new, ends).await?;
@@ -38,11 +38,11 @@ pub async fn change_of(
     known: Authenticated,
     State(app): State<App>,
     user: UserPath,
-    RawQuery(query): RawQuery,
+    QueryFields(query): QueryFields,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
     let number = user_number(user)?;
-    let ends = also_ends(query.as_deref())?;
+    let ends = read_revocation_scope(&query)?;
     let fields = Fields::read(&app, request, AcceptedBody::Form).await?;
     let (old, new) = read_passwords(&fields)?;
     let status =
@@ -54,11 +54,10 @@ pub async fn change_of(
 }
 
 /// `logout-all` is the vendor's; `revoke-keys` is Tenure's.
-fn also_ends(query: Option<&str>) -> Result<RevocationScope, Failure> {
-    let fields = Fields::query(query);
+fn read_revocation_scope(query: &Fields) -> Result<RevocationScope, Failure> {
     Ok(RevocationScope {
-        own_session: fields.flag("logout-all", false)?,
-        keys: fields.flag("revoke-keys", false)?,
+        own_session: query.flag("logout-all", false)?,
+        keys: query.flag("revoke-keys", false)?,
     })
 }
 

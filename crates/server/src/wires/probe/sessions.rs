@@ -1,7 +1,7 @@
 //! `/auth/session`, and signing in and out.
 
 use super::extractors::{Authenticated, SameSite};
-use super::fields::{AcceptedBody, Fields};
+use super::fields::{AcceptedBody, Fields, QueryFields};
 use super::shapes::{HandlerResult, Session, Sessions, SignedIn, SignedOut, Token, respond};
 use crate::app::App;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ use crate::operations::login::sign_in::SignInRequest;
 use crate::operations::login::sign_in::TokenRequest;
 use crate::services::recaptcha;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -46,9 +46,9 @@ pub async fn get(known: Authenticated, State(app): State<App>, id: SessionPath) 
 pub async fn end_all(
     known: Authenticated,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    QueryFields(query): QueryFields,
 ) -> HandlerResult {
-    let keep = Fields::query(query.as_deref()).flag("keep-current", false).map_err(Failure::from)?;
+    let keep = query.flag("keep-current", false).map_err(Failure::from)?;
     let which = if keep { LoginSelection::Others } else { LoginSelection::All };
     login::sessions::revoke_all_logins(&app, &known.caller, which).await?;
     Ok(clear_cookies_if_ended(&app, StatusCode::NO_CONTENT.into_response(), !keep))
@@ -135,11 +135,10 @@ fn read_attempt(fields: &Fields) -> Result<SignInRequest<'_>, Refusal> {
 pub async fn sign_out(
     known: Authenticated,
     State(app): State<App>,
-    RawQuery(query): RawQuery,
+    QueryFields(query): QueryFields,
 ) -> HandlerResult {
-    let fields = Fields::query(query.as_deref());
-    let everywhere = fields.flag("logout-all", false).map_err(Failure::from)?;
-    let back = fields.text("ret-url").map_err(Failure::from)?;
+    let everywhere = query.flag("logout-all", false).map_err(Failure::from)?;
+    let back = query.text("ret-url").map_err(Failure::from)?;
     let ret_url = back.and_then(|url| return_url(url, &app.base_url));
     let success = sign_in::sign_out(&app, &known.caller, everywhere).await?;
     Ok(clear_cookies_if_ended(&app, respond(&SignedOut { ret_url, success })?, true))

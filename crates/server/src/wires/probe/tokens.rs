@@ -1,7 +1,7 @@
 //! `/auth/api-token`. A path names a key by its id, or by its secret as with the vendor.
 
 use super::extractors::Authenticated;
-use super::fields::{AcceptedBody, Fields};
+use super::fields::{AcceptedBody, Fields, QueryFields};
 use super::shapes::{ApiKey, ApiTokens, HandlerResult, respond};
 use crate::app::App;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::operations::access::api_keys;
 use crate::operations::access::api_keys::ApiKeyDetails;
 use crate::operations::access::api_keys::ApiKeyUpdate;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use domain::Refusal;
 use domain::refusal::Thing;
@@ -20,8 +20,12 @@ use domain::refusal::Thing;
 const MAX_TTL: i64 = 3_155_760_000;
 
 /// `GET /auth/api-token`.
-pub async fn list(known: Authenticated, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
-    let expired = include_expired(query.as_deref())?;
+pub async fn list(
+    known: Authenticated,
+    State(app): State<App>,
+    QueryFields(query): QueryFields,
+) -> HandlerResult {
+    let expired = read_include_expired(&query)?;
     let found = api_keys::list_api_keys(&app, &known.caller, expired).await?;
     let shape = |details| ApiKey::new(details, known.caller.permissions(), app.now());
     let tokens = found.into_iter().map(shape).collect::<Vec<_>>();
@@ -52,9 +56,9 @@ pub async fn get(
     known: Authenticated,
     State(app): State<App>,
     name: TokenPath,
-    RawQuery(query): RawQuery,
+    QueryFields(query): QueryFields,
 ) -> HandlerResult {
-    let expired = include_expired(query.as_deref())?;
+    let expired = read_include_expired(&query)?;
     respond_with_key(
         &app,
         &known,
@@ -96,8 +100,8 @@ fn token_name(path: TokenPath) -> Result<String, Failure> {
     path.map(|Path(name)| name).map_err(|_| Refusal::NotFound(Thing::Credential).into())
 }
 
-fn include_expired(query: Option<&str>) -> Result<bool, Failure> {
-    Ok(Fields::query(query).flag("include-expired", false)?)
+fn read_include_expired(query: &Fields) -> Result<bool, Failure> {
+    Ok(query.flag("include-expired", false)?)
 }
 
 /// Refuses restrictions. Their meaning is unknown, and a key that is less restricted than its owner believes is a risk.

@@ -1,7 +1,7 @@
 //! `/user`: the caller and their sub users. This wire names users by number.
 
 use super::extractors::{Authenticated, MaybeAuthenticated};
-use super::fields::{AcceptedBody, Fields};
+use super::fields::{AcceptedBody, Fields, QueryFields};
 use super::shapes::{Anonymous, Filter, HandlerResult, Pagination, Sort, User, UserShort, Users, respond};
 use crate::app::App;
 use crate::failure::Failure;
@@ -12,7 +12,7 @@ use crate::operations::directory::users::NewUser;
 use crate::operations::directory::users::PeopleQuery;
 use crate::operations::directory::users::SortBy;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use domain::Refusal;
 use domain::principal::PrincipalState;
 use domain::refusal::Thing;
@@ -30,9 +30,12 @@ const SORTS: [(&str, SortBy); 6] = [
 ];
 
 /// `GET /user`.
-pub async fn list(known: Authenticated, State(app): State<App>, RawQuery(query): RawQuery) -> HandlerResult {
-    let fields = Fields::query(query.as_deref());
-    let listing = read_listing(&fields).map_err(Failure::from)?;
+pub async fn list(
+    known: Authenticated,
+    State(app): State<App>,
+    QueryFields(query): QueryFields,
+) -> HandlerResult {
+    let listing = read_listing(&query).map_err(Failure::from)?;
     let page = users::list_people(&app, &known.caller, &listing).await?;
     let users = page.people.iter().map(UserShort::from).collect::<Vec<_>>();
     let field = SORTS.iter().find(|(_, sort)| *sort == listing.sort).map_or("id", |(name, _)| name);
