@@ -26,8 +26,6 @@ use std::collections::BTreeMap;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a stored response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// The headers that choose an organization, on all wires.
-const ORGANIZATIONS: [&str; 2] = ["x-organization-id", "x-org-id"];
 /// The headers that are stored with a response.
 const STORED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::WARNING];
 
@@ -53,7 +51,7 @@ enum KeyedRequest {
 pub async fn run(app: &App, wire: WireSpec, kind: BodyKind, request: Request, next: Next) -> Response {
     let keyed = request.method() == Method::POST && request.headers().contains_key(KEY);
     let Some(authorize) = wire.authorize.filter(|_| keyed) else { return next.run(request).await };
-    match begin(app, wire.name, authorize, kind, request).await {
+    match begin(app, wire, authorize, kind, request).await {
         Ok(KeyedRequest::Unkeyed(request)) => next.run(request).await,
         Ok(KeyedRequest::New(token, request)) => {
             let response = next.run(request).await;
@@ -74,7 +72,7 @@ pub async fn run(app: &App, wire: WireSpec, kind: BodyKind, request: Request, ne
 
 async fn begin(
     app: &App,
-    wire: &str,
+    wire: WireSpec,
     authorize: Authorize,
     kind: BodyKind,
     request: Request,
@@ -86,7 +84,7 @@ async fn begin(
     };
     let key = read_key(&parts.headers)?;
     // The organization is in the path or in a header, so both are part of the key's scope.
-    let scope = IdempotencyScope::new_for_caller(&caller, wire, &request_target(&parts), &key);
+    let scope = IdempotencyScope::new_for_caller(&caller, wire.name, &request_target(wire, &parts), &key);
     let (digested, body) = match kind {
         // They are not held in memory.
         BodyKind::Form | BodyKind::File => (body_length(&parts.headers), body),
@@ -118,8 +116,8 @@ fn read_key(headers: &HeaderMap) -> Result<String, Failure> {
 }
 
 /// The target of a request: its path, its query and the chosen organization.
-fn request_target(parts: &Parts) -> String {
-    let named = ORGANIZATIONS.into_iter().flat_map(|name| parts.headers.get_all(name));
+fn request_target(wire: WireSpec, parts: &Parts) -> String {
+    let named = wire.organization_header.into_iter().flat_map(|name| parts.headers.get_all(name));
     let named = named.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
     std::iter::once(path).chain(named).collect::<Vec<_>>().join("\n")

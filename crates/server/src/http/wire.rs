@@ -26,6 +26,8 @@ pub struct WireSpec {
     pub bases: &'static [&'static str],
     /// Makes its error response.
     pub error_response: fn(Failure) -> Response,
+    /// The header that chooses the organization. `None` on a wire without one.
+    pub organization_header: Option<&'static str>,
     /// Authenticates as its handlers do. `None` on a wire without idempotency keys.
     pub authorize: Option<Authorize>,
     /// Whether requests to its routes are counted in the quota of their address. Requests that match no route always are.
@@ -63,6 +65,7 @@ impl WireSpec {
             prefixes: &[""],
             bases: &[],
             error_response,
+            organization_header: None,
             authorize: None,
             rate_limited: true,
             content_policy: "default-src 'none'; frame-ancestors 'none'",

@@ -14,7 +14,7 @@ use store::access::PermissionType;
 use store::{Caller, Granted, OrganizationChoice};
 
 /// The header that chooses the organization.
-const ORGANIZATION: &str = "x-org-id";
+pub const ORGANIZATION_HEADER: &str = "x-org-id";
 /// The schemes of a key: the SDKs send it bare, the command line as `Bearer`, the vendor's documents as `ApiKey`.
 const SCHEMES: [&str; 2] = ["bearer", "apikey"];
 
@@ -45,7 +45,7 @@ impl ClientCredential {
         let credential = credential::single_credential(app, method, headers, presented)?;
         Ok(ClientCredential {
             credential,
-            chosen: middleware::organization_choice(headers, ORGANIZATION),
+            chosen: middleware::organization_choice(headers, ORGANIZATION_HEADER),
             address,
         })
     }

@@ -35,6 +35,7 @@ use errors::EverrunsError;
 pub const WIRE: WireSpec = WireSpec {
     prefixes: &["", "/everruns/api"],
     bases: &["/v1", "/everruns/api/v1"],
+    organization_header: Some(extractors::ORGANIZATION_HEADER),
     authorize: Some(authorize_by::<extractors::Authenticated>),
     ..WireSpec::new("everruns", routes, |failure| EverrunsError::from(failure).into_response())
 };

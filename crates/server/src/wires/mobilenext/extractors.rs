@@ -13,11 +13,11 @@ use store::access::PermissionType;
 use store::{Caller, Granted, OrganizationChoice};
 
 /// The header that chooses the organization.
-const ORGANIZATION: &str = "x-organization-id";
+pub const ORGANIZATION_HEADER: &str = "x-organization-id";
 
 /// The organization that a request names.
 pub fn read_organization_choice(headers: &HeaderMap) -> OrganizationChoice {
-    middleware::organization_choice(headers, ORGANIZATION)
+    middleware::organization_choice(headers, ORGANIZATION_HEADER)
 }
 
 /// The caller, with any permissions.

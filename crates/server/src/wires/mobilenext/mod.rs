@@ -25,6 +25,7 @@ use errors::MobileError;
 /// This wire.
 pub const WIRE: WireSpec = WireSpec {
     bases: &["/api/v1"],
+    organization_header: Some(extractors::ORGANIZATION_HEADER),
     authorize: Some(authorize_by::<extractors::Authenticated>),
     ..WireSpec::new("mobilenext", routes, |failure| MobileError::from(failure).into_response())
 };

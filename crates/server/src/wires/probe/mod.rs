@@ -22,6 +22,7 @@ use errors::ProbeError;
 /// This wire.
 pub const WIRE: WireSpec = WireSpec {
     bases: &["/frontend"],
+    organization_header: Some(extractors::ORGANIZATION_HEADER),
     authorize: Some(authorize_by::<extractors::Authenticated>),
     own_middleware: |handler| handler.layer(from_fn(extractors::deprecate)),
     ..WireSpec::new("probe", routes, |failure| ProbeError::from(failure).into_response())

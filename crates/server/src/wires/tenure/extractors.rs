@@ -17,7 +17,7 @@ use store::access::PermissionType;
 use store::{Caller, Granted};
 
 /// The header that chooses the organization.
-const ORGANIZATION: &str = "x-organization-id";
+pub const ORGANIZATION_HEADER: &str = "x-organization-id";
 
 /// The caller, with any permissions.
 pub struct Authenticated(pub Caller);
@@ -32,7 +32,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, TenureError> {
-        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION);
+        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER);
         let credential = credential::read_credential(app, parts)?;
         let caller =
             authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions))
@@ -46,13 +46,13 @@ impl FromRequestParts<App> for Authenticated {
 /// # Errors
 /// [`Refusal::Invalid`] for another value, and for an organization beside `account`.
 pub fn read_serves(headers: &HeaderMap) -> Result<ServeRequest, Refusal> {
-    let named = headers.contains_key(ORGANIZATION);
+    let named = headers.contains_key(ORGANIZATION_HEADER);
     match (headers.get(SERVES).map(HeaderValue::as_bytes), named) {
         (None, false) => Ok(ServeRequest::ByKey),
         (None | Some(b"organization"), _) => Ok(ServeRequest::Organization),
         (Some(b"account"), false) => Ok(ServeRequest::Account),
         (Some(b"account"), true) => {
-            Err(Refusal::invalid(SERVES, format!("no {ORGANIZATION} beside account")))
+            Err(Refusal::invalid(SERVES, format!("no {ORGANIZATION_HEADER} beside account")))
         }
         _ => Err(Refusal::invalid(SERVES, "account or organization")),
     }

@@ -76,7 +76,7 @@ pub async fn open(
         Ok(credential) => credential.unwrap_or_default(),
         Err(failure) => return TenureError::from(failure).into_response(),
     };
-    let chosen = middleware::organization_choice(&headers, "x-organization-id");
+    let chosen = middleware::organization_choice(&headers, extractors::ORGANIZATION_HEADER);
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     // Hosts have no memory limit each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));

@@ -22,6 +22,7 @@ use protocol::work::MAX_WAIT_SECONDS;
 /// This wire.
 pub const WIRE: WireSpec = WireSpec {
     bases: &["/tenure"],
+    organization_header: Some(extractors::ORGANIZATION_HEADER),
     authorize: Some(authorize_by::<extractors::Authenticated>),
     ..WireSpec::new("tenure", routes, |failure| TenureError::from(failure).into_response())
 };
