@@ -17,93 +17,58 @@ use store::database::Batch;
 use store::testing::TestDatabase;
 use store::{HostLink, LoginExpectations, NewAgentSession, NewPassword, Store, restore};
 
-/// Everything that changes the revision of a session or the lists of the account, in an order in which each can.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Step {
-    CreateDevice,
-    ImportDevice,
-    RequestDevice,
-    GrantDevice,
-    ReleaseDevice,
-    EndDevice,
-    CreateAgent,
-    ImportAgent,
-    CreateChild,
-    Claim,
-    Stream,
-    StreamMore,
-    LoseLease,
-    ClaimAgain,
-    Finish,
-    Post,
-    Tag,
-    EndAgent,
-    DeleteAgent,
-    SignIn,
-    Reauthenticate,
-    SignInAndDisplace,
-    SignOut,
-    SignInAgain,
-    SignOutEverywhere,
-    SignInByKey,
-    RevokeKey,
-    SignInOnceMore,
-    ChangePassword,
-    SignInForSuspension,
-    Suspend,
-    SignInForExpiry,
-    Expire,
-    Prune,
-    SignInBound,
-    RemoveMember,
-    SignInForRestore,
-    Restore,
-    DeleteOrganization,
+macro_rules! steps {
+    ($($step:ident)*) => {
+        /// Everything that changes the revision of a session or the lists of the account.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        enum Step { $($step),* }
+        use Step::*;
+        /// In an order in which each changes something.
+        const STEPS: &[Step] = &[$($step),*];
+    };
 }
 
-use Step::*;
-
-const STEPS: [Step; 39] = [
-    CreateDevice,
-    ImportDevice,
-    RequestDevice,
-    GrantDevice,
-    ReleaseDevice,
-    EndDevice,
-    CreateAgent,
-    ImportAgent,
-    CreateChild,
-    Claim,
-    Stream,
-    StreamMore,
-    LoseLease,
-    ClaimAgain,
-    Finish,
-    Post,
-    Tag,
-    EndAgent,
-    DeleteAgent,
-    SignIn,
-    Reauthenticate,
-    SignInAndDisplace,
-    SignOut,
-    SignInAgain,
-    SignOutEverywhere,
-    SignInByKey,
-    RevokeKey,
-    SignInOnceMore,
-    ChangePassword,
-    SignInForSuspension,
-    Suspend,
-    SignInForExpiry,
-    Expire,
-    Prune,
-    SignInBound,
-    RemoveMember,
-    SignInForRestore,
-    Restore,
-    DeleteOrganization,
-];
+steps! {
+    CreateDevice
+    ImportDevice
+    RequestDevice
+    GrantDevice
+    ReleaseDevice
+    EndDevice
+    CreateAgent
+    ImportAgent
+    CreateChild
+    Claim
+    Stream
+    StreamMore
+    LoseLease
+    ClaimAgain
+    Finish
+    Post
+    Tag
+    EndAgent
+    DeleteAgent
+    SignIn
+    Reauthenticate
+    SignInAndDisplace
+    SignOut
+    SignInAgain
+    SignOutEverywhere
+    SignInByKey
+    RevokeKey
+    SignInOnceMore
+    ChangePassword
+    SignInForSuspension
+    Suspend
+    SignInForExpiry
+    Expire
+    Prune
+    SignInBound
+    RemoveMember
+    SignInForRestore
+    Restore
+    DeleteOrganization
+}
 
 /// Why a step did nothing: a rule refused it, or there is nothing that it could change.
 type Outcome = Result<(), store::Error>;
@@ -373,7 +338,7 @@ impl<'a> Run<'a> {
 both! {
     async fn each_kind_of_change_has_an_entry(db: &TestDatabase) {
         let mut run = Run::begin(db).await;
-        for step in STEPS {
+        for step in STEPS.iter().copied() {
             assert!(run.take(step).await, "{step:?} changes something");
         }
     }
