@@ -92,6 +92,11 @@ impl PermissionSet {
         self.0 & (1 << permission as u16) != 0
     }
 
+    /// Its permissions, in the order of [`Permission::ALL`].
+    pub fn permissions(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.into_iter().filter(move |permission| self.has(*permission))
+    }
+
     /// The permissions in both sets.
     pub const fn intersection(self, other: PermissionSet) -> PermissionSet {
         PermissionSet(self.0 & other.0)

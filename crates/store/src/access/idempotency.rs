@@ -7,7 +7,9 @@ use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{any_rows, batch, one_row, values};
 use crate::{ATTEMPTS, Error, Result, Store};
 use domain::ids::{OrganizationId, PrincipalId};
+use domain::permission::{Permission, PermissionSet};
 use domain::time::Micros;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -91,12 +93,20 @@ impl Caller {
     /// SHA-256 of everything that decides what the caller may do: their organization, permissions, memberships,
     /// scopes and kind of credential. Two callers of one principal with the same authority have the same access.
     pub fn authority(&self) -> [u8; 32] {
-        let signed_in = self.authenticated.is_some();
-        let scopes = self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>());
-        let credential =
-            (matches!(self.authentication, Authentication::Key(_)), signed_in, self.bound, scopes);
-        let rights = (self.organization, self.permissions, self.account, &self.memberships);
-        Sha256::digest(format!("{credential:?} {rights:?}")).into()
+        // Only names and ids, because later versions compare the stored hash.
+        let actions = |set: PermissionSet| set.permissions().map(Permission::action).collect::<Vec<_>>();
+        let memberships = self.memberships.iter().map(|member| (member.organization.0, member.role.name()));
+        let authority = json!([
+            matches!(self.authentication, Authentication::Key(_)),
+            self.authenticated.is_some(),
+            self.bound.map(|organization| organization.0),
+            self.scopes.map(|scopes| scopes.names().collect::<Vec<_>>()),
+            self.organization.map(|organization| organization.0),
+            actions(self.permissions),
+            actions(self.account),
+            memberships.collect::<Vec<_>>(),
+        ]);
+        Sha256::digest(authority.to_string()).into()
     }
 }
 
@@ -114,8 +124,8 @@ impl Store {
         expires: Micros,
     ) -> Result<IdempotencyState> {
         for _ in 0..ATTEMPTS {
-            if let Some(held) = self.read_repeated(scope, now).await? {
-                return Ok(held);
+            if let Some(state) = self.read_repeated(scope, now).await? {
+                return Ok(state);
             }
             let old = "DELETE FROM idempotency WHERE organization = $1 AND scope = $2 AND expires_us <= $3";
             let new = "INSERT INTO idempotency (organization, scope, digest, created_us, expires_us)
@@ -181,10 +191,10 @@ impl Store {
     pub async fn abandon_idempotent_request(&self, scope: &IdempotencyScope) -> Result<()> {
         let forget = "DELETE FROM idempotency
                       WHERE organization = $1 AND scope = $2 AND status IS NULL AND made IS NULL";
-        let free = "UPDATE idempotency SET created_us = 0
+        let release = "UPDATE idempotency SET created_us = 0
                     WHERE organization = $1 AND scope = $2 AND status IS NULL";
         let statements =
-            [forget, free].map(|sql| any_rows(sql, values![scope.organization, &scope.hash[..]]));
+            [forget, release].map(|sql| any_rows(sql, values![scope.organization, &scope.hash[..]]));
         Ok(self.database.apply(batch([], statements.to_vec())).await?)
     }
 
@@ -222,4 +232,39 @@ fn read_repeated(columns: &mut Columns) -> Result<IdempotencyState, DatabaseErro
     let authority = columns.maybe_bytes()?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
     let response = status.map(|status| StoredResponse { status, headers, body, authority });
     Ok(IdempotencyState::Repeated { digest, response, started })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ids::CredentialId;
+    use domain::permission::Role;
+    use domain::principal::{Membership, PrincipalKind, Scopes};
+
+    #[test]
+    fn an_authority_consists_of_names_and_ids() {
+        let organization = OrganizationId(Uuid::from_u128(1));
+        let caller = Caller {
+            principal: PrincipalId(Uuid::from_u128(2)),
+            kind: PrincipalKind::User,
+            authentication: Authentication::Key(CredentialId(Uuid::from_u128(3))),
+            bound: None,
+            scopes: Scopes::parse(["read:media"]),
+            expires: None,
+            authenticated: None,
+            organization: Some(organization),
+            permissions: PermissionSet::new(&[Permission::ViewSessions]),
+            account: PermissionSet::default(),
+            memberships: vec![Membership { organization, role: Role::Admin }],
+            only_connects: false,
+            idempotency: None,
+            lacks_factor: false,
+            address: None,
+            networks: Default::default(),
+        };
+        let id = "00000000-0000-0000-0000-000000000001";
+        let text =
+            format!(r#"[true,false,null,["read:media"],"{id}",["view sessions"],[],[["{id}","admin"]]]"#);
+        assert_eq!(caller.authority(), <[u8; 32]>::from(Sha256::digest(text)));
+    }
 }
