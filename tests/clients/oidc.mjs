@@ -58,7 +58,7 @@ try {
   await page.goto(`${base}/sign-in`);
   await picture(page, folder, "oidc-sign-in");
   await enter(page, "nobody");
-  check("who is unknown is told so", (await said(page)).includes("nobody here does yet"));
+  check("who is unknown is told so", (await said(page)).includes("no account here yet"));
   await picture(page, folder, "oidc-unknown");
   const other = await open();
   await enter(other, "eve");
@@ -86,7 +86,7 @@ try {
   await denied.goto(`${base}/sign-in`);
   await denied.click("text=Sign in with Example");
   await denied.click("text=Cancel");
-  check("who turns back is told so", (await said(denied)).includes("did not let you in"));
+  check("who turns back is told so", (await said(denied)).includes("refused the sign-in"));
 
   await ana.goto(`${base}/account`);
   await ana.click("text=Set it up");

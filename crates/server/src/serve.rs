@@ -123,7 +123,7 @@ impl Server {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Server, ServeError> {
-        settings.check_exposure()?;
+        settings.check_tls()?;
         settings.check_issuer()?;
         front::raise_file_limit();
         let front = Arc::new(Front::new(Tls::open(&settings)?, &settings, stop.clone()));

@@ -40,7 +40,7 @@ const DONE: [(&str, &str); 6] = [
     ("others", "All other sessions are ended."),
     ("password", "Your password is changed. All your other sessions are ended."),
     ("keys", "All your keys are revoked."),
-    ("shown", "Thank you. Now you can go on."),
+    ("shown", "Thank you. You can continue now."),
     ("off", "The second factor is off."),
 ];
 
@@ -244,7 +244,7 @@ pub async fn recovery_codes(
     };
     match created.await {
         Ok(codes) => {
-            let notice = Some("Your former codes are no longer valid.");
+            let notice = Some("Your old recovery codes are no longer valid.");
             render_account(
                 &app,
                 &caller,

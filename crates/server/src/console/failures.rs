@@ -24,9 +24,11 @@ fn sentence(failure: &Failure) -> String {
             "That code is not right, or was used before. Wait for the next one, and try again.".to_owned()
         }
         Failure::Refused(Refusal::PasswordsOff) => {
-            "You do not sign in by a password here. Sign in by your organization instead.".to_owned()
+            "You cannot sign in with a password here. Sign in through your organization instead.".to_owned()
         }
-        Failure::Refused(Refusal::SecondFactorNeeded) => "Type a code of your app, too.".to_owned(),
+        Failure::Refused(Refusal::SecondFactorNeeded) => {
+            "Enter a code from your authenticator app, too.".to_owned()
+        }
         Failure::Refused(Refusal::Invalid { field, .. })
             if field == "old-password" || field == "password" =>
         {
@@ -39,7 +41,9 @@ fn sentence(failure: &Failure) -> String {
             let minutes = (seconds + 59) / 60;
             format!("Too many tries. Please wait {minutes} min, then try again.")
         }
-        Failure::Refused(Refusal::StaleAuthentication { .. }) => "Please show again who you are.".to_owned(),
+        Failure::Refused(Refusal::StaleAuthentication { .. }) => {
+            "Please confirm your identity again.".to_owned()
+        }
         other => {
             let sentence = other.to_string();
             let mut characters = sentence.chars();

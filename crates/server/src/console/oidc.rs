@@ -21,20 +21,20 @@ use domain::federation::SIGN_IN_LIFETIME;
 
 /// Messages about failed sign-ins, by the word in the URL. `{}` is the issuer's name.
 const FAILURE_SENTENCES: [(&str, &str); 12] = [
-    ("nobody", "Nobody signs in that way here."),
+    ("nobody", "This way to sign in is not available here."),
     (
         "down",
         "{} cannot be reached at the moment. Try again in a while, or use your password if you have one.",
     ),
-    ("denied", "{} did not let you in, or you turned back. Try again if that was a mistake."),
+    ("denied", "{} refused the sign-in, or you cancelled it. Try again if that was a mistake."),
     ("late", "That took too long, or was used before. Please sign in again."),
     ("elsewhere", "That sign-in began in another browser. Please start again in this one."),
     (
         "untrusted",
         "The response of {} could not be verified, so you are not signed in. If it happens again, tell your administrator.",
     ),
-    ("stale", "{} did not ask again who you are. Sign out there, then try again."),
-    ("unknown", "{} knows you, and nobody here does yet. Ask your administrator to let you in."),
+    ("stale", "{} did not ask you to sign in again. Sign out there, then try again."),
+    ("unknown", "{} knows you, but you have no account here yet. Ask your administrator for one."),
     ("suspended", "Your account here is suspended. Ask your administrator."),
     (
         "unverified",

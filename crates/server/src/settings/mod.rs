@@ -309,7 +309,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`SettingsError::Exposed`]; [`SettingsError::HalfTls`] when only one of `tls_cert` and `tls_key` is set.
-    pub fn check_exposure(&self) -> Result<(), SettingsError> {
+    pub fn check_tls(&self) -> Result<(), SettingsError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), Some(_)) => return Ok(()),
             (Some(_), None) => return Err(SettingsError::HalfTls { given: "tls_cert", missing: "tls_key" }),
@@ -407,7 +407,7 @@ pub enum SettingsError {
     },
     /// The server would serve plain HTTP to a network.
     #[error(
-        "refusing to serve plain HTTP on {listen}: it is not a loopback address, so API keys and sessions would cross the network for all to read"
+        "refusing to serve plain HTTP on {listen}: it is not a loopback address, so others on the network could read API keys and session tokens"
     )]
     Exposed {
         /// The address.
@@ -446,7 +446,7 @@ impl SettingsError {
             Self::Unknown { nearest: Some(nearest), .. } => Some(format!("did you mean {nearest}?")),
             Self::Unknown { nearest: None, .. } => Some("`tenure settings` prints all of them".to_owned()),
             Self::Exposed { listen } => Some(format!(
-                "give --tls-cert and --tls-key, or listen on 127.0.0.1:{} behind a proxy that speaks TLS, or say --insecure-http (insecure_http = true) if you trust this network",
+                "give --tls-cert and --tls-key, or listen on 127.0.0.1:{} behind a proxy that speaks TLS, or set --insecure-http (insecure_http = true) if you trust this network",
                 listen.port()
             )),
             Self::InvalidValue { .. }

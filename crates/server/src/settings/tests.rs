@@ -42,7 +42,7 @@ fn all_defaults_are_valid() {
     assert_eq!(settings.feed_kept, Duration::from_hours(168));
     assert_eq!(settings.files, FileStore::Folder("tenure-data/files".into()));
     assert_eq!(settings.database.reveal(), "sqlite:tenure-data/tenure.db");
-    settings.check_exposure().unwrap();
+    settings.check_tls().unwrap();
 }
 
 #[test]
@@ -212,10 +212,10 @@ fn plain_http_is_for_loopback_unless_insecure_http_is_set() {
     ];
     for (listen, insecure, allowed) in rows {
         let loaded = load(None, &[], &[("listen", listen), ("insecure_http", insecure)]).unwrap();
-        assert_eq!(loaded.settings.check_exposure().is_ok(), allowed, "{listen} {insecure}");
+        assert_eq!(loaded.settings.check_tls().is_ok(), allowed, "{listen} {insecure}");
     }
     let settings = load(None, &[], &[("listen", "0.0.0.0:80")]).unwrap().settings;
-    let text = refusal(&settings.check_exposure().unwrap_err());
+    let text = refusal(&settings.check_tls().unwrap_err());
     assert!(
         text.contains("0.0.0.0:80") && text.contains("--insecure-http") && text.contains("127.0.0.1:80"),
         "{text}"

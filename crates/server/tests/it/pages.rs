@@ -228,10 +228,10 @@ both! {
         world.advance(Span::minutes(10));
         let stale = browser.post("/account/totp", &[]).await;
         assert_eq!(stale.status, 403);
-        assert!(stale.text().contains("Show that it is you"), "{}", stale.text());
+        assert!(stale.text().contains("Confirm your identity"), "{}", stale.text());
         let wrong = browser.post("/account/authenticate", &[("password", "wrong horse")]).await;
         assert_eq!(wrong.status, 400);
-        assert!(wrong.text().contains("That is not your password.") && wrong.text().contains("Show that it is you"));
+        assert!(wrong.text().contains("That is not your password.") && wrong.text().contains("Confirm your identity"));
         assert_eq!(browser.goes("/account/authenticate", &[("password", PASSWORD)]).await, "/account?done=shown");
         assert_eq!(browser.post("/account/totp", &[]).await.status, 200);
     }

@@ -31,7 +31,7 @@ pub struct ServeArgs {
 pub async fn run(context: &Context, arguments: ServeArgs) -> CommandResult<()> {
     process::keep_memory_private()?;
     let loaded = context.settings(arguments.settings.0)?;
-    loaded.settings.check_exposure()?;
+    loaded.settings.check_tls()?;
     super::start_logging(&loaded.settings)?;
     let stop = super::stop_at_signal()?;
     server::serve(loaded.settings, stop).await.map_err(|error| CommandError::new(error.to_string()))

@@ -114,14 +114,14 @@ async fn token_response(app: &App, ask: &TokenRequest) -> Result<Response, Mobil
             respond(StatusCode::OK, &TokenResponse { access_token: key.reveal(), token_type: "Bearer" })
         }
         Some(DeviceLoginReply::Status(PollReply::Pending)) => {
-            oauth_error("authorization_pending", "nobody has answered yet")
+            oauth_error("authorization_pending", "the user has not decided yet")
         }
         Some(DeviceLoginReply::Status(PollReply::SlowDown(interval))) => {
             let wait = format!("ask every {} s from now on", interval.0 / 1_000_000);
             oauth_error("slow_down", &wait)
         }
         Some(DeviceLoginReply::Status(PollReply::Denied)) => {
-            oauth_error("access_denied", "it was not let in")
+            oauth_error("access_denied", "the user denied the login")
         }
         Some(DeviceLoginReply::Status(PollReply::Expired | PollReply::Ready)) => {
             oauth_error("expired_token", "the code has expired or was used: begin again")

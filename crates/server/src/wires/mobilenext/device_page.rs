@@ -35,7 +35,7 @@ const STYLE: &str = include_str!("../../../templates/console/device.css");
 struct Page {
     style: &'static str,
     /// An error message.
-    wrong: Option<String>,
+    error: Option<String>,
     /// A message about the decision. The page then has no form.
     notice: Option<&'static str>,
     /// Whether the user must sign in again, because the last sign-in is too old.
@@ -71,7 +71,7 @@ impl Page {
     fn failure_response(self, failure: Failure) -> Response {
         let stale = matches!(failure, Failure::Refused(Refusal::StaleAuthentication { .. }));
         let (status, sentence) = MobileError::from(failure).into_page();
-        Page { wrong: Some(sentence), stale, ..self }.html_response(status)
+        Page { error: Some(sentence), stale, ..self }.html_response(status)
     }
 
     fn html_response(self, status: StatusCode) -> Response {
@@ -208,10 +208,10 @@ async fn decide(app: &App, headers: &HeaderMap, address: ClientAddress, form: &F
     };
     let page = Page::new(Some(&signed.name), &form.code);
     let (decided, notice) = if allows {
-        let notice = "It is let in. You can close this page and go back to the program.";
+        let notice = "The program is approved. You can close this page and return to the program.";
         (device_code::approve_device_login(app, &signed.caller, &form.code).await, notice)
     } else {
-        let notice = "It is not let in. If you did not start it yourself, nothing else has to be done.";
+        let notice = "The program is denied. If you did not start it yourself, you need to do nothing else.";
         (device_code::deny_device_login(app, &signed.caller, &form.code).await, notice)
     };
     match decided {

@@ -271,7 +271,7 @@ fn tls_needs_both_settings_and_may_listen_on_every_address() {
     let pem = || Some(PathBuf::from("x.pem"));
     let open = || "0.0.0.0:443".parse().unwrap();
     let check = |tls_cert, tls_key| {
-        Settings { listen: open(), tls_cert, tls_key, ..Settings::default() }.check_exposure()
+        Settings { listen: open(), tls_cert, tls_key, ..Settings::default() }.check_tls()
     };
     assert!(check(pem(), pem()).is_ok());
     assert_eq!(

@@ -88,7 +88,7 @@ both! {
         put(PrincipalState::Deleted).await;
         assert_eq!(door.sign_in(ana()).await.1, "/sign-in?failed=unknown");
         let mut browser = door.browser();
-        for (word, sentence) in [("unknown", "nobody here does yet"), ("suspended", "is suspended")] {
+        for (word, sentence) in [("unknown", "no account here yet"), ("suspended", "is suspended")] {
             assert!(browser.page(&format!("/sign-in?failed={word}")).await.contains(sentence));
         }
         // Each is audited once in a window, however often they try.

@@ -115,7 +115,7 @@ both! {
         let page = door.browser().page("/sign-in").await;
         assert!(page.contains("Sign in with Example") && !page.contains("type=\"password\""), "{page}");
         let said = door.browser().send("POST", "/sign-in", &[("email", BOB), ("password", PASSWORD)]).await;
-        assert!(said.status == 403 && said.text().contains("You do not sign in by a password here."));
+        assert!(said.status == 403 && said.text().contains("You cannot sign in with a password here."));
         // The access that is left without the issuer: a key that is created on the machine.
         let key = world.account_member(AccountRole::Admin).await;
         assert_eq!(key.at_server(here).get("/v3/enterprise/organizations").await.status, 200);
@@ -145,7 +145,7 @@ both! {
         // The page offers the setup.
         let mut browser = Browser { world: here, cookies: Default::default() };
         browser.cookies.insert("tenure-session".into(), bob.key.clone().unwrap());
-        assert!(browser.page("/account").await.contains("Set one up below to go on."));
+        assert!(browser.page("/account").await.contains("Set one up below to continue."));
         assert_eq!(bob.get("/tenure/v1/me").await.status, 200);
         let old = here.sign_in(BOB).await;
         enroll(here, bob).await;
@@ -156,7 +156,7 @@ both! {
         assert!(!may_look(&old).await);
         browser.cookies.insert("tenure-session".into(), old.key.clone().unwrap());
         let page = browser.page("/account").await;
-        assert!(page.contains("Show a code of it to go on.") && page.contains("again-code"), "{page}");
+        assert!(page.contains("Enter a code to continue.") && page.contains("again-code"), "{page}");
     }
 
     async fn a_second_factor_of_the_issuer_counts(world: &World) {

@@ -171,7 +171,7 @@ both! {
         let mut browser = door.browser();
         assert_eq!(browser.finish("error=access_denied").await, "/sign-in?failed=late", "without a state");
         let said = browser.page("/sign-in?failed=denied").await;
-        assert!(said.contains("Example did not let you in"), "{said}");
+        assert!(said.contains("Example refused the sign-in"), "{said}");
         assert!(!browser.page("/sign-in?failed=%3Cb%3E").await.contains("<b>"));
         // A code that is unknown to the issuer.
         let (mut browser, back) = leaving(&door).await;

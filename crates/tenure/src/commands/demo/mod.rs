@@ -66,7 +66,7 @@ pub async fn run(context: &Context, arguments: DemoArgs) -> CommandResult<()> {
         }
     }
     let settings = context.settings(given)?.settings;
-    settings.check_exposure()?;
+    settings.check_tls()?;
     super::start_logging(&settings)?;
     let keys = data::DemoKeyFile::new(&folder);
     if arguments.fresh {
