@@ -55,7 +55,7 @@ pub async fn part_of_list(
 ///
 /// # Errors
 /// [`crate::Error::Database`].
-pub async fn lose_answers(store: &Store) -> Result<()> {
+pub async fn lose_responses(store: &Store) -> Result<()> {
     let sql = "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL, created_us = 0";
     Ok(store.database.apply(batch([], vec![any_rows(sql, Vec::new())])).await?)
 }
@@ -300,8 +300,8 @@ pub async fn raw(url: &str, sql: &str) -> std::result::Result<(), String> {
     }
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a database");
     tokio::spawn(connection);
-    let done = client.batch_execute(sql).await;
-    done.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
+    let result = client.batch_execute(sql).await;
+    result.map_err(|error| error.as_db_error().map_or(error.to_string(), |error| error.message().to_owned()))
 }
 
 /// Overwrites the first page of a table. Nobody may have the SQLite database open.

@@ -154,11 +154,11 @@ both! {
         let IdempotencyDecision::New(token) = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await.unwrap() else { panic!() };
         let busy = idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await;
         assert!(matches!(busy, Err(Failure::Refused(Refusal::KeyBusy))));
-        let answer = StoredResponse { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
-        idempotency::finish_idempotent_request(app, token, &answer).await.unwrap();
-        assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await, Ok(IdempotencyDecision::Replay(same)) if same == answer));
+        let response = StoredResponse { status: 200, headers: "{}".into(), body: b"done".to_vec(), authority: [1; 32] };
+        idempotency::finish_idempotent_request(app, token, &response).await.unwrap();
+        assert!(matches!(idempotency::begin_idempotent_request(app, scope(), b"one", [1; 32]).await, Ok(IdempotencyDecision::Replay(same)) if same == response));
         let judged = idempotency::begin_idempotent_request(app, scope(), b"one", [2; 32]).await;
-        assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == answer), "the caller's permissions may have changed");
+        assert!(matches!(judged, Ok(IdempotencyDecision::CheckFirst(same)) if same == response), "the caller's permissions may have changed");
         let other = idempotency::begin_idempotent_request(app, scope(), b"two", [1; 32]).await;
         assert!(matches!(other, Err(Failure::Refused(Refusal::KeyReused))));
         let bobs = IdempotencyScope::new(&grant::<UseSessions>(&bob).await, "devin", "POST /sessions", "k1");

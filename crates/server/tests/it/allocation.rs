@@ -128,8 +128,8 @@ both! {
             sessions.push(ana.session().await);
         }
         let asked = futures_util::future::join_all(sessions.iter().map(|session| ana.ask(session, "android"))).await;
-        let taken = asked.iter().filter(|answer| answer.status.is_success()).count();
-        let refused = asked.iter().filter(|answer| answer.status.as_u16() == 429).count();
+        let taken = asked.iter().filter(|response| response.status.is_success()).count();
+        let refused = asked.iter().filter(|response| response.status.as_u16() == 429).count();
         assert_eq!((taken, refused), (3, 13));
         host.leave().await;
     }

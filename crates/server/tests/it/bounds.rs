@@ -55,10 +55,10 @@ both! {
             for (value, expected) in [(many(), "at most 20000 values"), (deep(), "at most 64 levels")] {
                 let mut body = body.clone();
                 body[field] = value;
-                let answer = ana.call_with("POST", &path, &body.to_string()).await;
-                assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
+                let response = ana.call_with("POST", &path, &body.to_string()).await;
+                assert_eq!(response.status.as_u16(), status, "{path}: {}", response.text());
                 let named = format!("{field}: expected {expected}");
-                assert!(answer.text().contains(&named), "{path}: {named}: {}", answer.text());
+                assert!(response.text().contains(&named), "{path}: {named}: {}", response.text());
             }
         }
     }
@@ -148,9 +148,9 @@ both! {
         for query in ["?types=tool.started&after_sequence=", "?tool_name=ls&after_sequence="] {
             let (mut seen, mut after) = (BTreeSet::new(), 0);
             for _ in 0..8 {
-                let answer = ana.get(&format!("{path}{query}{after}")).await;
-                assert!(answer.body.len() < 2 * MAX_BYTES, "{query}: {}", answer.body.len());
-                let events = answer.json()["data"].as_array().unwrap().clone();
+                let response = ana.get(&format!("{path}{query}{after}")).await;
+                assert!(response.body.len() < 2 * MAX_BYTES, "{query}: {}", response.body.len());
+                let events = response.json()["data"].as_array().unwrap().clone();
                 let Some(last) = events.last() else { break };
                 after = last["sequence"].as_i64().unwrap();
                 seen.extend(events.iter().map(|event| event["sequence"].as_i64().unwrap()));
@@ -172,9 +172,9 @@ both! {
         let newest = |from: usize| (0..24).rev().skip(from).map(|number| json!(number.to_string())).collect::<Vec<_>>();
         let (mut titles, mut offset) = (Vec::new(), 0);
         loop {
-            let answer = ana.get(&format!("/v1/sessions?limit=100&offset={offset}")).await;
-            assert!(answer.body.len() < 3 * MAX_BYTES);
-            let page = answer.json();
+            let response = ana.get(&format!("/v1/sessions?limit=100&offset={offset}")).await;
+            assert!(response.body.len() < 3 * MAX_BYTES);
+            let page = response.json();
             let items = page["data"].as_array().unwrap();
             titles.extend(items.iter().map(|session| session["title"].clone()));
             assert_eq!(page["total"], 24);
@@ -213,9 +213,9 @@ both! {
             (json!({ "$ref": "#" }), "no reference that leads back to itself"),
         ] {
             let body = json!({ "prompt": "x", "structured_output_schema": schema });
-            let answer = ana.post("/v3/organizations/sessions", body).await;
-            assert_eq!(answer.status, 422, "{}", answer.text());
-            assert_eq!(answer.json()["errors"], json!([{ "field": "structured_output_schema", "expected": expected }]));
+            let response = ana.post("/v3/organizations/sessions", body).await;
+            assert_eq!(response.status, 422, "{}", response.text());
+            assert_eq!(response.json()["errors"], json!([{ "field": "structured_output_schema", "expected": expected }]));
         }
     }
 
@@ -231,11 +231,11 @@ both! {
             let pieces = pieces.chain([Bytes::from("\r\n--x--\r\n")]).map(Ok::<_, std::io::Error>);
             let form = Body::from_stream(stream::iter(pieces));
             let headers = [("content-type", "multipart/form-data; boundary=x")];
-            let answer = ana.at_server(world).send("POST", &at, &headers, form).await;
-            assert_eq!(answer.status, status, "{bytes}: {}", answer.text());
+            let response = ana.at_server(world).send("POST", &at, &headers, form).await;
+            assert_eq!(response.status, status, "{bytes}: {}", response.text());
             assert_eq!(world.app().front.budget.held_bytes(), 0, "a file is not in memory");
             if status == 200 {
-                let url = answer.json()["url"].as_str().unwrap().to_owned();
+                let url = response.json()["url"].as_str().unwrap().to_owned();
                 let path = url.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();
                 let link = ana.at_server(world).get(&path).await.headers["location"].to_str().unwrap().to_owned();
                 let path = link.split_once("/v3").map(|(_, path)| format!("/v3{path}")).unwrap();

@@ -78,11 +78,11 @@ both! {
             ("probe", "/frontend/api/v1/auth/session"),
             ("tenure", "/tenure/v1/changes"),
         ] {
-            let answer = ana.get(path).await;
-            assert_eq!(answer.status, 500, "{path}: {}", answer.text());
-            let id = answer.headers["x-request-id"].to_str().unwrap();
-            assert!(answer.text().contains(id), "{wire} names the request: {}", answer.text());
-            assert!(!tells(&answer.text()), "{wire}: {}", answer.text());
+            let response = ana.get(path).await;
+            assert_eq!(response.status, 500, "{path}: {}", response.text());
+            let id = response.headers["x-request-id"].to_str().unwrap();
+            assert!(response.text().contains(id), "{wire} names the request: {}", response.text());
+            assert!(!tells(&response.text()), "{wire}: {}", response.text());
             let errors = log.errors();
             let [line] = errors.as_slice() else { panic!("{wire} has one line: {errors:?}") };
             assert_eq!((&line["id"], &line["wire"], &line["route"]), (&json!(id), &json!(wire), &json!(path)));

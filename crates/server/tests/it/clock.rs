@@ -12,7 +12,11 @@ use store::System;
 const DAY: i64 = 24 * 60;
 
 /// Uploads an attachment. Its response has the file's URL.
-pub async fn upload(actor: &Actor<'_>, organization: OrganizationId, bytes: usize) -> crate::world::Answer {
+pub async fn upload(
+    actor: &Actor<'_>,
+    organization: OrganizationId,
+    bytes: usize,
+) -> crate::world::TestResponse {
     let form = format!(
         "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n{}\r\n--x--\r\n",
         "a".repeat(bytes)
@@ -30,15 +34,15 @@ async fn file(world: &World, actor: &Actor<'_>, organization: OrganizationId) ->
 }
 
 async fn readiness(world: &World) -> String {
-    let answer = world.caller(None).get("/readyz").await;
-    assert_eq!(answer.status, 200);
-    answer.text()
+    let response = world.caller(None).get("/readyz").await;
+    assert_eq!(response.status, 200);
+    response.text()
 }
 
 /// The number of readable entries in an organization's change feed.
 async fn feed(actor: &Actor<'_>) -> usize {
-    let answer = actor.get("/tenure/v1/changes?after=0").await;
-    answer.json()["changes"].as_array().map_or(0, Vec::len)
+    let response = actor.get("/tenure/v1/changes?after=0").await;
+    response.json()["changes"].as_array().map_or(0, Vec::len)
 }
 
 /// The jump of the clock in days: longer than any retention.

@@ -12,7 +12,7 @@
 //!   `no_route` and `no_method` to unknown routes below the `bases` of the wire.
 //! * `headers`: the headers of every response.
 
-use crate::world::Answer;
+use crate::world::TestResponse;
 use axum::http::{HeaderMap, StatusCode};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -45,9 +45,9 @@ static CONTRACTS: LazyLock<[Contract; 7]> = LazyLock::new(|| {
 type Held = Result<(), String>;
 
 /// Checks a response against the contract of its route.
-pub fn check_response(method: &str, path: &str, answer: &Answer) {
-    if let Err(wrong) = check(method, path, answer) {
-        panic!("{method} {path} breaks its contract: {wrong}\n{} {}", answer.status, answer.text());
+pub fn check_response(method: &str, path: &str, response: &TestResponse) {
+    if let Err(wrong) = check(method, path, response) {
+        panic!("{method} {path} breaks its contract: {wrong}\n{} {}", response.status, response.text());
     }
 }
 
@@ -90,10 +90,10 @@ fn fits(pattern: &[String], parts: &[&str]) -> bool {
     pattern.len() == parts.len() && pattern.iter().zip(parts).all(fits)
 }
 
-fn check(method: &str, path: &str, answer: &Answer) -> Held {
+fn check(method: &str, path: &str, response: &TestResponse) -> Held {
     match find(method, path) {
-        Some((contract, route)) => contract.check(method, &route, answer),
-        None => contract_of(path).check_unmatched(path, answer),
+        Some((contract, route)) => contract.check(method, &route, response),
+        None => contract_of(path).check_unmatched(path, response),
     }
 }
 
@@ -155,38 +155,38 @@ impl Contract {
         if wrong.is_empty() { Ok(()) } else { Err(format!("it is no {schema}: {}", wrong.join("\n"))) }
     }
 
-    fn check(&self, method: &str, route: &str, answer: &Answer) -> Held {
+    fn check(&self, method: &str, route: &str, response: &TestResponse) -> Held {
         if let Some(headers) = self.text["headers"].as_str() {
-            self.valid(headers, &headers_of(&answer.headers))?;
+            self.valid(headers, &headers_of(&response.headers))?;
         }
         let route = &self.text["routes"][route];
         let refusals = &self.text["refusals"];
-        match route.get(answer.status.as_str()) {
+        match route.get(response.status.as_str()) {
             // A success. HEAD has no body to check.
             Some(_) if method == "HEAD" => Ok(()),
-            Some(said) => self.fits(said, answer),
+            Some(said) => self.fits(said, response),
             None => {
                 let posted = if method == "POST" { &refusals["post"] } else { &Value::Null };
                 let names = texts(&route["refused"]).chain(texts(&refusals["any"])).chain(texts(posted));
-                self.check_refusal(names.collect(), method, answer)
+                self.check_refusal(names.collect(), method, response)
             }
         }
     }
 
     /// A response to an unknown route: an unknown path, or a path without this method.
-    fn check_unmatched(&self, path: &str, answer: &Answer) -> Held {
+    fn check_unmatched(&self, path: &str, response: &TestResponse) -> Held {
         let refusals = &self.text["refusals"];
         let parts = path.split('/').collect::<Vec<_>>();
         let known = self.patterns.iter().any(|(_, pattern, _)| fits(pattern, &parts));
         let name = if known { &refusals["no_method"] } else { &refusals["no_route"] };
         let names = name.as_str().into_iter().chain(texts(&refusals["any"])).collect();
-        self.check_refusal(names, "", answer)
+        self.check_refusal(names, "", response)
     }
 
     /// Checks that a response is one of these refusals.
-    fn check_refusal(&self, names: BTreeSet<&str>, method: &str, answer: &Answer) -> Held {
+    fn check_refusal(&self, names: BTreeSet<&str>, method: &str, response: &TestResponse) -> Held {
         let refusals = &self.text["refusals"];
-        let status = answer.status.as_u16();
+        let status = response.status.as_u16();
         let kinds = object(&refusals["kinds"]);
         let fitting = names.iter().filter(|name| kinds[**name]["status"] == status).collect::<Vec<_>>();
         if fitting.is_empty() {
@@ -196,7 +196,7 @@ impl Contract {
             return Ok(());
         }
         let body: Value =
-            serde_json::from_slice(&answer.body).map_err(|error| format!("it is no JSON: {error}"))?;
+            serde_json::from_slice(&response.body).map_err(|error| format!("it is no JSON: {error}"))?;
         let told =
             body.pointer(refusals["told_at"].as_str().unwrap()).and_then(Value::as_str).unwrap_or_default();
         if body.get("status").is_some_and(|told| told.is_number() && *told != status) {
@@ -205,7 +205,7 @@ impl Contract {
         let fits = |name: &&str| {
             let mut said = object(&refusals["said"]).clone();
             said.extend(object(&kinds[*name]).clone());
-            self.fits(&Value::Object(said), answer)
+            self.fits(&Value::Object(said), response)
         };
         // One name and status may have several variants, which differ in their headers.
         let kinds = fitting.iter().filter(|name| name.split('#').next() == Some(told));
@@ -215,8 +215,8 @@ impl Contract {
     }
 
     /// Checks headers and body by the contract.
-    fn fits(&self, said: &Value, answer: &Answer) -> Held {
-        let kind = answer.headers.get("content-type").map(|kind| kind.to_str().unwrap_or_default());
+    fn fits(&self, said: &Value, response: &TestResponse) -> Held {
+        let kind = response.headers.get("content-type").map(|kind| kind.to_str().unwrap_or_default());
         let expected = match said {
             Value::Null => None,
             Value::String(_) => Some("application/json"),
@@ -226,12 +226,12 @@ impl Contract {
             return Err(format!("its type is {kind:?} and not {expected:?}"));
         }
         if let Some(headers) = said.get("headers") {
-            self.valid(headers.as_str().expect("a schema"), &headers_of(&answer.headers))?;
+            self.valid(headers.as_str().expect("a schema"), &headers_of(&response.headers))?;
         }
-        if expected.is_none() && !answer.body.is_empty() {
+        if expected.is_none() && !response.body.is_empty() {
             return Err("it has a body".to_owned());
         }
-        let text = || std::str::from_utf8(&answer.body).map_err(|error| error.to_string());
+        let text = || std::str::from_utf8(&response.body).map_err(|error| error.to_string());
         let parsed =
             |text: &str| serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"));
         if let Some(schema) = said.as_str().or(said["json"].as_str()) {
@@ -318,9 +318,9 @@ fn contracts_name_existing_schemas_and_refusals() {
         let mut names =
             ["any", "post"].into_iter().flat_map(|list| texts(&refusals[list])).collect::<Vec<_>>();
         names.extend(["no_route", "no_method"].map(|name| refusals[name].as_str().unwrap()));
-        for (route, answers) in object(&contract.text["routes"]) {
-            names.extend(texts(&answers["refused"]));
-            let said = object(answers).iter().filter(|(status, _)| *status != "refused");
+        for (route, responses) in object(&contract.text["routes"]) {
+            names.extend(texts(&responses["refused"]));
+            let said = object(responses).iter().filter(|(status, _)| *status != "refused");
             for (status, said) in said {
                 assert!(status.parse::<StatusCode>().is_ok(), "{route}: {status}");
                 schemas.extend(named_schemas(said));
@@ -341,7 +341,7 @@ mod itself {
 
     const SESSION: &str = "/api/v1/sessions/01933b5a-0000-7000-8000-000000000001";
 
-    fn answer(status: u16, kind: Option<&str>, body: &Value) -> Answer {
+    fn test_response(status: u16, kind: Option<&str>, body: &Value) -> TestResponse {
         let mut headers = HeaderMap::new();
         let fixed =
             [("x-request-id", "a"), ("cache-control", "no-store"), ("x-content-type-options", "nosniff")];
@@ -349,7 +349,7 @@ mod itself {
             headers.insert(name, value.parse().unwrap());
         }
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body }
+        TestResponse { status: StatusCode::from_u16(status).unwrap(), headers, body }
     }
 
     fn allocation() -> Value {
@@ -374,7 +374,7 @@ mod itself {
             "releasedAt": null,
         });
         change(&mut session);
-        check("GET", SESSION, &answer(200, Some("application/json"), &session)).err()
+        check("GET", SESSION, &test_response(200, Some("application/json"), &session)).err()
     }
 
     fn tells(wrong: Option<String>, words: &[&str]) {
@@ -406,7 +406,7 @@ mod itself {
     fn statuses_types_and_refusals_are_checked() {
         let refusal = |code: &str| json!({ "error": { "code": code, "message": "No." } });
         let kind = Some("application/json");
-        let held = |status, body: &Value| check("GET", SESSION, &answer(status, kind, body)).err();
+        let held = |status, body: &Value| check("GET", SESSION, &test_response(status, kind, body)).err();
         assert_eq!(held(404, &refusal("not_found")), None);
         tells(held(418, &refusal("teapot")), &["418 is not declared"]);
         tells(held(409, &refusal("conflict")), &["409 is not declared"]);
@@ -414,10 +414,11 @@ mod itself {
         tells(held(404, &json!({ "error": { "code": "not_found" } })), &["/error", "message"]);
         // Without the header that names the authentication scheme.
         tells(held(401, &refusal("unauthorized")), &["www-authenticate"]);
-        let typeless = check("GET", SESSION, &answer(404, Some("text/plain"), &refusal("not_found"))).err();
+        let typeless =
+            check("GET", SESSION, &test_response(404, Some("text/plain"), &refusal("not_found"))).err();
         tells(typeless, &["text/plain"]);
-        tells(check("DELETE", SESSION, &answer(204, None, &json!(1))).err(), &["it has a body"]);
-        let mut bare = answer(204, None, &Value::Null);
+        tells(check("DELETE", SESSION, &test_response(204, None, &json!(1))).err(), &["it has a body"]);
+        let mut bare = test_response(204, None, &Value::Null);
         assert_eq!(check("DELETE", SESSION, &bare), Ok(()));
         bare.headers.remove("x-request-id");
         tells(check("DELETE", SESSION, &bare).err(), &["x-request-id"]);
@@ -427,15 +428,15 @@ mod itself {
     fn an_unknown_route_must_get_the_error_of_its_wire() {
         let mobile = |code: &str| json!({ "error": { "code": code, "message": "No." } });
         let kind = Some("application/json");
-        assert_eq!(check("GET", "/api/v1/nothing", &answer(404, kind, &mobile("not_found"))), Ok(()));
-        tells(check("GET", "/v1/nothing", &answer(404, kind, &mobile("not_found"))).err(), &[]);
-        assert_eq!(check("PUT", SESSION, &answer(405, kind, &mobile("method_not_allowed"))), Ok(()));
+        assert_eq!(check("GET", "/api/v1/nothing", &test_response(404, kind, &mobile("not_found"))), Ok(()));
+        tells(check("GET", "/v1/nothing", &test_response(404, kind, &mobile("not_found"))).err(), &[]);
+        assert_eq!(check("PUT", SESSION, &test_response(405, kind, &mobile("method_not_allowed"))), Ok(()));
         tells(
-            check("PUT", SESSION, &answer(404, kind, &mobile("not_found"))).err(),
+            check("PUT", SESSION, &test_response(404, kind, &mobile("not_found"))).err(),
             &["404 is not declared"],
         );
         tells(
-            check("GET", "/api/v1/nothing", &answer(200, kind, &json!({}))).err(),
+            check("GET", "/api/v1/nothing", &test_response(200, kind, &json!({}))).err(),
             &["200 is not declared"],
         );
     }

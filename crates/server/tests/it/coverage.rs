@@ -4,7 +4,7 @@
 pub mod declarations;
 pub mod story;
 
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use declarations::Standing::{Colleague, Member, OfAccount, Outsider};
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
@@ -238,8 +238,8 @@ pub async fn state(world: &World, organization: OrganizationId) -> String {
 }
 
 /// Checks that a refusal contains no name of an organization and no id.
-fn tells_nothing(answer: &Answer, path: &str, story: &Story<'_>, what: &str) {
-    let text = answer.text();
+fn tells_nothing(response: &TestResponse, path: &str, story: &Story<'_>, what: &str) {
+    let text = response.text();
     let ids = [story.organization.to_string(), story.owner.principal.to_string(), story.file.clone()];
     let in_path = path.split('/').filter(|part| part.len() >= 32).map(str::to_owned);
     let names = ["Acme", "Globex", "Gone"].map(str::to_owned);
@@ -296,11 +296,11 @@ both! {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let path = story.path(pattern).await;
                 let before = state(world, story.organization).await;
-                let answer = send(&story, actor, method, &path).await;
+                let response = send(&story, actor, method, &path).await;
                 let what = format!("{name}: {method} {path}");
-                assert_eq!(answer.status, *expected, "{what}: {}", answer.text());
+                assert_eq!(response.status, *expected, "{what}: {}", response.text());
                 if *expected >= 400 {
-                    tells_nothing(&answer, &path, &story, &what);
+                    tells_nothing(&response, &path, &story, &what);
                     assert_eq!(state(world, story.organization).await, before, "{what} changed something");
                 }
             }
@@ -314,13 +314,13 @@ both! {
             let path = story.path(pattern).await;
             let mut bodies = Vec::new();
             for (name, actor) in &nobody {
-                let answer = send(&story, actor, method, &path).await;
+                let response = send(&story, actor, method, &path).await;
                 if (*name, *method, *pattern) == ("no key", "GET", OPEN_TO_ANONYMOUS) {
-                    assert_eq!(answer.text(), "{\"id\":0,\"status\":\"anonymous\"}\n");
+                    assert_eq!(response.text(), "{\"id\":0,\"status\":\"anonymous\"}\n");
                     continue;
                 }
-                assert_eq!(answer.status, *expected, "{name}: {method} {path}: {}", answer.text());
-                bodies.push(answer.body);
+                assert_eq!(response.status, *expected, "{name}: {method} {path}: {}", response.text());
+                bodies.push(response.body);
             }
             // Each response has another code.
             if !["/metrics", "/login/device/code"].contains(pattern) {
@@ -345,8 +345,8 @@ both! {
                 None => [&unknown, "00000000-0000-0000-0000-000000000000", "x", "%ff", "%00", "%2e%2e"].map(str::to_owned).to_vec(),
             };
             for other in &others {
-                let answer = send(&story, &foreign, method, &path.replace(session, other)).await;
-                assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {other}");
+                let response = send(&story, &foreign, method, &path.replace(session, other)).await;
+                assert_eq!((response.status, &response.body), (real.status, &real.body), "{method} {path} as {other}");
             }
             assert!(!real.text().contains("Acme"), "{}", real.text());
         }
@@ -360,8 +360,8 @@ both! {
         let real = foreign.naming(story.organization).get("/api/v1/sessions").await;
         assert_eq!(real.status, 403);
         for other in [gone.to_string(), domain::ids::SessionId::new(START, 1).to_string(), "x".into(), String::new()] {
-            let answer = foreign.naming(&other).get("/api/v1/sessions").await;
-            assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{other:?}");
+            let response = foreign.naming(&other).get("/api/v1/sessions").await;
+            assert_eq!((response.status, &response.body), (real.status, &real.body), "{other:?}");
         }
     }
 
@@ -370,9 +370,9 @@ both! {
         let account = world.account_member(AccountRole::Admin).await;
         let nowhere = world.principal(None, None).await;
         for actor in [&account, &world.actor(nowhere, None, None).await] {
-            let answer = actor.get("/api/v1/sessions").await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (403, &json!("forbidden")));
-            assert!(answer.text().contains("name one in the request"), "{}", answer.text());
+            let response = actor.get("/api/v1/sessions").await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (403, &json!("forbidden")));
+            assert!(response.text().contains("name one in the request"), "{}", response.text());
         }
     }
 

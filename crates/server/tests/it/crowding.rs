@@ -1,6 +1,6 @@
 //! Too many lists, searches and counts of one caller are refused on each wire and do not delay others.
 
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
 use std::time::Duration;
@@ -52,10 +52,10 @@ async fn server(world: &World) -> World {
         .await
 }
 
-fn assert_refused(answer: &Answer, what: &str) {
-    assert_eq!(answer.status, 429, "{what}: {}", answer.text());
-    assert_eq!(answer.headers["retry-after"], "5", "{what}");
-    assert!(answer.text().contains("lists, searches and counts"), "{what}: {}", answer.text());
+fn assert_refused(response: &TestResponse, what: &str) {
+    assert_eq!(response.status, 429, "{what}: {}", response.text());
+    assert_eq!(response.headers["retry-after"], "5", "{what}");
+    assert!(response.text().contains("lists, searches and counts"), "{what}: {}", response.text());
 }
 
 both! {

@@ -1,6 +1,6 @@
 //! Device logins: `/login/device`, as mobilecli polls and as a user approves.
 
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
@@ -25,37 +25,37 @@ impl World {
     pub async fn program(&self) -> Program<'_> {
         let headers = [("user-agent", "mobilecli/1.0.9")];
         let body = Body::from(r#"{"client_id":"mobilecli"}"#);
-        let answer = self.caller(None).send("POST", "/login/device/code", &headers, body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let text = |field: &str| answer.json()[field].as_str().unwrap().to_owned();
+        let response = self.caller(None).send("POST", "/login/device/code", &headers, body).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        let text = |field: &str| response.json()[field].as_str().unwrap().to_owned();
         Program { world: self, device_code: text("device_code"), user_code: text("user_code") }
     }
 }
 
 impl Program<'_> {
-    pub async fn asks(&self) -> Answer {
+    pub async fn asks(&self) -> TestResponse {
         let body = json!({ "client_id": "mobilecli", "device_code": self.device_code, "grant_type": GRANT });
         self.world.caller(None).post("/login/device/token", body).await
     }
 
     /// The error that the poll returns.
     async fn poll_error(&self) -> String {
-        let answer = self.asks().await;
-        assert_eq!(answer.status, 400, "{}", answer.text());
-        answer.json()["error"].as_str().unwrap().to_owned()
+        let response = self.asks().await;
+        assert_eq!(response.status, 400, "{}", response.text());
+        response.json()["error"].as_str().unwrap().to_owned()
     }
 }
 
 impl Actor<'_> {
     /// Submits a form of the page, as the browser of a signed-in user.
-    pub async fn fills(&self, form: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn fills(&self, form: &str, headers: &[(&str, &str)]) -> TestResponse {
         let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let own = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let headers = [&own[..], headers].concat();
         self.world.caller(None).send("POST", PAGE, &headers, Body::from(form.to_owned())).await
     }
 
-    pub async fn looks(&self, code: &str) -> Answer {
+    pub async fn looks(&self, code: &str) -> TestResponse {
         let cookie = format!("tenure-session={}", self.key.as_deref().unwrap_or_default());
         let path = format!("{PAGE}?user_code={code}");
         self.world.caller(None).send("GET", &path, &[("cookie", cookie.as_str())], Body::empty()).await
@@ -87,10 +87,10 @@ both! {
         assert_eq!(ana.lets_in(&program, acme).await, 404, "it was decided before");
         assert_eq!(program.poll_error().await, "slow_down", "it was told to wait 5 s");
         world.advance(Span::seconds(10));
-        let answer = program.asks().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(answer.json()["token_type"], "Bearer");
-        let secret = answer.json()["access_token"].as_str().unwrap().to_owned();
+        let response = program.asks().await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.json()["token_type"], "Bearer");
+        let secret = response.json()["access_token"].as_str().unwrap().to_owned();
         assert_eq!(program.poll_error().await, "expired_token", "the key is returned once");
         // The key is listed, gives access to that organization, and can be revoked.
         let key = world.caller(Some(&secret));
@@ -257,8 +257,8 @@ both! {
             vec![("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")],
             vec![("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         ] {
-            let answer = ana.fills(&form, &headers).await;
-            assert_eq!(answer.status, 403, "{headers:?}");
+            let response = ana.fills(&form, &headers).await;
+            assert_eq!(response.status, 403, "{headers:?}");
         }
         assert_eq!(program.poll_error().await, "authorization_pending");
         let good = [("sec-fetch-site", "same-origin"), ("origin", own.as_str())];
@@ -304,17 +304,17 @@ both! {
             (json!({}), "invalid_request"),
             (json!("x"), "invalid_request"),
         ] {
-            let answer = anonymous.post("/login/device/token", body.clone()).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!(error)), "{body}");
+            let response = anonymous.post("/login/device/token", body.clone()).await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]), (400, &json!(error)), "{body}");
         }
         for body in ["", "{", "[]", r#"{"client_id":""}"#, r#"{"client_id":"a b"}"#, r#"{"client_id":"a","client_id":"b"}"#] {
-            let answer = anonymous.call("POST", "/login/device/code", Body::from(body)).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_request")), "{body}");
+            let response = anonymous.call("POST", "/login/device/code", Body::from(body)).await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]), (400, &json!("invalid_request")), "{body}");
         }
         // As a form, as in the RFC.
         let form = format!("client_id=mobilecli&device_code={}&grant_type={GRANT}", program.device_code);
-        let answer = anonymous.call_with("POST", "/login/device/token", &form).await;
-        assert_eq!(answer.json()["error"], "authorization_pending");
+        let response = anonymous.call_with("POST", "/login/device/token", &form).await;
+        assert_eq!(response.json()["error"], "authorization_pending");
         let twice = anonymous.call_with("POST", "/login/device/code", "client_id=a&client_id=b").await;
         assert_eq!(twice.json()["error"], "invalid_request");
     }

@@ -1,8 +1,8 @@
 //! Second factors, recent sign-ins, and sessions that are ended together.
 
-use crate::lost_answers::Keyed;
+use crate::lost_responses::Keyed;
 use crate::probe::PASSWORD;
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use base64::Engine;
 use domain::permission::{AccountRole, Role};
 use domain::time::Span;
@@ -30,18 +30,18 @@ impl Phone {
     }
 }
 
-async fn sign_in(world: &World, more: Value) -> Answer {
+async fn sign_in(world: &World, more: Value) -> TestResponse {
     let mut body = json!({ "email": ANA, "password": PASSWORD });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.caller(None).post(SIGN_IN, body).await
 }
 
-fn actor<'w>(world: &'w World, answer: &Answer) -> Actor<'w> {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    world.caller(Some(answer.json()["token"].as_str().unwrap()))
+fn actor<'w>(world: &'w World, response: &TestResponse) -> Actor<'w> {
+    assert_eq!(response.status, 200, "{}", response.text());
+    world.caller(Some(response.json()["token"].as_str().unwrap()))
 }
 
-async fn post(actor: &Actor<'_>, path: &str, body: Value) -> Answer {
+async fn post(actor: &Actor<'_>, path: &str, body: Value) -> TestResponse {
     actor.post(&format!("{ME}/{path}"), body).await
 }
 
@@ -81,8 +81,8 @@ async fn good_with(world: &World, phones: &[(&str, Actor<'_>, Phone)]) {
     world.advance(Span::minutes(1));
     for (email, _, phone) in phones {
         let body = json!({ "email": email, "password": PASSWORD, "code": phone.code(world, 0) });
-        let answer = world.caller(None).post(SIGN_IN, body).await;
-        assert_eq!(answer.status, 200, "{email}: {}", answer.text());
+        let response = world.caller(None).post(SIGN_IN, body).await;
+        assert_eq!(response.status, 200, "{email}: {}", response.text());
     }
 }
 
@@ -111,8 +111,8 @@ both! {
         let old = Phone(secret.to_owned());
         let phone = Phone(again["secret"].as_str().unwrap().to_owned());
         for code in [old.code(world, 0), phone.code(world, 120), "x".into(), "aaaa-aaaa-aaaa-aaaa".into()] {
-            let answer = post(&ana, "totp/confirm", json!({ "code": code })).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (401, &json!("wrong_code")));
+            let response = post(&ana, "totp/confirm", json!({ "code": code })).await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (401, &json!("wrong_code")));
         }
         let confirmed = post(&ana, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.json();
         assert_eq!(confirmed["recovery_codes"].as_array().unwrap().len(), 10);
@@ -128,16 +128,16 @@ both! {
         assert_eq!(half.status, 202);
         let challenge = half.json()["challenge"].as_str().unwrap().to_owned();
         assert_eq!(world.caller(Some(&challenge)).get(ME).await.status, 401, "it gives no access");
-        let answer = async |code: String| {
+        let enter_code = async |code: String| {
             let body = json!({ "challenge": challenge, "code": code });
             world.caller(None).post(&format!("{SIGN_IN}/code"), body).await
         };
-        assert_eq!(answer(phone.code(world, 0)).await.status, 401, "used when it was confirmed");
-        assert_eq!(answer(phone.code(world, 60)).await.status, 401, "too early");
-        let whole = answer(phone.code(world, 30)).await;
+        assert_eq!(enter_code(phone.code(world, 0)).await.status, 401, "used when it was confirmed");
+        assert_eq!(enter_code(phone.code(world, 60)).await.status, 401, "too early");
+        let whole = enter_code(phone.code(world, 30)).await;
         let claims = claims(&actor(world, &whole));
         assert_eq!(claims["amr"], json!(["pwd", "otp", "mfa"]));
-        assert_eq!(answer(phone.code(world, 30)).await.status, 401, "the challenge is used");
+        assert_eq!(enter_code(phone.code(world, 30)).await.status, 401, "the challenge is used");
     }
 
     async fn second_factors_outlive_a_change_of_the_master_key(world: &World) {
@@ -191,8 +191,8 @@ both! {
         world.advance(Span::seconds(60));
         for code in [phone.code(world, 0), recovery[3].clone()] {
             let tries = (0..4).map(|_| sign_in(world, json!({ "code": code })));
-            let answers = futures_util::future::join_all(tries).await;
-            let good = answers.iter().filter(|answer| answer.status == 200).count();
+            let responses = futures_util::future::join_all(tries).await;
+            let good = responses.iter().filter(|response| response.status == 200).count();
             assert_eq!(good, 1, "{code}");
         }
         // An older time step is refused after a newer one was used.
@@ -207,7 +207,7 @@ both! {
         world.advance(Span::seconds(60));
         let acme = world.organization("Globex").await;
         world.user(acme, Role::Readwrite, "bob@example.com").await;
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for (email, code) in [
             (ANA, None),
             (ANA, Some(phone.code(world, 0))),
@@ -216,12 +216,12 @@ both! {
             ("nobody@example.com", None),
         ] {
             let body = json!({ "email": email, "password": "wrong horse", "code": code });
-            let answer = world.caller(None).post(SIGN_IN, body).await;
-            answers.push((answer.status, answer.text()));
+            let response = world.caller(None).post(SIGN_IN, body).await;
+            responses.push((response.status, response.text()));
         }
-        answers.dedup();
-        assert_eq!(answers.len(), 1, "{answers:?}");
-        assert_eq!(answers[0].0, 401);
+        responses.dedup();
+        assert_eq!(responses.len(), 1, "{responses:?}");
+        assert_eq!(responses[0].0, 401);
         // A code that was sent with a wrong password can still be used.
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
     }
@@ -230,17 +230,17 @@ both! {
         let (_, phone, _) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let half = sign_in(world, json!({})).await.json();
-        let answer = async |code: &str| {
+        let enter_code = async |code: &str| {
             let body = json!({ "challenge": half["challenge"], "code": code });
             world.caller(None).post(&format!("{SIGN_IN}/code"), body).await.status.as_u16()
         };
         for _ in 0..10 {
-            assert_eq!(answer("000000").await, 401);
+            assert_eq!(enter_code("000000").await, 401);
         }
-        assert_eq!(answer(&phone.code(world, 0)).await, 429);
+        assert_eq!(enter_code(&phone.code(world, 0)).await, 429);
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 429);
         world.advance(Span::minutes(15));
-        assert_eq!(answer(&phone.code(world, 0)).await, 401, "the challenge is too old");
+        assert_eq!(enter_code(&phone.code(world, 0)).await, 401, "the challenge is too old");
         assert_eq!(sign_in(world, json!({ "code": phone.code(world, 0) })).await.status, 200);
     }
 
@@ -259,13 +259,13 @@ both! {
         let (_, phone, recovery) = sign_in_enrolled(world).await;
         world.advance(Span::seconds(60));
         let path = format!("{}/sign-in", crate::probe::AUTH);
-        let answer = world.try_sign_in(ANA, PASSWORD).await;
-        assert_eq!(answer.status, 401);
-        assert!(answer.text().contains("second factor") && !answer.headers.contains_key("set-cookie"));
+        let response = world.try_sign_in(ANA, PASSWORD).await;
+        assert_eq!(response.status, 401);
+        assert!(response.text().contains("second factor") && !response.headers.contains_key("set-cookie"));
         for (code, status) in [("000000".to_owned(), 401), (phone.code(world, 0), 200), (recovery[0].clone(), 200)] {
             let body = json!({ "email": ANA, "password": PASSWORD, "totp": code });
-            let answer = world.caller(None).call_with("POST", &path, &body.to_string()).await;
-            assert_eq!(answer.status, status, "{}", answer.text());
+            let response = world.caller(None).call_with("POST", &path, &body.to_string()).await;
+            assert_eq!(response.status, status, "{}", response.text());
         }
     }
 
@@ -287,8 +287,8 @@ both! {
             (json!({ "password": PASSWORD }), 401, "second_factor_needed"),
             (json!({ "password": PASSWORD, "code": "000000" }), 401, "wrong_code"),
         ] {
-            let answer = post(&ana, "authenticate", body).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (status, &json!(code)));
+            let response = post(&ana, "authenticate", body).await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (status, &json!(code)));
         }
         let body = json!({ "password": PASSWORD, "code": phone.code(world, 0) });
         let shown = post(&ana, "authenticate", body).await;
@@ -328,8 +328,8 @@ both! {
         let opened = key.post(&format!("{}/jwt", crate::probe::AUTH), json!({})).await.json();
         let opened = world.caller(Some(opened["token"].as_str().unwrap()));
         for actor in [&key, &opened] {
-            let answer = post(actor, "totp", json!({})).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (403, &json!("out_of_scope")));
+            let response = post(actor, "totp", json!({})).await;
+            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (403, &json!("out_of_scope")));
         }
     }
 
@@ -401,8 +401,8 @@ both! {
         // Another query, another user's preview, and an old preview end no session.
         assert_eq!(revoke(json!({ "token": token })).await.status, 409);
         let other = world.account_member(AccountRole::Admin).await;
-        let answer = other.post("/tenure/v1/login-sessions/revoke", json!({ "user": ANA, "token": token })).await;
-        assert_eq!(answer.status, 409);
+        let response = other.post("/tenure/v1/login-sessions/revoke", json!({ "user": ANA, "token": token })).await;
+        assert_eq!(response.status, 409);
         assert_eq!(revoke(json!({ "user": ANA, "token": "x" })).await.status, 409);
         world.advance(Span::seconds(1));
         let ended = revoke(json!({ "user": ANA, "token": token })).await.json();

@@ -1,7 +1,7 @@
 //! Limits on guessing, and what anonymous callers cannot do to others. Every request has a client address.
 
 use crate::probe::{AUTH, PASSWORD, token_in};
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
@@ -31,7 +31,7 @@ impl World {
 }
 
 impl Visitor<'_> {
-    async fn posts(&self, path: &str, kind: &str, body: String) -> Answer {
+    async fn posts(&self, path: &str, kind: &str, body: String) -> TestResponse {
         let mut request = Request::post(path)
             .header("content-type", kind)
             .header("cookie", &self.cookies)
@@ -42,11 +42,11 @@ impl Visitor<'_> {
         self.world.send(request).await
     }
 
-    async fn json(&self, path: &str, body: Value) -> Answer {
+    async fn json(&self, path: &str, body: Value) -> TestResponse {
         self.posts(path, "application/json", body.to_string()).await
     }
 
-    async fn signs_in(&self, email: &str, password: &str) -> Answer {
+    async fn signs_in(&self, email: &str, password: &str) -> TestResponse {
         self.json(&format!("{AUTH}/sign-in"), json!({ "email": email, "password": password })).await
     }
 
@@ -62,9 +62,9 @@ impl Visitor<'_> {
     /// The same browser after Ana signed in on the page, without its session cookie.
     async fn into_known(mut self) -> Self {
         let form = format!("email=ana%40example.com&password={}", PASSWORD.replace(' ', "+"));
-        let answer = self.posts("/sign-in", "application/x-www-form-urlencoded", form).await;
-        assert_eq!(answer.status, 303, "{}", answer.text());
-        let kept = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
+        let response = self.posts("/sign-in", "application/x-www-form-urlencoded", form).await;
+        assert_eq!(response.status, 303, "{}", response.text());
+        let kept = response.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap());
         let kept = kept.filter(|line| line.starts_with("tenure-browser="));
         self.cookies = kept.map(|line| line.split(';').next().unwrap()).collect();
         assert!(!self.cookies.is_empty());
@@ -102,9 +102,9 @@ both! {
         assert_eq!(world.visitor_from("2001:db8:0:2::1").tries(ANA, PASSWORD).await, 200);
         // Device logins are limited by network too.
         for number in 0..=100 {
-            let answer = world.visitor_from(&format!("2001:db8:0:3::{number:x}"));
-            let answer = answer.json("/login/device/code", json!({ "client_id": "mobilecli" })).await;
-            assert_eq!(answer.status, if number < 100 { 200 } else { 429 }, "{number}");
+            let response = world.visitor_from(&format!("2001:db8:0:3::{number:x}"));
+            let response = response.json("/login/device/code", json!({ "client_id": "mobilecli" })).await;
+            assert_eq!(response.status, if number < 100 { 200 } else { 429 }, "{number}");
         }
     }
 

@@ -32,9 +32,9 @@ both! {
             (long.as_str(),                    "before: expected an RFC 3339 time such as 2026-01-01T00:00:00Z"),
         ];
         for (query, sentence) in table {
-            let answer = ana.get(&format!("/api/v1/sessions?{query}")).await;
+            let response = ana.get(&format!("/api/v1/sessions?{query}")).await;
             let expected = json!({ "error": { "code": "bad_request", "message": sentence } });
-            assert_eq!((answer.status.as_u16(), answer.json()), (400, expected), "{query}");
+            assert_eq!((response.status.as_u16(), response.json()), (400, expected), "{query}");
         }
         for query in ["", "limit=500", "other=1", "before=2026-01-01T02:00:00+02:00", "before=9999-12-30T00:00:00Z"] {
             assert_eq!(ana.get(&format!("/api/v1/sessions?{query}")).await.status, 200, "{query}");
@@ -81,9 +81,9 @@ both! {
         ];
         for (body, sentence) in table {
             let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-            let answer = ana.call("POST", &path, Body::from(body)).await;
-            assert_eq!(answer.status, 400, "{start}: {}", answer.text());
-            let error = answer.json()["error"].clone();
+            let response = ana.call("POST", &path, Body::from(body)).await;
+            assert_eq!(response.status, 400, "{start}: {}", response.text());
+            let error = response.json()["error"].clone();
             assert_eq!(error["code"], "bad_request", "{start}");
             let message = error["message"].as_str().unwrap();
             assert!(message.contains(sentence), "{start}: {message}");
@@ -104,13 +104,13 @@ both! {
         let request = Request::post(format!("/api/v1/sessions/{session}/devices"))
             .header("authorization", format!("Bearer {}", ana.key.as_deref().unwrap()))
             .header("content-length", (10 << 20).to_string());
-        let answer = world.send(request.body(body).unwrap()).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (413, &json!("payload_too_large")));
+        let response = world.send(request.body(body).unwrap()).await;
+        assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (413, &json!("payload_too_large")));
         assert!(!read.load(Ordering::SeqCst), "the body was read");
         // A body without a declared length is cut at the limit.
         let endless = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 4096])));
-        let answer = ana.call("POST", &format!("/api/v1/sessions/{session}/devices"), Body::from_stream(endless)).await;
-        assert_eq!(answer.status, 413);
+        let response = ana.call("POST", &format!("/api/v1/sessions/{session}/devices"), Body::from_stream(endless)).await;
+        assert_eq!(response.status, 413);
     }
 
     async fn no_endpoint_takes_a_body_over_the_limit(world: &World) {
@@ -131,9 +131,9 @@ both! {
                 .uri(&path)
                 .header("authorization", format!("Bearer {}", ana.key.as_deref().unwrap()))
                 .header("content-length", (10u64 << 30).to_string());
-            let answer = world.send(request.body(body).unwrap()).await;
-            assert_eq!(answer.status, 413, "{} {path}: {}", route.method, answer.text());
-            assert_eq!(answer.headers["connection"], "close", "what was not read must not be taken for a request");
+            let response = world.send(request.body(body).unwrap()).await;
+            assert_eq!(response.status, 413, "{} {path}: {}", route.method, response.text());
+            assert_eq!(response.headers["connection"], "close", "what was not read must not be taken for a request");
         }
     }
 
@@ -157,10 +157,10 @@ both! {
             ("GET", "/v1/sessions/x"), ("PUT", "/v1/sessions"), ("GET", "/v1/x"), ("GET", "/everruns/api/v1/sessions"),
         ] {
             for actor in [&ana, &world.caller(None)] {
-                let answer = actor.call(method, path, Body::empty()).await;
-                assert_eq!(answer.headers.get("x-request-id").map(|id| id.len()), Some(32), "{method} {path}");
-                assert_eq!(answer.headers["cache-control"], "no-store", "{method} {path}");
-                assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{method} {path}");
+                let response = actor.call(method, path, Body::empty()).await;
+                assert_eq!(response.headers.get("x-request-id").map(|id| id.len()), Some(32), "{method} {path}");
+                assert_eq!(response.headers["cache-control"], "no-store", "{method} {path}");
+                assert_eq!(response.headers["x-content-type-options"], "nosniff", "{method} {path}");
             }
         }
     }
@@ -181,9 +181,9 @@ both! {
             "x", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-4fff-bfff-ffffffffffff", "%00", "%ff",
             "%2e%2e", "'%20OR%201=1--", "%D9%A1", &long, &braces, &urn, &param, &double, &id[1..],
         ] {
-            let answer = ana.get(&format!("/api/v1/sessions/{other}")).await;
+            let response = ana.get(&format!("/api/v1/sessions/{other}")).await;
             let expected = json!({ "error": { "code": "not_found", "message": "session not found" } });
-            assert_eq!((answer.status.as_u16(), answer.json()), (404, expected), "{other}");
+            assert_eq!((response.status.as_u16(), response.json()), (404, expected), "{other}");
         }
     }
 
@@ -206,10 +206,10 @@ both! {
             ("GET",   "/",                      404, "not_found"),
         ];
         for (method, path, status, code) in table {
-            let answer = ana.call(method, path, Body::empty()).await;
-            assert_eq!(answer.status, status, "{method} {path}");
-            assert_eq!(answer.json()["error"]["code"], code, "{method} {path}");
-            assert_eq!(answer.headers.contains_key("allow"), status == 405, "{method} {path}");
+            let response = ana.call(method, path, Body::empty()).await;
+            assert_eq!(response.status, status, "{method} {path}");
+            assert_eq!(response.json()["error"]["code"], code, "{method} {path}");
+            assert_eq!(response.headers.contains_key("allow"), status == 405, "{method} {path}");
         }
     }
 
@@ -239,10 +239,10 @@ both! {
             for header in &headers {
                 request = request.header("authorization", header.as_bytes());
             }
-            let answer = world.send(request.body(Body::empty()).unwrap()).await;
-            assert_eq!(answer.status, 401, "{:.80?}", headers);
-            assert_eq!(answer.headers["www-authenticate"], "Bearer");
-            bodies.push(answer.body);
+            let response = world.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(response.status, 401, "{:.80?}", headers);
+            assert_eq!(response.headers["www-authenticate"], "Bearer");
+            bodies.push(response.body);
         }
         bodies.dedup();
         assert_eq!(bodies.len(), 1);
@@ -253,9 +253,9 @@ both! {
     }
 
     async fn a_request_id_is_answered_and_a_strange_one_replaced(world: &World) {
-        let answer = world.send(Request::get("/healthz").header("x-request-id", "abc-1").body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.headers["x-request-id"], "abc-1");
-        let answer = world.send(Request::get("/healthz").header("x-request-id", "a b\"").body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.headers["x-request-id"].len(), 32);
+        let response = world.send(Request::get("/healthz").header("x-request-id", "abc-1").body(Body::empty()).unwrap()).await;
+        assert_eq!(response.headers["x-request-id"], "abc-1");
+        let response = world.send(Request::get("/healthz").header("x-request-id", "a b\"").body(Body::empty()).unwrap()).await;
+        assert_eq!(response.headers["x-request-id"].len(), 32);
     }
 }

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use store::System;
 
 async fn token(key: &Actor<'_>, body: Value) -> String {
-    let answer = key.post(&format!("{AUTH}/jwt"), body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["token"].as_str().unwrap().to_owned()
+    let response = key.post(&format!("{AUTH}/jwt"), body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()["token"].as_str().unwrap().to_owned()
 }
 
 /// The number of sessions ever opened, by the audit log.

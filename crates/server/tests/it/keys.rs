@@ -3,7 +3,7 @@
 use crate::devin::org_path;
 use crate::probe::{AUTH, PASSWORD, SESSIONS};
 use crate::socket::Socket;
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
@@ -22,16 +22,16 @@ const TOKENS: &str = "/frontend/api/v1/auth/api-token";
 
 /// Creates a key on Probe's wire. Returns its id and a caller with it.
 async fn token<'w>(actor: &Actor<'w>) -> (String, Actor<'w>) {
-    let answer = actor.post(TOKENS, json!({})).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let json = answer.json();
+    let response = actor.post(TOKENS, json!({})).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let json = response.json();
     (json["id"].as_str().unwrap().to_owned(), actor.world.caller(json["token"].as_str()))
 }
 
 /// A session that a key opens.
 async fn open_session<'w>(key: &Actor<'w>) -> Actor<'w> {
-    let answer = key.post(&format!("{AUTH}/jwt"), json!({})).await;
-    key.world.caller(answer.json()["token"].as_str())
+    let response = key.post(&format!("{AUTH}/jwt"), json!({})).await;
+    key.world.caller(response.json()["token"].as_str())
 }
 
 /// Creates a service user's key on Devin's wire. Returns its path and a caller with it.
@@ -55,11 +55,11 @@ async fn works(actor: &Actor<'_>) -> bool {
 }
 
 /// Sends a request from an address, by a trusted proxy.
-async fn from(actor: &Actor<'_>, address: &str, path: &str) -> Answer {
+async fn from(actor: &Actor<'_>, address: &str, path: &str) -> TestResponse {
     send_from(actor, address, Request::get(path), Body::empty()).await
 }
 
-async fn send_from(actor: &Actor<'_>, address: &str, request: Builder, body: Body) -> Answer {
+async fn send_from(actor: &Actor<'_>, address: &str, request: Builder, body: Body) -> TestResponse {
     let mut request = request.header("x-forwarded-for", address);
     if let Some(key) = &actor.key {
         request = request.header("authorization", format!("Bearer {key}"));
@@ -92,8 +92,8 @@ both! {
         let (_, service) = service_key(&ana, acme).await;
         for caller in [&key, &session, &service] {
             for (path, body) in [(TOKENS, json!({})), ("/api/v1/keys", json!({ "name": "mine" }))] {
-                let answer = caller.post(path, body).await;
-                assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+                let response = caller.post(path, body).await;
+                assert_eq!(response.status, 403, "{path}: {}", response.text());
             }
         }
         assert_eq!(ana.get(TOKENS).await.json()["api-tokens"].as_array().unwrap().len(), 1);
@@ -190,14 +190,14 @@ both! {
             let by_page = async |path: &str, body: String| {
                 world.caller(None).send("POST", path, &headers, Body::from(body)).await
             };
-            let answer = match way {
+            let response = match way {
                 0 => ana.delete("/tenure/v1/me/keys").await,
                 1 => ana.call_with("PUT", "/tenure/v1/me/password", &password.to_string()).await,
                 2 => ana.call_with("PUT", &format!("{AUTH}/current/password?revoke-keys=true"), &form).await,
                 3 => by_page("/account/revoke-keys", String::new()).await,
                 _ => by_page("/account/password", format!("{page}&keys=revoke")).await,
             };
-            assert!(answer.status == 204 || answer.status == 303, "{way}: {} {}", answer.status, answer.text());
+            assert!(response.status == 204 || response.status == 303, "{way}: {} {}", response.status, response.text());
             for gone in [&key, &session, &service] {
                 assert!(!works(gone).await, "{way}");
             }
@@ -289,10 +289,10 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
         let (here, elsewhere) = (bound(&ana, "127.0.0.0/8").await, bound(&ana, "192.0.2.0/24").await);
-        let answer = Socket::open(&here).await.call("devices.list", json!({})).await;
-        assert_ne!(answer.get("result"), None, "{answer}");
-        let answer = Socket::open(&elsewhere).await.call("devices.list", json!({})).await;
-        assert_eq!(answer["error"]["code"], -32001);
+        let response = Socket::open(&here).await.call("devices.list", json!({})).await;
+        assert_ne!(response.get("result"), None, "{response}");
+        let response = Socket::open(&elsewhere).await.call("devices.list", json!({})).await;
+        assert_eq!(response["error"]["code"], -32001);
         assert!(Socket::try_open(&here, "/tenure/v1/host").await.is_ok());
         assert_eq!(Socket::try_open(&elsewhere, "/tenure/v1/host").await.err(), Some(401));
     }
@@ -315,8 +315,8 @@ async fn a_session_of_a_network_bound_key_is_bound_too() {
         .unwrap();
     let proxy: SocketAddr = "10.0.0.1:1".parse().unwrap();
     request.extensions_mut().insert(ConnectInfo(proxy));
-    let answer = proxied.send(request).await;
-    let token: Value = answer.json()["token"].clone();
+    let response = proxied.send(request).await;
+    let token: Value = response.json()["token"].clone();
     let session = proxied.caller(token.as_str());
     assert_eq!(from(&session, "192.0.2.2", SESSIONS).await.status, 200);
     assert_eq!(from(&session, "203.0.113.1", SESSIONS).await.status, 401);

@@ -27,8 +27,8 @@ both! {
         ana.ask(&session, "android").await;
         ana.ask(&session, "ios").await;
         world.advance(Span::minutes(6));
-        let answer = tap(world, ana.key.as_deref(), "one").await.unwrap();
-        assert_eq!((&answer["serial"], &answer["method"]), (&json!("one"), &json!("device.io.tap")));
+        let response = tap(world, ana.key.as_deref(), "one").await.unwrap();
+        assert_eq!((&response["serial"], &response["method"]), (&json!("one"), &json!("device.io.tap")));
         hosts::renew_host_links(world.app()).await.unwrap();
         crate::world::wait_until("the use is noted", || async {
             let open = world.store().list_open_holds(&System::for_administration().grant(acme)).await.unwrap();

@@ -44,7 +44,7 @@ mod input;
 mod key_logins;
 mod keys;
 mod lifecycle;
-mod lost_answers;
+mod lost_responses;
 mod mass_assignment;
 mod membership;
 mod methods;

@@ -268,8 +268,8 @@ both! {
                     };
                     let what = format!("{who}: {} {} with foreign fields in its {place}", route.method, route.path);
                     let headers = [("content-type", kind)];
-                    let answer = actor.send(route.method.as_str(), &path, &headers, Body::from(body)).await;
-                    assert_ne!(answer.status, 500, "{what}: {}", answer.text());
+                    let response = actor.send(route.method.as_str(), &path, &headers, Body::from(body)).await;
+                    assert_ne!(response.status, 500, "{what}: {}", response.text());
                     // Invitations and password restores are processed after the response.
                     wait_until("what follows is done", || async { world.app().tasks.len() <= idle }).await;
                     let after = Rights::load(world).await;

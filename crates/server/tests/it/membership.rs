@@ -98,9 +98,9 @@ both! {
         let path = format!("{KEYS}/{}", made["id"].as_str().unwrap());
         for actor in [&key, &session] {
             for (method, path) in [("GET", KEYS), ("POST", KEYS), ("DELETE", &path), ("GET", OWN)] {
-                let answer = actor.send(method, path, &[], Body::from("{}")).await;
-                assert_eq!(answer.status, 403, "{method} {path}");
-                assert!(answer.text().contains("a login session"), "{}", answer.text());
+                let response = actor.send(method, path, &[], Body::from("{}")).await;
+                assert_eq!(response.status, 403, "{method} {path}");
+                assert!(response.text().contains("a login session"), "{}", response.text());
             }
         }
         // Somebody else's does not exist.
@@ -130,8 +130,8 @@ both! {
         let refused = ana.naming(globex).post(KEYS, json!({ "name": "x" })).await;
         assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].clone()), (403, json!("forbidden")));
         for name in ["a\u{7}b".to_owned(), "x".repeat(257)] {
-            let answer = ana.post(KEYS, json!({ "name": name })).await;
-            assert!(answer.status == 400 && answer.text().contains("name: expected"), "{}", answer.text());
+            let response = ana.post(KEYS, json!({ "name": name })).await;
+            assert!(response.status == 400 && response.text().contains("name: expected"), "{}", response.text());
         }
         // A repetition with its idempotency key returns the same key, without the secret.
         let repeat = async || {
@@ -191,8 +191,8 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let invite = async |actor: &Actor<'_>, email: &str| {
-            let answer = actor.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
-            (answer.status.as_u16(), answer.json()["id"].as_str().unwrap_or_default().to_owned())
+            let response = actor.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
+            (response.status.as_u16(), response.json()["id"].as_str().unwrap_or_default().to_owned())
         };
         for _ in 0..40 {
             let (status, id) = invite(&ana, "new@example.com").await;
@@ -250,8 +250,8 @@ both! {
         let ana = world.person(acme, Role::Admin, "ana@example.com").await;
         let eve = world.lone("eve@example.com").await;
         let invite = async || {
-            let answer = ana.post(INVITATIONS, json!({ "email": "eve@example.com", "role": "readonly" })).await;
-            (answer.status.as_u16(), answer.json()["id"].as_str().unwrap_or_default().to_owned())
+            let response = ana.post(INVITATIONS, json!({ "email": "eve@example.com", "role": "readonly" })).await;
+            (response.status.as_u16(), response.json()["id"].as_str().unwrap_or_default().to_owned())
         };
         let open = async || eve.get(OWN).await.json()["invitations"].as_array().unwrap().len();
         let (_, first) = invite().await;
@@ -295,9 +295,9 @@ both! {
             (json!({ "email": 7, "role": "readonly" }), "email: "),
             (json!(["a@example.com", "readonly"]), "expected a JSON object, got a list"),
         ] {
-            let answer = ana.post(INVITATIONS, body.clone()).await;
-            assert_eq!(answer.status, 400, "{body}: {}", answer.text());
-            assert!(answer.text().contains(place), "{body}: {}", answer.text());
+            let response = ana.post(INVITATIONS, body.clone()).await;
+            assert_eq!(response.status, 400, "{body}: {}", response.text());
+            assert!(response.text().contains(place), "{body}: {}", response.text());
         }
         let status = async |email: &str| {
             ana.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await.status.as_u16()
@@ -305,8 +305,8 @@ both! {
         assert_eq!(status("rob@example.com").await, 409, "a member");
         // It makes no difference whether the address is known elsewhere.
         let shape = async |email: &str| {
-            let answer = ana.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
-            (answer.status.as_u16(), answer.json().as_object().unwrap().keys().cloned().collect::<Vec<_>>())
+            let response = ana.post(INVITATIONS, json!({ "email": email, "role": "readonly" })).await;
+            (response.status.as_u16(), response.json().as_object().unwrap().keys().cloned().collect::<Vec<_>>())
         };
         assert_eq!(shape("out@example.com").await, shape("nobody@example.com").await);
         for at in 2..100 {
@@ -391,8 +391,8 @@ both! {
             (json!("Mine"), 409), (json!("Personal"), 400), (json!(" pERSONAL "), 400), (json!(""), 400),
             (json!("  "), 400), (json!("a\nb"), 400), (json!("x".repeat(257)), 400), (json!(7), 400), (json!(null), 400),
         ] {
-            let answer = ana.post("/api/v1/organizations", json!({ "name": name })).await;
-            assert_eq!(answer.status, status, "{name}: {}", answer.text());
+            let response = ana.post("/api/v1/organizations", json!({ "name": name })).await;
+            assert_eq!(response.status, status, "{name}: {}", response.text());
         }
         // A key of one organization cannot create another.
         let key = ana.post(KEYS, json!({})).await.json();

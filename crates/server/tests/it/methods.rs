@@ -112,13 +112,13 @@ both! {
         for (method, expected) in TABLE {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let params = params(&owner, &session, &file, method).await;
-                let answer = Socket::open(actor).await.call(method, params).await;
-                let code = answer["error"]["code"].as_i64().unwrap_or(0);
-                assert_eq!((code, answer.get("result").is_some()), (*expected, *expected == 0), "{name}: {method}: {answer}");
+                let response = Socket::open(actor).await.call(method, params).await;
+                let code = response["error"]["code"].as_i64().unwrap_or(0);
+                assert_eq!((code, response.get("result").is_some()), (*expected, *expected == 0), "{name}: {method}: {response}");
                 if code != 0 {
-                    assert!(answer["error"]["data"].is_string(), "{name}: {method}: {answer}");
+                    assert!(response["error"]["data"].is_string(), "{name}: {method}: {response}");
                     for secret in ["Acme", "Globex", "Gone", &acme.to_string(), &session, &file] {
-                        assert!(!answer.to_string().contains(secret), "{name}: {method} tells {secret}: {answer}");
+                        assert!(!response.to_string().contains(secret), "{name}: {method} tells {secret}: {response}");
                     }
                 }
             }

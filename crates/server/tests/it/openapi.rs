@@ -243,9 +243,9 @@ async fn known_documents_are_served_to_everybody() {
     let world = crate::world::World::sqlite().await;
     let nobody = world.caller(None);
     for wire in WIRES {
-        let answer = nobody.get(&format!("/openapi/{wire}.json")).await;
-        assert_eq!(answer.status, 200, "{wire}");
-        assert_eq!(answer.json()["info"]["title"], format!("Tenure: the wire {wire}"));
+        let response = nobody.get(&format!("/openapi/{wire}.json")).await;
+        assert_eq!(response.status, 200, "{wire}");
+        assert_eq!(response.json()["info"]["title"], format!("Tenure: the wire {wire}"));
     }
     for file in ["probe", "probe.yaml", "nothing.json", ".json", "%2e%2e", "%ff"] {
         assert_eq!(nobody.get(&format!("/openapi/{file}")).await.status, 404, "{file}");

@@ -1,7 +1,7 @@
 //! The pages of the console, in a browser without scripts.
 
 use crate::probe::{PASSWORD, token_in};
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use axum::body::Body;
 use axum::http::Request;
 use domain::permission::Role;
@@ -28,7 +28,7 @@ impl<'w> Browser<'w> {
         path: &str,
         headers: &[(&str, &str)],
         fields: &[(&str, &str)],
-    ) -> Answer {
+    ) -> TestResponse {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = Request::builder()
             .method(method)
@@ -41,34 +41,34 @@ impl<'w> Browser<'w> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.world.send(request.body(Body::from(body)).unwrap()).await;
-        for set in answer.headers.get_all("set-cookie") {
+        let response = self.world.send(request.body(Body::from(body)).unwrap()).await;
+        for set in response.headers.get_all("set-cookie") {
             let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
             if let Some(token) = pair.strip_prefix("tenure-session=") {
                 self.cookie = (!token.is_empty()).then_some(pair);
             }
         }
-        answer
+        response
     }
 
     async fn get(&mut self, path: &str) -> String {
-        let answer = self.send("GET", path, &[], &[]).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        answer.text()
+        let response = self.send("GET", path, &[], &[]).await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        response.text()
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         self.send("POST", path, &[SITE], fields).await
     }
 
     /// Posts a form that redirects. Returns where to.
     async fn goes(&mut self, path: &str, fields: &[(&str, &str)]) -> String {
-        let answer = self.post(path, fields).await;
-        assert_eq!(answer.status, 303, "{path}: {}", answer.text());
-        answer.headers["location"].to_str().unwrap().to_owned()
+        let response = self.post(path, fields).await;
+        assert_eq!(response.status, 303, "{path}: {}", response.text());
+        response.headers["location"].to_str().unwrap().to_owned()
     }
 
-    async fn sign_in(&mut self) -> Answer {
+    async fn sign_in(&mut self) -> TestResponse {
         self.post("/sign-in", &[("email", ANA), ("password", PASSWORD)]).await
     }
 }
@@ -102,8 +102,8 @@ fn code(world: &World, secret: &str) -> String {
 both! {
     async fn a_user_signs_in_sees_the_account_and_signs_out(world: &World) {
         let mut visitor = Browser::new(world);
-        let answer = visitor.send("GET", "/account", &[], &[]).await;
-        assert_eq!(answer.headers["location"], "/sign-in?back=/account");
+        let response = visitor.send("GET", "/account", &[], &[]).await;
+        assert_eq!(response.headers["location"], "/sign-in?back=/account");
         let mut browser = ana(world).await;
         let page = browser.get("/account").await;
         assert!(page.contains("this browser") && page.contains("Firefox/145.0") && page.contains(ANA), "{page}");
@@ -118,21 +118,21 @@ both! {
         let mut visitor = Browser::new(world);
         let typed = "\"><script>alert(1)</script>@example.com";
         for email in [ANA, "nobody@example.com", typed] {
-            let answer = visitor.post("/sign-in", &[("email", email), ("password", "wrong horse")]).await;
-            assert_eq!(answer.status, 401);
-            assert!(answer.text().contains("That address or password is not right.") && visitor.cookie.is_none());
-            assert!(!answer.text().contains("<script>"), "{}", answer.text());
+            let response = visitor.post("/sign-in", &[("email", email), ("password", "wrong horse")]).await;
+            assert_eq!(response.status, 401);
+            assert!(response.text().contains("That address or password is not right.") && visitor.cookie.is_none());
+            assert!(!response.text().contains("<script>"), "{}", response.text());
         }
         for (old, new, status, said) in [
             ("wrong horse", "another horse", 400, "That is not your password."),
             (PASSWORD, "short", 400, "Choose a password of 8 to 255 characters."),
         ] {
-            let answer = browser.post("/account/password", &[("old", old), ("new", new)]).await;
-            assert_eq!(answer.status, status);
-            assert!(answer.text().contains(said), "{}", answer.text());
+            let response = browser.post("/account/password", &[("old", old), ("new", new)]).await;
+            assert_eq!(response.status, status);
+            assert!(response.text().contains(said), "{}", response.text());
         }
-        let answer = browser.post("/account/end", &[("session", "x")]).await;
-        assert_eq!(answer.status, 404);
+        let response = browser.post("/account/end", &[("session", "x")]).await;
+        assert_eq!(response.status, 404);
     }
 
     async fn pages_of_other_sites_cannot_post_forms(world: &World) {
@@ -147,14 +147,14 @@ both! {
         ] {
             for path in ["/sign-in", "/sign-in/code", "/sign-out", "/account/end-all", "/account/totp", "/restore"] {
                 let fields = [("email", ANA), ("password", PASSWORD)];
-                let answer = browser.send("POST", path, headers, &fields).await;
-                assert_eq!(answer.status, 403, "{path} {headers:?}");
-                assert!(!answer.headers.contains_key("set-cookie"));
+                let response = browser.send("POST", path, headers, &fields).await;
+                assert_eq!(response.status, 403, "{path} {headers:?}");
+                assert!(!response.headers.contains_key("set-cookie"));
             }
         }
         browser.get("/account").await;
-        let answer = browser.send("POST", "/account/end-others", &[("origin", &own)], &[]).await;
-        assert_eq!(answer.status, 303);
+        let response = browser.send("POST", "/account/end-others", &[("origin", &own)], &[]).await;
+        assert_eq!(response.status, 303);
     }
 
     async fn a_sign_in_returns_to_this_server_only(world: &World) {

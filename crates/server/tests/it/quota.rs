@@ -13,8 +13,8 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let used = async || world.store().count_used_bytes(&System::for_administration().grant(acme)).await.unwrap();
         let sent = join_all((0..8).map(|_| upload(&ana, acme, 40_000))).await;
-        let good = sent.iter().filter(|answer| answer.status == 200).count();
-        assert!(sent.iter().all(|answer| [200, 413].contains(&answer.status.as_u16())), "{sent:?}");
+        let good = sent.iter().filter(|response| response.status == 200).count();
+        assert!(sent.iter().all(|response| [200, 413].contains(&response.status.as_u16())), "{sent:?}");
         assert!((1..=2).contains(&good), "{good} were kept");
         assert_eq!(used().await, 40_000 * good as u64, "what was refused takes no room");
         // The quota can be used to the last byte.

@@ -1,7 +1,7 @@
 //! Single-use objects are used once in a race of 32 clients, at two servers of one database.
 
 use crate::probe::{AUTH, PASSWORD, USER, token_in};
-use crate::world::{Actor, Answer};
+use crate::world::{Actor, TestResponse};
 use axum::body::Body;
 use domain::permission::Role;
 use futures_util::future::join_all;
@@ -10,12 +10,13 @@ use serde_json::json;
 const CLIENTS: usize = 32;
 
 /// Sends the same request from many clients at once, to two servers in turn. Returns the statuses, sorted.
-async fn race<'a, F: Future<Output = Answer>>(
+async fn race<'a, F: Future<Output = TestResponse>>(
     actors: [&'a Actor<'a>; 2],
     send: impl Fn(&'a Actor<'a>) -> F,
 ) -> Vec<u16> {
     let all = (0..CLIENTS).map(|client| send(actors[client % 2]));
-    let mut statuses = join_all(all).await.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>();
+    let mut statuses =
+        join_all(all).await.iter().map(|response| response.status.as_u16()).collect::<Vec<_>>();
     statuses.sort_unstable();
     statuses
 }
@@ -65,9 +66,9 @@ both! {
             let path = format!("/api/v1/invitations/{}/{word}", second.id);
             async move { (word, one.call("POST", &path, Body::empty()).await.status.as_u16()) }
         });
-        let answers = join_all(both).await;
-        let won = answers.iter().filter(|(_, status)| *status == 204).collect::<Vec<_>>();
-        assert_eq!(won.len(), 1, "{answers:?}");
+        let responses = join_all(both).await;
+        let won = responses.iter().filter(|(_, status)| *status == 204).collect::<Vec<_>>();
+        assert_eq!(won.len(), 1, "{responses:?}");
         let member = eve.naming(globex).get("/api/v1/sessions").await.status == 200;
         assert_eq!(member, won[0].0 == "accept");
     }
@@ -88,12 +89,12 @@ both! {
         let ana = world.person(acme, Role::Readwrite, "ana@example.com").await;
         let program = world.program().await;
         // It is also approved once.
-        let answers = join_all((0..CLIENTS).map(|_| ana.lets_in(&program, acme))).await;
-        assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+        let responses = join_all((0..CLIENTS).map(|_| ana.lets_in(&program, acme))).await;
+        assert_eq!(responses.iter().filter(|status| **status == 200).count(), 1, "{responses:?}");
         let asked = join_all((0..CLIENTS).map(|_| program.asks())).await;
-        let keys = asked.iter().filter(|answer| answer.status == 200).count();
+        let keys = asked.iter().filter(|response| response.status == 200).count();
         assert_eq!(keys, 1);
-        for refused in asked.iter().filter(|answer| answer.status != 200) {
+        for refused in asked.iter().filter(|response| response.status != 200) {
             let error = refused.json()["error"].clone();
             assert!(["access_denied", "expired_token", "slow_down"].contains(&error.as_str().unwrap()), "{error}");
         }

@@ -2,9 +2,9 @@
 
 use crate::coverage::story::{self, Story};
 use crate::devin::coverage::{self as devin, Story as DevinStory};
-use crate::lost_answers::repeatable_posts;
+use crate::lost_responses::repeatable_posts;
 use crate::probe::AUTH;
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use axum::body::Body;
 use domain::credential::{Credential, KeySecret, Wire};
 use domain::ids::OrganizationId;
@@ -109,7 +109,7 @@ impl<'w> Scene<'w> {
         Repeated { path, body: Some(body) }
     }
 
-    async fn send(&self, request: &Repeated, actor: &Actor<'w>, key: &str) -> Answer {
+    async fn send(&self, request: &Repeated, actor: &Actor<'w>, key: &str) -> TestResponse {
         let actor = Actor { header: Some(("idempotency-key", key.to_owned())), ..actor.clone() };
         match &request.body {
             Some(body) => actor.call_with("POST", &request.path, &body.to_string()).await,
@@ -135,9 +135,9 @@ impl<'w> Scene<'w> {
                 store.set_principal_state(&system, actor.principal, state, START).await.unwrap();
             }
             Then::Narrowed if interactive => {
-                let answer =
+                let response =
                     actor.post(&format!("{AUTH}/jwt"), json!({ "permissions": ["read:profile"] })).await;
-                return Actor { key: answer.json()["token"].as_str().map(str::to_owned), ..actor.clone() };
+                return Actor { key: response.json()["token"].as_str().map(str::to_owned), ..actor.clone() };
             }
             Then::Narrowed => {
                 let secret = KeySecret::new(Wire::Probe, self.world.bytes());
@@ -203,8 +203,8 @@ both! {
         let ana = Actor { header: Some(("idempotency-key", "k".into())), ..ana.at_server(&slow) };
         let mut statuses = Vec::new();
         for _ in 0..7 {
-            let answer = ana.call("POST", "/api/v1/sessions", Body::empty()).await;
-            statuses.push((answer.status.as_u16(), answer.headers.contains_key("idempotent-replayed")));
+            let response = ana.call("POST", "/api/v1/sessions", Body::empty()).await;
+            statuses.push((response.status.as_u16(), response.headers.contains_key("idempotent-replayed")));
         }
         let (made, replayed, refused) = ((201, false), (201, true), (429, false));
         assert_eq!(statuses, [made, replayed, replayed, replayed, replayed, refused, refused]);

@@ -4,7 +4,7 @@
 use crate::coverage::{self, OPEN_TO_ANONYMOUS, TABLE};
 use crate::devin;
 use crate::probe::{AUTH, PASSWORD};
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use domain::ids::{PrincipalId, SessionId};
 use domain::permission::Role;
 use domain::time::Span;
@@ -93,21 +93,26 @@ fn ways(keys: &[Bad], tokens: &[Bad]) -> Vec<Way> {
 }
 
 /// A response without the parts that differ in each request.
-fn plain(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+fn plain(response: &TestResponse) -> (u16, Vec<(String, String)>, String) {
     let header =
-        |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        |name: &str| response.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let id = header("x-request-id");
-    let body = if id.is_empty() { answer.text() } else { answer.text().replace(id, "") };
+    let body = if id.is_empty() { response.text() } else { response.text().replace(id, "") };
     // A credential in the query is refused whether it is valid or not.
     let own = ["x-request-id", "date", "deprecation"];
-    let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let headers = response.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     let headers =
         headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()));
-    (answer.status.as_u16(), headers.collect(), body)
+    (response.status.as_u16(), headers.collect(), body)
 }
 
 /// Checks that every way gets the response of an anonymous caller.
-async fn same<'w>(world: &'w World, ways: &[Way], route: &str, send: impl AsyncFn(Actor<'w>) -> Answer) {
+async fn same<'w>(
+    world: &'w World,
+    ways: &[Way],
+    route: &str,
+    send: impl AsyncFn(Actor<'w>) -> TestResponse,
+) {
     let mut expected = plain(&send(world.caller(None)).await);
     if NEW_EACH_TIME.iter().any(|pattern| route.ends_with(pattern)) {
         return;

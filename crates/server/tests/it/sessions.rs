@@ -10,10 +10,10 @@ both! {
     async fn an_empty_list_has_no_cursor(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let answer = ana.get("/api/v1/sessions").await;
-        assert_eq!(answer.json(), json!({ "object": "list", "data": [] }));
-        assert_eq!(answer.headers["cache-control"], "no-store");
-        assert_eq!(answer.headers["content-type"], "application/json");
+        let response = ana.get("/api/v1/sessions").await;
+        assert_eq!(response.json(), json!({ "object": "list", "data": [] }));
+        assert_eq!(response.headers["cache-control"], "no-store");
+        assert_eq!(response.headers["content-type"], "application/json");
     }
 
     async fn a_session_matches_the_vendors_page_in_each_state(world: &World) {
@@ -93,7 +93,7 @@ both! {
         world.store().set_member(&granted, both, Role::Readwrite, now).await.unwrap();
         let free = world.actor(both, None, None).await;
         let bound = world.actor(both, Some(globex), None).await;
-        let of = |answer: crate::world::Answer| answer.json()["organization"].as_str().map(str::to_owned);
+        let of = |response: crate::world::TestResponse| response.json()["organization"].as_str().map(str::to_owned);
         let made = |organization: OrganizationId| Some(organization.to_string());
         let post = async |actor: &crate::world::Actor<'_>| of(actor.call("POST", "/api/v1/sessions", Body::empty()).await);
         assert_eq!(post(&free).await, made(acme), "the first membership");
@@ -129,8 +129,8 @@ both! {
         assert_eq!(ana.get("/tenure/v1/changes?after=3").await.status, 410, "a position of another past");
         world.advance(Span::minutes(7 * 24 * 60 + 1));
         world.sweep().await;
-        let answer = ana.get("/tenure/v1/changes").await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (410, &json!("resync")));
+        let response = ana.get("/tenure/v1/changes").await;
+        assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (410, &json!("resync")));
         assert_eq!(ana.get("/tenure/v1/changes?after=2").await.status, 200);
     }
 
@@ -244,10 +244,10 @@ both! {
         ana.ask(&two, "ios").await;
         world.advance(Span::seconds(5));
         ana.release(&two, "two-real").await;
-        let answer = ana.get("/api/v1/sessions?limit=4").await;
-        insta::assert_snapshot!("list_of_sessions", plain(&answer.text(), &acme.to_string(), &ana.principal.to_string()));
-        let answer = ana.get(&format!("/api/v1/sessions/{ended}")).await;
-        insta::assert_snapshot!("ended_session", plain(&answer.text(), &acme.to_string(), &ana.principal.to_string()));
+        let response = ana.get("/api/v1/sessions?limit=4").await;
+        insta::assert_snapshot!("list_of_sessions", plain(&response.text(), &acme.to_string(), &ana.principal.to_string()));
+        let response = ana.get(&format!("/api/v1/sessions/{ended}")).await;
+        insta::assert_snapshot!("ended_session", plain(&response.text(), &acme.to_string(), &ana.principal.to_string()));
         host.leave().await;
     }
 }

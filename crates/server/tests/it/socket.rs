@@ -103,12 +103,12 @@ both! {
             ("?token=", None, false), ("?token=mob_x", None, false),
         ] {
             let mut socket = Socket::open_with_query(world, query, key).await;
-            let answer = socket.call("devices.list", Value::Null).await;
+            let response = socket.call("devices.list", Value::Null).await;
             if good {
-                assert_eq!(answer, json!({ "jsonrpc": "2.0", "id": 1, "result": { "devices": [] } }), "{query}");
+                assert_eq!(response, json!({ "jsonrpc": "2.0", "id": 1, "result": { "devices": [] } }), "{query}");
             } else {
-                assert_eq!((&answer["error"]["code"], &answer["error"]["message"]), (&json!(-32001), &json!("Unauthorized")));
-                assert!(answer["error"]["data"].as_str().unwrap().contains("credentials"), "{query}");
+                assert_eq!((&response["error"]["code"], &response["error"]["message"]), (&json!(-32001), &json!("Unauthorized")));
+                assert!(response["error"]["data"].as_str().unwrap().contains("credentials"), "{query}");
                 assert!(matches!(socket.next().await, Some(Message::Close(_))), "{query}");
             }
         }
@@ -134,9 +134,9 @@ both! {
         ];
         for (frame, code, id) in table {
             socket.send(frame).await;
-            let answer = socket.json().await;
-            assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(code), &id), "{frame}");
-            assert!(answer["error"]["data"].is_string(), "{frame}: {answer}");
+            let response = socket.json().await;
+            assert_eq!((&response["error"]["code"], &response["id"]), (&json!(code), &id), "{frame}");
+            assert!(response["error"]["data"].is_string(), "{frame}: {response}");
         }
         // A notification gets no response: the next frame belongs to the next request.
         socket.send(r#"{"method":"nothing"}"#).await;
@@ -289,8 +289,8 @@ both! {
         socket.send(json!({ "id": "fast", "method": "device.info", "params": { "deviceId": "two" } })).await;
         assert_eq!(socket.json().await["id"], "fast");
         slow.leave().await;
-        let answer = socket.json().await;
-        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!("slow"), &json!(-32021)), "the host left");
+        let response = socket.json().await;
+        assert_eq!((&response["id"], &response["error"]["code"]), (&json!("slow"), &json!(-32021)), "the host left");
         fast.leave().await;
     }
 
@@ -487,10 +487,10 @@ both! {
         let mut socket = Socket::open(&ana).await;
         for frame in ["[".repeat(100_000), r#"{"id":1,"method":"\ud800"}"#.to_owned(), String::new(), "nul\0".to_owned()] {
             socket.send(&frame).await;
-            let answer = socket.json().await;
+            let response = socket.json().await;
             let code = if frame.starts_with('[') { -32600 } else { -32700 };
-            assert_eq!(answer["error"]["code"], code, "{:.40}: {answer}", frame);
-            assert!(answer["error"]["data"].is_string());
+            assert_eq!(response["error"]["code"], code, "{:.40}: {response}", frame);
+            assert!(response["error"]["data"].is_string());
         }
         assert!(socket.call("devices.list", json!({})).await.get("result").is_some(), "and it goes on");
     }

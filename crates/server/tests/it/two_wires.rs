@@ -36,11 +36,11 @@ impl Seen<'_> {
     }
 
     async fn act(&self, path: &str) {
-        let answer = self
+        let response = self
             .by
             .post(&org_path(self.organization, &format!("/sessions/{}{path}", self.id)), json!({}))
             .await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(response.status, 200, "{}", response.text());
     }
 }
 

@@ -86,8 +86,8 @@ both! {
         let idle = futures_util::future::join_all((0..20).map(|_| others()));
         let busy = futures_util::future::join_all((0..20).map(|_| shared()));
         let ((), idle, busy) = tokio::join!(talk, idle, busy);
-        assert!(idle.iter().all(|answer| answer.status == 204));
-        assert_eq!(busy.iter().filter(|answer| answer.status == 200).count(), 5);
+        assert!(idle.iter().all(|response| response.status == 204));
+        assert_eq!(busy.iter().filter(|response| response.status == 200).count(), 5);
         wait_for_reads(world, WokenReader::Worker, 5).await;
     }
 

@@ -1,6 +1,6 @@
 //! The API of workers.
 
-use crate::world::{Actor, Answer, World, wait_until};
+use crate::world::{Actor, TestResponse, World, wait_until};
 use domain::agent::{AgentState, EventKind, EventQuery, MessageSource, RunPhase};
 use domain::ids::{OrganizationId, SessionId};
 use domain::permission::{AccountRole, Role};
@@ -28,9 +28,9 @@ pub struct Turn<'a, 'w> {
 
 impl<'a, 'w> Turn<'a, 'w> {
     pub async fn claim(worker: &'a Actor<'w>) -> Turn<'a, 'w> {
-        let answer = worker.post(CLAIM, json!({ "worker": "w1" })).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        Turn { worker, given: answer.json() }
+        let response = worker.post(CLAIM, json!({ "worker": "w1" })).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        Turn { worker, given: response.json() }
     }
 
     /// The worker with the turn's token.
@@ -39,7 +39,7 @@ impl<'a, 'w> Turn<'a, 'w> {
         Actor { key: Some(token), organization: None, ..self.worker.clone() }
     }
 
-    pub async fn say(&self, what: &str, more: Value) -> Answer {
+    pub async fn say(&self, what: &str, more: Value) -> TestResponse {
         let mut body = json!({});
         for name in ["organization", "turn", "fence"] {
             body[name] = self.given[name].clone();
@@ -49,11 +49,11 @@ impl<'a, 'w> Turn<'a, 'w> {
         self.worker().post(&format!("/tenure/v1/work/{session}/{what}"), body).await
     }
 
-    pub async fn report(&self, first: u64, items: Value) -> Answer {
+    pub async fn report(&self, first: u64, items: Value) -> TestResponse {
         self.say("report", json!({ "first": first, "items": items })).await
     }
 
-    pub async fn finish(&self, outcome: &str) -> Answer {
+    pub async fn finish(&self, outcome: &str) -> TestResponse {
         self.say("done", json!({ "outcome": { "type": outcome } })).await
     }
 
@@ -141,8 +141,8 @@ both! {
         let (_, ana, worker) = acme(world).await;
         let id = ana.agent_session(None).await.id;
         let waiting = worker.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
-        let (answer, ()) = tokio::join!(waiting, ana.says(id, "hello"));
-        assert_eq!((answer.status.as_u16(), &answer.json()["message"]["text"]), (200, &json!("hello")));
+        let (response, ()) = tokio::join!(waiting, ana.says(id, "hello"));
+        assert_eq!((response.status.as_u16(), &response.json()["message"]["text"]), (200, &json!("hello")));
         // The session's next message waits for the end of this turn.
         ana.says(id, "more").await;
         assert_eq!(worker.post(CLAIM, json!({ "worker": "w2" })).await.status, 204);
@@ -154,8 +154,8 @@ both! {
         let eve = world.member(globex, Role::Admin).await;
         let everywhere = world.account_member(AccountRole::Admin).await;
         let claim = async |who: &Actor<'_>, agents: Value| {
-            let answer = who.post(CLAIM, json!({ "worker": "w", "agents": agents })).await;
-            (answer.status == 200).then(|| answer.json()["organization"].clone())
+            let response = who.post(CLAIM, json!({ "worker": "w", "agents": agents })).await;
+            (response.status == 200).then(|| response.json()["organization"].clone())
         };
         for _ in 0..3 {
             ana.agent_session(Some("hello")).await;
@@ -257,8 +257,8 @@ both! {
     async fn a_waiting_worker_gets_a_response_when_the_server_stops(world: &World) {
         let (_, _, worker) = acme(world).await;
         let waiting = worker.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
-        let (answer, ()) = tokio::join!(waiting, async { world.stop.cancel() });
-        assert_eq!(answer.status, 204);
+        let (response, ()) = tokio::join!(waiting, async { world.stop.cancel() });
+        assert_eq!(response.status, 204);
     }
 
     async fn another_server_serves_the_same_turns(world: &World) {
@@ -267,8 +267,8 @@ both! {
         let there = worker.at_server(&other);
         let id = ana.agent_session(None).await.id;
         let waiting = there.post(CLAIM, json!({ "worker": "w1", "wait_seconds": 30 }));
-        let (answer, ()) = tokio::join!(waiting, ana.says(id, "hello"));
-        let turn = Turn { worker: &worker, given: answer.json() };
+        let (response, ()) = tokio::join!(waiting, ana.says(id, "hello"));
+        let turn = Turn { worker: &worker, given: response.json() };
         assert_eq!(turn.report(0, json!([{ "type": "output", "text": "hi" }])).await.status, 200);
         assert_eq!(Turn { worker: &there, given: turn.given.clone() }.finish("finished").await.status, 204);
         assert_eq!(messages_with_sources(&ana, id).await[1], (MessageSource::Agent, "hi".into()));
@@ -287,8 +287,8 @@ both! {
         assert_eq!(brief, json!({ "name": "echo", "system_prompt": "Echo.", "model": "m" }));
         definitions::delete_agent(world.app(), &ana.grant().await, agent.id).await.unwrap();
         wait_until("the work is given out or gone", || async {
-            let answer = worker.post(CLAIM, json!({ "worker": "w" })).await;
-            answer.status == 204 || answer.json()["agent"]["name"] == "echo"
+            let response = worker.post(CLAIM, json!({ "worker": "w" })).await;
+            response.status == 204 || response.json()["agent"]["name"] == "echo"
         }).await;
     }
 }

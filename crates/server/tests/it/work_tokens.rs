@@ -19,12 +19,12 @@ fn body(turn: &Value) -> Value {
 
 /// Sends every kind of report about a turn.
 async fn speak(who: &Actor<'_>, session: &str, turn: &Value) -> Vec<(u16, String)> {
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for what in ["heartbeat", "report", "done"] {
-        let answer = who.post(&format!("/tenure/v1/work/{session}/{what}"), body(turn)).await;
-        answers.push((answer.status.as_u16(), answer.text()));
+        let response = who.post(&format!("/tenure/v1/work/{session}/{what}"), body(turn)).await;
+        responses.push((response.status.as_u16(), response.text()));
     }
-    answers
+    responses
 }
 
 both! {
@@ -69,8 +69,8 @@ both! {
             ("GET", "/v3/enterprise/organizations".to_owned()), ("GET", "/frontend/api/v1/auth/api-token".to_owned()),
             ("POST", "/frontend/api/v1/auth/jwt".to_owned()),
         ] {
-            let answer = token.call_with(method, &path, "{}").await;
-            assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text());
+            let response = token.call_with(method, &path, "{}").await;
+            assert_eq!(response.status, 401, "{method} {path}: {}", response.text());
         }
         assert_eq!([heartbeat(first).await, heartbeat(second).await], [200; 2]);
     }

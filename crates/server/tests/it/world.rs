@@ -217,7 +217,7 @@ impl World {
         let task = tokio::spawn(async move {
             while let Some(order) = orders.recv().await {
                 ears.lock().unwrap().push(order.clone());
-                let answer = match order {
+                let frame = match order {
                     ToHost::Clean { serial, fence } if !silent.load(Ordering::SeqCst) => {
                         FromHost::Cleaned { serial, fence, problem: None }
                     }
@@ -231,7 +231,7 @@ impl World {
                     }
                     _ => continue,
                 };
-                let _ = hosts::handle_frame(&app, &link, answer).await;
+                let _ = hosts::handle_frame(&app, &link, frame).await;
             }
         });
         let host = Host { app: self.app().clone(), connection, task, mute, calls, heard };
@@ -306,13 +306,13 @@ pub struct Actor<'w> {
 
 /// The response to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
@@ -334,31 +334,31 @@ impl<'w> Actor<'w> {
         Actor { world, key, principal, credential, organization, header, query }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> TestResponse {
         self.call("GET", path, Body::empty()).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, body: Value) -> TestResponse {
         self.call("POST", path, Body::from(body.to_string())).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn delete(&self, path: &str) -> TestResponse {
         self.call("DELETE", path, Body::empty()).await
     }
 
     /// Calls with a body and its content type: JSON, or else a form.
-    pub async fn call_with(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub async fn call_with(&self, method: &str, path: &str, body: &str) -> TestResponse {
         let json = body.starts_with('{');
         let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
         self.send(method, path, &[("content-type", kind)], Body::from(body.to_owned())).await
     }
 
-    pub async fn call(&self, method: &str, path: &str, body: Body) -> Answer {
+    pub async fn call(&self, method: &str, path: &str, body: Body) -> TestResponse {
         self.send(method, path, &[], body).await
     }
 
     /// Calls with additional headers.
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> TestResponse {
         let first = if path.contains('?') { '&' } else { '?' };
         let query = self.query.iter().map(|more| format!("{first}{more}")).collect::<String>();
         let mut request = Request::builder().method(method).uri(format!("{path}{query}"));
@@ -378,9 +378,9 @@ impl<'w> Actor<'w> {
 
     /// Creates a device session. Returns its id.
     pub async fn session(&self) -> String {
-        let answer = self.call("POST", "/api/v1/sessions", Body::empty()).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-        answer.json()["id"].as_str().unwrap().to_owned()
+        let response = self.call("POST", "/api/v1/sessions", Body::empty()).await;
+        assert_eq!(response.status, StatusCode::CREATED, "{}", response.text());
+        response.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// The grant of a permission, in the named or the default organization.
@@ -408,18 +408,18 @@ impl<'w> Actor<'w> {
     }
 
     /// Requests a device of a platform for a session.
-    pub async fn ask(&self, session: &str, platform: &str) -> Answer {
+    pub async fn ask(&self, session: &str, platform: &str) -> TestResponse {
         self.ask_with(session, &[("platform", "EQUALS", platform)]).await
     }
 
     /// Requests a device by filters: attribute, operator and value.
-    pub async fn ask_with(&self, session: &str, filters: &[(&str, &str, &str)]) -> Answer {
+    pub async fn ask_with(&self, session: &str, filters: &[(&str, &str, &str)]) -> TestResponse {
         let filter = |(attribute, operator, value): &(&str, &str, &str)| json!({ "attribute": attribute, "operator": operator, "value": value });
         let filters = filters.iter().map(filter).collect::<Vec<_>>();
         self.post(&format!("/api/v1/sessions/{session}/devices"), json!({ "filters": filters })).await
     }
 
-    pub async fn release(&self, session: &str, device: &str) -> Answer {
+    pub async fn release(&self, session: &str, device: &str) -> TestResponse {
         let path = format!("/api/v1/sessions/{session}/devices/{device}/release");
         self.call("POST", &path, Body::empty()).await
     }
@@ -431,15 +431,14 @@ impl<'w> Actor<'w> {
 
 impl World {
     /// Sends a request through the router. The response must match the contract of its route.
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> TestResponse {
         let router = self.router.get_or_init(|| server::wires::router(self.app().clone())).clone();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = router.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
-        let answer = Answer { status: parts.status, headers: parts.headers, body };
-        crate::contracts::check_response(method.as_str(), &path, &answer);
-        answer
+        let response = TestResponse { status: parts.status, headers: parts.headers, body };
+        crate::contracts::check_response(method.as_str(), &path, &response);
+        response
     }
 }
 

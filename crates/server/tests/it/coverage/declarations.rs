@@ -31,18 +31,18 @@ fn lets_in(callers: Callers, standing: Standing) -> Option<bool> {
 }
 
 /// Checks a row of a table: the status without a good key, and that of each caller.
-pub fn check(route: &Route, without_key: u16, answers: impl Iterator<Item = (Standing, u16)>) {
+pub fn check(route: &Route, without_key: u16, responses: impl Iterator<Item = (Standing, u16)>) {
     let what = format!("{} {} for {:?}", route.method, route.path, route.callers);
     let is_refusal = |status: u16| [303, 401, 403].contains(&status);
     if matches!(route.callers, Callers::Anyone | Callers::TokenHolder) {
         assert!(route.callers == Callers::Anyone || without_key >= 400, "{what}: {without_key}");
-        for (standing, status) in answers {
+        for (standing, status) in responses {
             assert_eq!(status, without_key, "{what}: a key makes a difference for {standing:?}");
         }
         return;
     }
     assert!(is_refusal(without_key), "{what}: {without_key} without a key");
-    for (standing, status) in answers {
+    for (standing, status) in responses {
         if let Some(expected) = lets_in(route.callers, standing) {
             assert_eq!(!is_refusal(status), expected, "{what}: {status} for {standing:?}");
         }

@@ -1,6 +1,6 @@
 //! Objects for the paths and bodies of the table.
 
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use axum::body::Body;
 use domain::ids::OrganizationId;
 use domain::permission::Role;
@@ -123,7 +123,7 @@ async fn upload_file(world: &World, owner: &Actor<'_>) -> String {
     upload.id.to_string()
 }
 
-pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> TestResponse {
     if path.starts_with("/tenure/v1/work/") {
         // For an unknown turn.
         let (organization, turn) = (story.organization.0, story.owner.principal.0);

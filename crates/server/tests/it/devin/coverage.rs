@@ -3,7 +3,7 @@
 use super::{create_session, org_path};
 use crate::coverage::declarations;
 use crate::coverage::declarations::Standing::{Colleague, Member, OfAccount, Outsider};
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use axum::body::Body;
 use domain::ids::{OrganizationId, SessionId};
 use domain::permission::{AccountRole, Role};
@@ -238,13 +238,13 @@ impl<'w> Story<'w> {
     }
 }
 
-async fn send(actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+async fn send(actor: &Actor<'_>, method: &str, path: &str) -> TestResponse {
     let form =
         "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--x--\r\n";
     actor.send(method, path, &[("content-type", "multipart/form-data; boundary=x")], Body::from(form)).await
 }
 
-pub async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> Answer {
+pub async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str) -> TestResponse {
     match (method, path.ends_with("/attachments")) {
         ("POST", true) => send(actor, method, path).await,
         ("GET" | "DELETE", _) => actor.call(method, path, Body::empty()).await,
@@ -253,8 +253,8 @@ pub async fn call(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
 }
 
 /// Checks that a refusal contains no name of an organization and none of the path's ids.
-fn tells_nothing(answer: &Answer, path: &str, what: &str) {
-    let text = answer.text();
+fn tells_nothing(response: &TestResponse, path: &str, what: &str) {
+    let text = response.text();
     let ids = path.split('/').filter(|part| part.len() >= 32).map(str::to_owned);
     for secret in ids.chain(["Acme", "Globex", "Gone"].map(str::to_owned)) {
         assert!(!text.contains(&secret), "{what}: the refusal tells {secret}: {text}");
@@ -308,11 +308,11 @@ both! {
             for ((name, actor), expected) in CALLERS.iter().zip(&callers).zip(expected) {
                 let path = story.path(&pattern).await;
                 let before = story.state().await;
-                let answer = call(&story, actor, method, &path).await;
+                let response = call(&story, actor, method, &path).await;
                 let what = format!("{name}: {method} {path}");
-                assert_eq!(answer.status, expected, "{what}: {}", answer.text());
+                assert_eq!(response.status, expected, "{what}: {}", response.text());
                 if expected >= 400 {
-                    tells_nothing(&answer, &path, &what);
+                    tells_nothing(&response, &path, &what);
                     assert_eq!(story.state().await, before, "{what} changed something");
                 }
             }
@@ -328,9 +328,9 @@ both! {
             let path = story.path(&pattern).await;
             let mut bodies = Vec::new();
             for actor in [&revoked, &broken, &world.caller(None), &world.caller(Some(""))] {
-                let answer = call(&story, actor, method, &path).await;
-                assert_eq!(answer.status, expected, "{method} {path}: {}", answer.text());
-                bodies.push(answer.body);
+                let response = call(&story, actor, method, &path).await;
+                assert_eq!(response.status, expected, "{method} {path}: {}", response.text());
+                bodies.push(response.body);
             }
             bodies.dedup();
             assert_eq!(bodies.len(), 1, "{method} {path} tells callers without a good key apart");
@@ -344,20 +344,20 @@ both! {
             for place in ["/v3/organizations", "/v3beta1/organizations", "/v3beta1/organizations/{org}"] {
                 for (actor, at) in [(&readonly, 1), (&story.owner, 2), (&story.admin, 4)] {
                     let full = story.path(&format!("{place}{path}")).await;
-                    let answer = call(&story, actor, method, &full).await;
-                    assert_eq!(answer.status, expected[at], "{}: {method} {full}: {}", CALLERS[at], answer.text());
+                    let response = call(&story, actor, method, &full).await;
+                    assert_eq!(response.status, expected[at], "{}: {method} {full}: {}", CALLERS[at], response.text());
                 }
             }
             // A key of the account belongs to no organization.
             let none = story.path(&format!("/v3/organizations{path}")).await;
-            let answer = call(&story, &story.account, method, &none).await;
-            assert_eq!(answer.status, 403, "{method} {none}: {}", answer.text());
+            let response = call(&story, &story.account, method, &none).await;
+            assert_eq!(response.status, 403, "{method} {none}: {}", response.text());
         }
         for (method, path, _, expected) in OTHERS {
             let full = story.path(&format!("/v3beta1{path}").replace("/v3beta1/enterprise/organizations/{org}", "/v3beta1/enterprise/organizations/{new}")).await;
             let new = world.organization(&format!("Beta {:?}", world.bytes::<4>())).await;
-            let answer = call(&story, &story.account, method, &full.replace("{new}", &new.to_string())).await;
-            assert_eq!(answer.status, expected[6], "{method} {full}: {}", answer.text());
+            let response = call(&story, &story.account, method, &full.replace("{new}", &new.to_string())).await;
+            assert_eq!(response.status, expected[6], "{method} {full}: {}", response.text());
         }
     }
 
@@ -374,8 +374,8 @@ both! {
             assert_eq!(real.status, 404, "{method} {path}: {}", real.text());
             let id = path.split('/').nth(5).filter(|part| part.len() >= 32).or(path.split('/').nth(6)).unwrap();
             for unknown in [SessionId::new(START, 99).to_string().as_str(), "x", "%ff", "%00", "%2e%2e"] {
-                let answer = call(&story, &foreign, method, &path.replace(id, unknown).replace(&own, &theirs)).await;
-                assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{method} {path} as {unknown}");
+                let response = call(&story, &foreign, method, &path.replace(id, unknown).replace(&own, &theirs)).await;
+                assert_eq!((response.status, &response.body), (real.status, &real.body), "{method} {path} as {unknown}");
             }
         }
     }

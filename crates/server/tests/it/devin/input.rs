@@ -34,9 +34,9 @@ both! {
         ];
         for (query, sentence) in table {
             for list in ["/sessions", "/sessions/insights"] {
-                let answer = ana.get(&org_path(acme, &format!("{list}?{query}"))).await;
-                assert_refused(&answer, 422, sentence);
-                let errors = answer.json()["errors"].clone();
+                let response = ana.get(&org_path(acme, &format!("{list}?{query}"))).await;
+                assert_refused(&response, 422, sentence);
+                let errors = response.json()["errors"].clone();
                 let field = sentence.split(':').next().unwrap();
                 assert_eq!((errors.as_array().unwrap().len(), &errors[0]["field"]), (1, &json!(field)), "{query}");
             }
@@ -93,8 +93,8 @@ both! {
             (with("repos", json!(many(101))),                         "repos: expected a list of at most 100 texts"),
         ];
         for (body, sentence) in table {
-            let answer = ana.call("POST", &org_path(acme, "/sessions"), Body::from(body.clone())).await;
-            assert_refused(&answer, 422, sentence);
+            let response = ana.call("POST", &org_path(acme, "/sessions"), Body::from(body.clone())).await;
+            assert_refused(&response, 422, sentence);
         }
         assert_eq!(ana.get(&org_path(acme, "/sessions")).await.json()["total"], 0);
         let fits = with("structured_output_schema", schema(60_000));

@@ -123,9 +123,9 @@ both! {
         ];
         for (query, expected) in table {
             let encoded = query.replace(['{', '}', '"'], "%22").replace("qs=%22%22", "qs=%7B%22").replace("]%22", "]%7D");
-            let answer = admin.get(&org_path(acme, &format!("/sessions?{encoded}"))).await;
-            assert_eq!(answer.status, 200, "{query}: {}", answer.text());
-            let page = answer.json();
+            let response = admin.get(&org_path(acme, &format!("/sessions?{encoded}"))).await;
+            assert_eq!(response.status, 200, "{query}: {}", response.text());
+            let page = response.json();
             assert_eq!(ids(&page), expected, "{query}");
             assert_eq!(page["total"], expected.len(), "{query}");
         }
@@ -150,9 +150,9 @@ both! {
             (&format!("{session}/messages?first=5"), None),
         ];
         for (path, expected) in table {
-            let answer = ana.get(&org_path(acme, path)).await;
-            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-            let warning = answer.headers.get("warning").map(|value| value.to_str().unwrap());
+            let response = ana.get(&org_path(acme, path)).await;
+            assert_eq!(response.status, 200, "{path}: {}", response.text());
+            let warning = response.headers.get("warning").map(|value| value.to_str().unwrap());
             let expected = expected.map(|names| format!("299 tenure \"unknown query parameters were ignored: {names}\""));
             assert_eq!(warning, expected.as_deref(), "{path}");
         }
@@ -178,8 +178,8 @@ both! {
         let foreign = ana.get(&org_path(globex, "/sessions")).await;
         assert_refused(&foreign, 403, "not a member");
         for place in ["x", "org_", "%20", "%ff", "00000000000000000000000000000000", "org-00000000000000000000000000000001"] {
-            let answer = ana.get(&format!("/v3/organizations/{place}/sessions")).await;
-            assert_eq!((answer.status, &answer.body), (foreign.status, &foreign.body), "{place}");
+            let response = ana.get(&format!("/v3/organizations/{place}/sessions")).await;
+            assert_eq!((response.status, &response.body), (foreign.status, &foreign.body), "{place}");
         }
     }
 }

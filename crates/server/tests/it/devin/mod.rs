@@ -7,7 +7,7 @@ mod people;
 mod repeats;
 mod sessions;
 
-use crate::world::{Actor, Answer};
+use crate::world::{Actor, TestResponse};
 use domain::ids::OrganizationId;
 use serde_json::{Value, json};
 
@@ -18,9 +18,9 @@ pub fn org_path(organization: OrganizationId, rest: &str) -> String {
 
 /// Creates a session. Returns its body.
 pub async fn create_session(actor: &Actor<'_>, organization: OrganizationId, body: Value) -> Value {
-    let answer = actor.post(&org_path(organization, "/sessions"), body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()
+    let response = actor.post(&org_path(organization, "/sessions"), body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.json()
 }
 
 /// Creates a session with only a prompt. Returns its id.
@@ -32,15 +32,15 @@ pub async fn session(actor: &Actor<'_>, organization: OrganizationId) -> String 
 }
 
 /// Checks that a response is an error of this status with this detail.
-pub fn assert_refused(answer: &Answer, status: u16, detail: &str) {
-    let text = answer.text();
-    assert_eq!(answer.status.as_u16(), status, "{text}");
-    let problem = answer.json();
+pub fn assert_refused(response: &TestResponse, status: u16, detail: &str) {
+    let text = response.text();
+    assert_eq!(response.status.as_u16(), status, "{text}");
+    let problem = response.json();
     assert_eq!((&problem["type"], &problem["status"]), (&json!("about:blank"), &json!(status)), "{text}");
     assert!(
         problem["detail"].as_str().is_some_and(|said| said.contains(detail)),
         "{detail:?} is not in {text}"
     );
     assert_eq!(problem["errors"].is_array(), status == 422, "{text}");
-    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(response.headers["content-type"], "application/problem+json");
 }

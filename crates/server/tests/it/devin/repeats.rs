@@ -1,8 +1,8 @@
 //! Requests that are repeated with an idempotency key, on this wire and on others.
 
 use super::{assert_refused, org_path};
-use crate::lost_answers::begin_request;
-use crate::world::{Actor, Answer};
+use crate::lost_responses::begin_request;
+use crate::world::{Actor, TestResponse};
 use axum::body::Body;
 use axum::http::Request;
 use domain::permission::Role;
@@ -15,7 +15,7 @@ use server::operations::agents::definitions::NewAgent;
 use server::operations::agents::messages::MessageDraft;
 use server::operations::devices;
 
-async fn post_with_key(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> Answer {
+async fn post_with_key(actor: &Actor<'_>, key: &str, path: &str, body: &Value) -> TestResponse {
     let mut request = Request::builder().method("POST").uri(path).header("idempotency-key", key);
     if let Some(credential) = &actor.key {
         request = request.header("authorization", format!("Bearer {credential}"));

@@ -65,8 +65,8 @@ both! {
         let made = ana.post("/v1/sessions", json!({ "agent_name": "helper" })).await.json();
         assert_eq!(made["agent_id"], agent);
         for body in [json!({ "agent_id": foreign }), json!({ "agent_name": "other" }), json!({ "agent_id": format!("agent_{}", "0".repeat(32)) })] {
-            let answer = ana.post("/v1/sessions", body.clone()).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (404, &json!("Agent not found")), "{body}");
+            let response = ana.post("/v1/sessions", body.clone()).await;
+            assert_eq!((response.status.as_u16(), &response.json()["detail"]), (404, &json!("Agent not found")), "{body}");
         }
         let both = ana.post("/v1/sessions", json!({ "agent_id": agent, "agent_name": "helper" })).await;
         assert_eq!(both.status, 400);

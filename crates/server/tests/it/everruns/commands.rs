@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 async fn command(actor: &Actor<'_>, name: &str, params: Value) -> Value {
     let body =
         json!({ "params": params, "metadata": { "client": "everruns-cli/0.50.1" }, "reason": "why not" });
-    let answer = actor.post(&format!("/v1/commands/{name}"), body).await;
-    assert_eq!(answer.status, 200, "{name}: {}", answer.text());
-    answer.json()
+    let response = actor.post(&format!("/v1/commands/{name}"), body).await;
+    assert_eq!(response.status, 200, "{name}: {}", response.text());
+    response.json()
 }
 
 both! {
@@ -66,8 +66,8 @@ both! {
             (&ben, "delete_session", json!({ "session_id": id }), 403, "your role does not allow this: it needs the permission to use sessions"),
             (&ben, "create_session", json!({}), 403, "your role does not allow this: it needs the permission to use sessions"),
         ] {
-            let answer = actor.post(&format!("/v1/commands/{name}"), json!({ "params": params })).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (status, &json!(detail)), "{name} {params}");
+            let response = actor.post(&format!("/v1/commands/{name}"), json!({ "params": params })).await;
+            assert_eq!((response.status.as_u16(), &response.json()["detail"]), (status, &json!(detail)), "{name} {params}");
         }
     }
 }

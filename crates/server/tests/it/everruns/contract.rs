@@ -1,7 +1,7 @@
 //! Checks responses by the vendor's own OpenAPI document of February 2026, which is not a part of this project.
 
 use super::Worker;
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use domain::agent::{EventKind, TurnEnding as Outcome, TurnItem, Usage};
 use domain::permission::Role;
 use serde_json::{Value, json};
@@ -26,19 +26,19 @@ fn document() -> Option<Value> {
 }
 
 /// Checks a response by its operation in the document.
-fn check_by_document(document: &Value, method: &str, pattern: &str, answer: &Answer) {
-    let status = answer.status.as_u16().to_string();
-    let what = format!("{method} {pattern}: {}", answer.text());
+fn check_by_document(document: &Value, method: &str, pattern: &str, response: &TestResponse) {
+    let status = response.status.as_u16().to_string();
+    let what = format!("{method} {pattern}: {}", response.text());
     let known = &document["paths"][pattern][method]["responses"][&status];
     assert!(known.is_object(), "the document has no {status} of {what}");
     let schema = &known["content"]["application/json"]["schema"];
     if schema.is_null() {
-        assert_eq!(answer.body, b"", "{what}");
+        assert_eq!(response.body, b"", "{what}");
         return;
     }
     let whole = json!({ "allOf": [schema], "components": document["components"] });
     let validator = jsonschema::validator_for(&whole).unwrap();
-    let body = answer.json();
+    let body = response.json();
     let wrong = validator
         .iter_errors(&body)
         .map(|error| format!("{}: {error}", error.instance_path()))
@@ -78,7 +78,7 @@ both! {
     async fn responses_match_the_vendors_document(world: &World) {
         let Some(document) = document() else { return };
         let (ana, agent, session) = story(world).await;
-        let check = |method: &str, pattern: &str, answer: &Answer| check_by_document(&document, method, pattern, answer);
+        let check = |method: &str, pattern: &str, response: &TestResponse| check_by_document(&document, method, pattern, response);
         let (one_agent, one) = (format!("/v1/agents/{agent}"), format!("/v1/sessions/{session}"));
         check("get", "/v1/agents", &ana.get("/v1/agents").await);
         check("post", "/v1/agents", &ana.post("/v1/agents", json!({ "name": "b", "system_prompt": "" })).await);

@@ -23,10 +23,10 @@ both! {
         for values in [vec![], vec![format!("Basic {key}")], vec![key.clone(), key.clone()], vec![String::new()]] {
             assert_eq!(status(&values).await, 401, "{values:?}");
         }
-        let answer = world.caller(None).get("/v1/sessions").await;
-        assert_eq!(answer.headers["content-type"], "application/problem+json");
-        assert_eq!(answer.headers["www-authenticate"], "Bearer");
-        insta::assert_snapshot!("problem", serde_json::to_string_pretty(&answer.json()).unwrap());
+        let response = world.caller(None).get("/v1/sessions").await;
+        assert_eq!(response.headers["content-type"], "application/problem+json");
+        assert_eq!(response.headers["www-authenticate"], "Bearer");
+        insta::assert_snapshot!("problem", serde_json::to_string_pretty(&response.json()).unwrap());
     }
 
     async fn an_organization_is_accepted_in_four_forms(world: &World) {
@@ -40,8 +40,8 @@ both! {
         assert_eq!((real.status.as_u16(), &real.json()["code"]), (403, &json!("forbidden")));
         let unknown = format!("org_{}1", "0".repeat(31));
         for name in [unknown.as_str(), "", "x", "org_", "Acme"] {
-            let answer = ana.naming(name).get("/v1/sessions").await;
-            assert_eq!((answer.status, &answer.body), (real.status, &real.body), "{name}");
+            let response = ana.naming(name).get("/v1/sessions").await;
+            assert_eq!((response.status, &response.body), (real.status, &real.body), "{name}");
         }
         let nowhere = world.account_member(AccountRole::Admin).await.get("/v1/sessions").await;
         assert!(nowhere.text().contains("name one in X-Org-Id"), "{}", nowhere.text());

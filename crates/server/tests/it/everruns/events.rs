@@ -79,8 +79,8 @@ both! {
         assert_eq!(deltas["data"][0]["data"]["accumulated"], "ab", "what came before is read too");
         let other = ana.talk(json!({})).await;
         for query in ["since_id", "around"] {
-            let answer = ana.get(&format!("/v1/sessions/{other}/events?{query}={third}")).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (404, &json!("Event not found")), "{query}");
+            let response = ana.get(&format!("/v1/sessions/{other}/events?{query}={third}")).await;
+            assert_eq!((response.status.as_u16(), &response.json()["detail"]), (404, &json!("Event not found")), "{query}");
         }
     }
 }

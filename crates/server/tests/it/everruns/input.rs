@@ -41,8 +41,8 @@ both! {
             (&sse,           "exclude=x",          "exclude: expected types of events such as output.message.completed"),
         ];
         for (path, query, sentence) in table {
-            let answer = ana.get(&format!("{path}?{query}")).await;
-            assert_eq!((answer.status.as_u16(), answer.json()), (400, problem(sentence)), "{path}?{query}");
+            let response = ana.get(&format!("{path}?{query}")).await;
+            assert_eq!((response.status.as_u16(), response.json()), (400, problem(sentence)), "{path}?{query}");
         }
     }
 
@@ -51,9 +51,9 @@ both! {
         let ana = world.member(acme, Role::Readwrite).await;
         let hex = "0".repeat(32);
         for text in ["x", "%ff", "%00", &hex, &format!("agent_{hex}"), "session_01933b5a00007000800000000000001"] {
-            let answer = ana.get(&format!("/v1/sessions/{text}")).await;
+            let response = ana.get(&format!("/v1/sessions/{text}")).await;
             let sentence = "invalid session ID: expected session_ and 32 lower-case hexadecimal digits";
-            assert_eq!((answer.status.as_u16(), answer.json()), (400, problem(sentence)), "{text}");
+            assert_eq!((response.status.as_u16(), response.json()), (400, problem(sentence)), "{text}");
         }
         assert_eq!(ana.get(&format!("/v1/sessions/session_{hex}")).await.status, 404);
         assert_eq!(ana.get("/v1/agents/x").await.status, 400);
@@ -97,9 +97,9 @@ both! {
             ("POST",  &messages,      "{\"message\":{\"role\":\"agent\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}}", "message.role: expected user"),
         ];
         for (method, path, body, sentence) in table {
-            let answer = ana.call(method, path, Body::from(body.to_owned())).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (400, &json!("invalid_request")), "{method} {path} {body}: {}", answer.text());
-            let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+            let response = ana.call(method, path, Body::from(body.to_owned())).await;
+            assert_eq!((response.status.as_u16(), &response.json()["code"]), (400, &json!("invalid_request")), "{method} {path} {body}: {}", response.text());
+            let detail = response.json()["detail"].as_str().unwrap().to_owned();
             assert!(detail.contains(sentence), "{method} {path} {body}: {detail}");
         }
         assert_eq!(ana.get("/v1/sessions").await.json()["total"], 1, "nothing was half done");
@@ -110,10 +110,10 @@ both! {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readwrite).await;
         for name in ["", " ", "a\0", "a\nb"] {
-            let answer = ana.post("/v1/sessions", json!({ "agent_name": name })).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (404, &json!("not_found")), "{name:?}");
-            let answer = ana.post("/v1/agents", json!({ "name": name, "system_prompt": "" })).await;
-            assert_eq!(answer.status, 400, "{name:?}: {}", answer.text());
+            let response = ana.post("/v1/sessions", json!({ "agent_name": name })).await;
+            assert_eq!((response.status.as_u16(), &response.json()["code"]), (404, &json!("not_found")), "{name:?}");
+            let response = ana.post("/v1/agents", json!({ "name": name, "system_prompt": "" })).await;
+            assert_eq!(response.status, 400, "{name:?}: {}", response.text());
         }
         let admin = world.member(acme, Role::Admin).await;
         let claim = json!({ "worker": "w", "agents": ["a\0", ""] });

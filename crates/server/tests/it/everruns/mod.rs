@@ -11,7 +11,7 @@ mod sessions;
 mod sse;
 mod talk;
 
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use axum::body::Body;
 use domain::agent::{TurnEnding as Outcome, TurnItem, TurnItems};
 use domain::credential::SecretHash;
@@ -26,34 +26,34 @@ use std::time::Duration;
 use store::OrganizationChoice;
 
 impl Actor<'_> {
-    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub async fn patch(&self, path: &str, body: Value) -> TestResponse {
         self.call("PATCH", path, Body::from(body.to_string())).await
     }
 
-    pub async fn put(&self, path: &str) -> Answer {
+    pub async fn put(&self, path: &str) -> TestResponse {
         self.call("PUT", path, Body::empty()).await
     }
 
     /// Creates an agent. Returns its id.
     pub async fn agent(&self, name: &str) -> String {
-        let answer = self.post("/v1/agents", json!({ "name": name, "system_prompt": "Be brief." })).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()["id"].as_str().unwrap().to_owned()
+        let response = self.post("/v1/agents", json!({ "name": name, "system_prompt": "Be brief." })).await;
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// Creates an agent session of the default agent. Returns its id.
     pub async fn talk(&self, body: Value) -> String {
-        let answer = self.post("/v1/sessions", body).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()["id"].as_str().unwrap().to_owned()
+        let response = self.post("/v1/sessions", body).await;
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()["id"].as_str().unwrap().to_owned()
     }
 
     /// Posts a message to a session.
     pub async fn say(&self, session: &str, text: &str) -> Value {
         let body = json!({ "message": { "role": "user", "content": [{ "type": "text", "text": text }] } });
-        let answer = self.post(&format!("/v1/sessions/{session}/messages"), body).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()
+        let response = self.post(&format!("/v1/sessions/{session}/messages"), body).await;
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()
     }
 }
 

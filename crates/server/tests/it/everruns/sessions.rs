@@ -54,9 +54,9 @@ both! {
     async fn old_clients_get_the_largest_page_with_a_notice(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Readonly).await;
-        let answer = ana.get("/v1/sessions?limit=500&colour=red").await;
-        assert_eq!(answer.json()["limit"], 100);
-        let warnings = answer.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+        let response = ana.get("/v1/sessions?limit=500&colour=red").await;
+        assert_eq!(response.json()["limit"], 100);
+        let warnings = response.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
         assert_eq!(warnings, ["299 tenure \"limit 500 is more than 100: 100 is used\"",
                               "299 tenure \"unknown parameters were ignored: colour\""]);
         assert!(ana.get("/v1/sessions?limit=100").await.headers.get("warning").is_none());
@@ -156,8 +156,8 @@ both! {
         let path = format!("/v1/sessions/{id}");
         assert_eq!(ana.delete(&path).await.status, 204);
         for below in ["", "/messages", "/events", "/sse", "/export"] {
-            let answer = ana.get(&format!("{path}{below}")).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (404, &json!("Session not found")), "{below}");
+            let response = ana.get(&format!("{path}{below}")).await;
+            assert_eq!((response.status.as_u16(), &response.json()["detail"]), (404, &json!("Session not found")), "{below}");
         }
         assert_eq!(ana.delete(&path).await.status, 404);
         assert_eq!(ana.get("/v1/sessions").await.json()["total"], 0);

@@ -130,8 +130,8 @@ both! {
         assert_eq!(second.data["data"]["accumulated"], "Hello there.");
         assert_eq!((second.data["id"].as_str(), second.data["type"].as_str()), (Some(second.id.as_str()), Some("output.message.delta")));
         worker.finish(Outcome::WaitingForUser).await;
-        let answer = reader.read_until("output.message.completed").await.pop().unwrap();
-        assert_eq!(answer.data["data"]["message"]["content"], json!([{ "type": "text", "text": "Hello there." }]));
+        let message = reader.read_until("output.message.completed").await.pop().unwrap();
+        assert_eq!(message.data["data"]["message"]["content"], json!([{ "type": "text", "text": "Hello there." }]));
         reader.read_until("turn.completed").await;
         reader.read_until("session.idled").await;
         // A reader that connects in the middle of an answer gets all of it.

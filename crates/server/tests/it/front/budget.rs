@@ -34,9 +34,9 @@ async fn anonymous_callers_send_little() {
                 "application/json" => json!({ "email": "x".repeat(bytes) }).to_string(),
                 _ => format!("email={}", "x".repeat(bytes)),
             };
-            let answer =
+            let response =
                 world.caller(None).send("POST", path, &[("content-type", kind)], Body::from(fill)).await;
-            assert_eq!(answer.status == 413, refused, "{path}, {bytes}: {}", answer.text());
+            assert_eq!(response.status == 413, refused, "{path}, {bytes}: {}", response.text());
             assert_eq!(world.app().front.budget.held_bytes(), 0, "{path}: all is given back");
         }
     }
@@ -62,9 +62,9 @@ async fn half_sent_bodies_count_until_they_are_answered_or_given_up() {
     wait_until("the half that was sent counts", || async { budget.held_bytes() == 40_000 }).await;
     let mut other = TcpStream::connect(address(&world)).await.unwrap();
     other.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    other.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 400");
+    let mut response = [0; 12];
+    other.read_exact(&mut response).await.unwrap();
+    assert_eq!(&response, b"HTTP/1.1 400");
     wait_until("what was answered is given back", || async { budget.held_bytes() == 40_000 }).await;
     drop(half);
     wait_until("what was given up is given back", || async { budget.held_bytes() == 0 }).await;
@@ -147,8 +147,8 @@ async fn anonymous_websockets_are_few() {
     assert_eq!(Socket::try_open(&nobody, "/ws").await.err(), Some(429));
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readonly).await;
-    let answer = Socket::open(&ana).await.call("devices.list", Value::Null).await;
-    assert!(answer["result"].is_object(), "a good key of the same address gets in: {answer}");
+    let response = Socket::open(&ana).await.call("devices.list", Value::Null).await;
+    assert!(response["result"].is_object(), "a good key of the same address gets in: {response}");
     held.pop();
     wait_until("a place is free", || async { Socket::try_open(&nobody, "/ws").await.is_ok() }).await;
 }
@@ -220,9 +220,9 @@ async fn a_frame_with_too_many_values_is_refused_and_the_socket_goes_on() {
         (format!("{}{}", "[".repeat(100), "]".repeat(100)), "params: expected at most 64 levels"),
     ] {
         socket.send(format!("{{\"id\":1,\"method\":\"devices.list\",\"params\":{params}}}")).await;
-        let answer = socket.json().await;
-        assert_eq!(answer["error"]["code"], -32600, "{answer}");
-        assert!(answer["error"]["data"].as_str().unwrap().starts_with(named), "{answer}");
+        let response = socket.json().await;
+        assert_eq!(response["error"]["code"], -32600, "{response}");
+        assert!(response["error"]["data"].as_str().unwrap().starts_with(named), "{response}");
     }
     assert!(socket.call("devices.list", Value::Null).await["result"].is_object());
 }
@@ -231,7 +231,7 @@ async fn a_frame_with_too_many_values_is_refused_and_the_socket_goes_on() {
 async fn a_body_with_a_declared_length_is_refused_before_it_is_sent() {
     let world = World::sqlite().await;
     let head = "POST /tenure/v1/sign-in HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n";
-    let answer = exchange(&world, head.as_bytes()).await;
-    assert_eq!(statuses(&answer), [413], "{answer}");
-    assert_eq!(header(&answer, "connection"), Some("close"));
+    let response = exchange(&world, head.as_bytes()).await;
+    assert_eq!(statuses(&response), [413], "{response}");
+    assert_eq!(header(&response, "connection"), Some("close"));
 }

@@ -1,7 +1,7 @@
 //! Malformed credentials get the same response on each wire, and so do two that differ.
 
 use crate::socket::Socket;
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use axum::body::Body;
 use axum::http::Request;
 use domain::permission::Role;
@@ -17,7 +17,7 @@ const WIRES: [(&str, bool); 5] = [
     ("/tenure/v1/changes", false),
 ];
 
-async fn get(world: &World, path: &str, headers: &[(&str, Vec<u8>)]) -> Answer {
+async fn get(world: &World, path: &str, headers: &[(&str, Vec<u8>)]) -> TestResponse {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, value.as_slice());
@@ -86,9 +86,9 @@ both! {
             // A token is long: cutting at its ends is enough.
             let broken = broken_headers(&key, bare).into_iter().chain(broken_headers(&token, bare).into_iter().step_by(29));
             for value in broken {
-                let answer = get(world, path, &[("authorization", value.clone())]).await;
+                let response = get(world, path, &[("authorization", value.clone())]).await;
                 let value = String::from_utf8_lossy(&value).into_owned();
-                assert_eq!((answer.status.as_u16(), &answer.body), (401, &nothing.body), "{path}: {value:.120}");
+                assert_eq!((response.status.as_u16(), &response.body), (401, &nothing.body), "{path}: {value:.120}");
             }
             for good in [format!("Bearer {key}"), format!("bEARER {key}"), format!("Bearer {token}")] {
                 assert_eq!(get(world, path, &[("authorization", good.clone().into())]).await.status, 200, "{path}: {good:.20}");
@@ -128,9 +128,9 @@ both! {
                 (vec![cookie(format!("JWT={token}"))], 401),
                 (vec![cookie(format!("jwt=\"{token}\""))], 401),
             ] {
-                let answer = get(world, path, &headers).await;
+                let response = get(world, path, &headers).await;
                 let texts = headers.iter().map(|(name, value)| format!("{name}: {:.30}", String::from_utf8_lossy(value)));
-                assert_eq!(answer.status, status, "{path}: {:?}", texts.collect::<Vec<_>>());
+                assert_eq!(response.status, status, "{path}: {:?}", texts.collect::<Vec<_>>());
             }
         }
     }
@@ -171,8 +171,8 @@ both! {
             let page = here.caller(None).send("POST", "/sign-in", &[kind], Body::from(form)).await;
             let path = format!("{}/sign-in", crate::probe::AUTH);
             let probe = here.caller(None).call_with("POST", &path, body).await;
-            let given = |answer: &Answer| {
-                let lines = answer.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned());
+            let given = |response: &TestResponse| {
+                let lines = response.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap().to_owned());
                 let secure = |line: &String| line.ends_with("; Secure") == less.is_some() && line.contains("; HttpOnly");
                 let lines = lines.inspect(|line| assert!(secure(line), "{line}"));
                 lines.map(|line| line.split('=').next().unwrap().to_owned()).collect::<Vec<_>>()
@@ -210,9 +210,9 @@ both! {
                 let body = body.replace("NAME", &format!("agent-{number}-{round}"));
                 let cookie = format!("jwt={}", ana.key.as_deref().unwrap());
                 let headers = [&[("cookie", cookie.as_str()), ("content-type", "application/json")], headers.as_slice()].concat();
-                let answer = world.caller(None).send("POST", path, &headers, Body::from(body)).await;
-                assert_eq!(answer.status.as_u16() == 403, crosses, "{path} {round}: {}", answer.text());
-                assert!(crosses || answer.status.is_success(), "{path} {round}: {}", answer.text());
+                let response = world.caller(None).send("POST", path, &headers, Body::from(body)).await;
+                assert_eq!(response.status.as_u16() == 403, crosses, "{path} {round}: {}", response.text());
+                assert!(crosses || response.status.is_success(), "{path} {round}: {}", response.text());
                 // A token in a header does not come from a browser.
                 let bearer = format!("Bearer {}", ana.key.as_deref().unwrap());
                 let told = [("authorization", bearer.as_str()), ("origin", "https://evil.example.com")];

@@ -33,10 +33,10 @@ async fn heads_over_the_limits_are_refused_in_the_words_of_the_wire() {
         ("a line of a megabyte", get(&long(1 << 20), ""),                              431, ""),
     ];
     for (name, request, status, word) in table {
-        let answer = exchange(&world, request.as_bytes()).await;
-        assert_eq!(statuses(&answer), [status], "{name}: {answer}");
-        assert!(answer.contains(word), "{name}: {answer}");
-        assert!(status == 401 || header(&answer, "connection") == Some("close"), "{name}: {answer}");
+        let response = exchange(&world, request.as_bytes()).await;
+        assert_eq!(statuses(&response), [status], "{name}: {response}");
+        assert!(response.contains(word), "{name}: {response}");
+        assert!(status == 401 || header(&response, "connection") == Some("close"), "{name}: {response}");
     }
     let few = world.another_server(|settings| (settings.header_count, settings.line_limit) = (3, 20)).await;
     assert_eq!(statuses(&exchange(&few, get("/healthz", "x: y\r\n").as_bytes()).await), [200]);
@@ -51,9 +51,9 @@ async fn a_client_that_sends_no_head_in_time_is_disconnected() {
     for begun in
         ["", "GET /healthz HTTP/1.1\r\nhost: x\r\nx-slow: ", "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"]
     {
-        let answer = exchange(&world, begun.as_bytes()).await;
+        let response = exchange(&world, begun.as_bytes()).await;
         // The last request gets its response, and then the connection is silent.
-        assert_eq!(statuses(&answer).contains(&200), begun.ends_with("\r\n\r\n"), "{begun:?}: {answer}");
+        assert_eq!(statuses(&response).contains(&200), begun.ends_with("\r\n\r\n"), "{begun:?}: {response}");
     }
     // A line from time to time does not help.
     let mut slow = TcpStream::connect(address(&world)).await.unwrap();
@@ -86,9 +86,9 @@ async fn a_half_closed_connection_ends_soon() {
         let mut stream = TcpStream::connect(address(&world)).await.unwrap();
         stream.write_all(begun.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end");
-        assert!(!statuses(&String::from_utf8_lossy(&answer)).contains(&201), "{begun:?}");
+        let mut response = Vec::new();
+        let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut response)).await.expect("an end");
+        assert!(!statuses(&String::from_utf8_lossy(&response)).contains(&201), "{begun:?}");
     }
     wait_until("all are gone", || async { world.app().front.connections.count() == 0 }).await;
 }
@@ -112,8 +112,9 @@ async fn connections_have_a_limit() {
         );
         drop(held.pop());
         wait_until("one has gone", || async { count().await == 2 }).await;
-        let answer = exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        assert_eq!(statuses(&answer), [200]);
+        let response =
+            exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert_eq!(statuses(&response), [200]);
     }
 }
 
@@ -128,9 +129,9 @@ async fn one_address_never_takes_all_connections() {
     other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut other = other.connect(address(&world)).await.unwrap();
     other.write_all(request).await.unwrap();
-    let mut answer = String::new();
-    other.read_to_string(&mut answer).await.unwrap();
-    assert_eq!(statuses(&answer), [200], "others get in");
+    let mut response = String::new();
+    other.read_to_string(&mut response).await.unwrap();
+    assert_eq!(statuses(&response), [200], "others get in");
     drop(silent);
 }
 
@@ -141,9 +142,9 @@ async fn a_websocket_is_a_connection() {
     let upgrade = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(upgrade.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 101");
+    let mut response = [0; 12];
+    stream.read_exact(&mut response).await.unwrap();
+    assert_eq!(&response, b"HTTP/1.1 101");
     // The request is complete, and the connection stays open.
     exchange(&world, b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     wait_until("the other one has gone", || async { world.app().front.connections.count() == 1 }).await;

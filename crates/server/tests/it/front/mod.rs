@@ -26,27 +26,27 @@ fn address(world: &World) -> SocketAddr {
 async fn exchange(world: &World, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address(world)).await.unwrap();
     let (mut from, mut to) = stream.split();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // A server that has refused a head does not read what follows.
     let sent = async { drop(to.write_all(bytes).await) };
-    let got = async { drop(from.read_to_end(&mut answer).await) };
+    let got = async { drop(from.read_to_end(&mut response).await) };
     let both = futures_util::future::join(sent, got);
     tokio::time::timeout(SOON, both).await.unwrap_or_else(|_| {
         let start = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
         panic!("the connection stays open after {start:?}")
     });
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// The statuses of all responses, in order.
-fn statuses(answers: &str) -> Vec<u16> {
-    let starts = answers.match_indices("HTTP/1.").map(|(at, _)| &answers[at..]);
-    starts.filter_map(|answer| answer.get(9..12)?.parse().ok()).collect()
+fn statuses(responses: &str) -> Vec<u16> {
+    let starts = responses.match_indices("HTTP/1.").map(|(at, _)| &responses[at..]);
+    starts.filter_map(|response| response.get(9..12)?.parse().ok()).collect()
 }
 
 /// The value of a header of the first response.
-fn header<'a>(answers: &'a str, name: &str) -> Option<&'a str> {
-    let head = answers.split("\r\n\r\n").next()?;
+fn header<'a>(responses: &'a str, name: &str) -> Option<&'a str> {
+    let head = responses.split("\r\n\r\n").next()?;
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -119,9 +119,9 @@ async fn an_address_has_one_quota_whatever_credentials_it_sends() {
         [ask("2001:db8::1", None).await, ask("2001:db8::2", None).await, ask("2001:db8::3", None).await];
     assert_eq!(statuses, [401, 401, 429]);
     assert_eq!(ask("2001:db8:0:1::1", None).await, 401);
-    let answer = world.send(from("192.0.2.1", PATHS[0], None)).await;
+    let response = world.send(from("192.0.2.1", PATHS[0], None)).await;
     assert_eq!(
-        (&answer.headers["retry-after"], &answer.headers["ratelimit-policy"]),
+        (&response.headers["retry-after"], &response.headers["ratelimit-policy"]),
         (&"30".parse().unwrap(), &"\"address\";q=2;w=60".parse().unwrap())
     );
     for path in PATHS.into_iter().chain(["/nothing"]) {
@@ -143,9 +143,9 @@ async fn a_tcp_connection_has_an_address_and_stays_open_when_limited() {
     let world = World::sqlite().await.another_server(|settings| settings.rate_per_address = FEW).await;
     let get = "GET /api/v1/sessions HTTP/1.1\r\nhost: x\r\n";
     let last = format!("{get}connection: close\r\n\r\n");
-    let answers = exchange(&world, format!("{get}\r\n{get}\r\n{get}\r\n{last}").as_bytes()).await;
-    assert_eq!(statuses(&answers), [401, 401, 429, 429]);
-    assert_eq!(header(&answers, "ratelimit"), Some("\"address\";r=1;t=30"));
+    let responses = exchange(&world, format!("{get}\r\n{get}\r\n{get}\r\n{last}").as_bytes()).await;
+    assert_eq!(statuses(&responses), [401, 401, 429, 429]);
+    assert_eq!(header(&responses, "ratelimit"), Some("\"address\";r=1;t=30"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,8 +156,10 @@ async fn without_quotas_there_are_no_rate_limit_headers() {
     };
     let world = World::sqlite().await.another_server(off).await;
     let ana = world.member(world.organization("Acme").await, Role::Readonly).await;
-    let answer = ana.get(PATHS[0]).await;
-    assert_eq!(answer.status, 200);
-    assert!(!answer.headers.contains_key("ratelimit") && !answer.headers.contains_key("ratelimit-policy"));
+    let response = ana.get(PATHS[0]).await;
+    assert_eq!(response.status, 200);
+    assert!(
+        !response.headers.contains_key("ratelimit") && !response.headers.contains_key("ratelimit-policy")
+    );
     assert!(world.app().front.rates.is_empty());
 }

@@ -46,9 +46,9 @@ async fn ambiguous_request_heads_are_refused() {
         ("all there is",         "OPTIONS * HTTP/1.1\r\n".into(),                                                   "", &[404]),
     ];
     for (name, head, body, expected) in table {
-        let answers = exchange(&world, format!("{head}{END}{body}").as_bytes()).await;
-        assert_eq!(statuses(&answers), expected, "{name}: {answers}");
-        assert!(!answers.contains("smuggled"), "{name}: {answers}");
+        let responses = exchange(&world, format!("{head}{END}{body}").as_bytes()).await;
+        assert_eq!(statuses(&responses), expected, "{name}: {responses}");
+        assert!(!responses.contains("smuggled"), "{name}: {responses}");
     }
 }
 
@@ -62,13 +62,13 @@ async fn a_request_names_one_host() {
     for bad in
         ["", "host: u@x\r\n", "host: x y\r\n", "host: x/y\r\n", "host: x, y\r\n", "host: x\r\nhost:\r\n"]
     {
-        let answer = exchange(&world, get(bad).as_bytes()).await;
-        assert_eq!(statuses(&answer), [400], "{bad:?}");
+        let response = exchange(&world, get(bad).as_bytes()).await;
+        assert_eq!(statuses(&response), [400], "{bad:?}");
         assert!(
-            answer.contains("malformed_request") && header(&answer, "x-request-id").is_some(),
-            "{bad:?}: {answer}"
+            response.contains("malformed_request") && header(&response, "x-request-id").is_some(),
+            "{bad:?}: {response}"
         );
-        assert_eq!(header(&answer, "connection"), Some("close"));
+        assert_eq!(header(&response, "connection"), Some("close"));
     }
     let old = exchange(&world, b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert_eq!(statuses(&old), [200], "before 1.1 there was no host");
@@ -86,11 +86,11 @@ async fn unknown_http_methods_are_refused() {
         ("DELETE /v1/sessions", 405),
         ("BREW /nothing", 404),
     ] {
-        let answer = exchange(&world, format!("{line} HTTP/1.1\r\n{END}").as_bytes()).await;
-        assert_eq!(statuses(&answer), [status], "{line}: {answer}");
-        assert_eq!(header(&answer, "allow").is_some(), status == 405, "{line}: {answer}");
+        let response = exchange(&world, format!("{line} HTTP/1.1\r\n{END}").as_bytes()).await;
+        assert_eq!(statuses(&response), [status], "{line}: {response}");
+        assert_eq!(header(&response, "allow").is_some(), status == 405, "{line}: {response}");
         // The response to TRACE does not echo the request.
-        assert!(!answer.contains("host: x"), "{line}: {answer}");
+        assert!(!response.contains("host: x"), "{line}: {response}");
     }
     let head = exchange(&world, format!("HEAD /healthz HTTP/1.1\r\n{END}").as_bytes()).await;
     let get = exchange(&world, format!("GET /healthz HTTP/1.1\r\n{END}").as_bytes()).await;
@@ -107,11 +107,11 @@ async fn a_thousand_requests_at_once_are_answered_in_their_order() {
         requests += &format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-request-id: n-{number}\r\n\r\n");
     }
     requests += &format!("GET /healthz HTTP/1.1\r\nx-request-id: n-999\r\n{END}");
-    let answers = exchange(&world, requests.as_bytes()).await;
-    let ids = answers.lines().filter_map(|line| line.strip_prefix("x-request-id: n-"));
+    let responses = exchange(&world, requests.as_bytes()).await;
+    let ids = responses.lines().filter_map(|line| line.strip_prefix("x-request-id: n-"));
     let ids = ids.map(|id| id.parse::<u32>().unwrap()).collect::<Vec<_>>();
     assert_eq!(ids, (0..1000).collect::<Vec<_>>());
-    assert_eq!(statuses(&answers), [200; 1000]);
+    assert_eq!(statuses(&responses), [200; 1000]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,11 +124,11 @@ async fn trailers_are_not_headers() {
         format!("POST /api/v1/sessions HTTP/1.1\r\ntransfer-encoding: chunked\r\n{headers}{END}{body}")
     };
     let trailer = format!("0\r\nauthorization: Bearer {key}\r\nx-organization-id: {acme}\r\n\r\n");
-    let answer = exchange(&world, post("trailer: authorization\r\n", &trailer).as_bytes()).await;
-    assert_eq!(statuses(&answer), [401], "{answer}");
+    let response = exchange(&world, post("trailer: authorization\r\n", &trailer).as_bytes()).await;
+    assert_eq!(statuses(&response), [401], "{response}");
     let authorization = format!("authorization: Bearer {key}\r\n");
-    let answer = exchange(&world, post(&authorization, "0\r\n\r\n").as_bytes()).await;
-    assert_eq!(statuses(&answer), [201], "{answer}");
+    let response = exchange(&world, post(&authorization, "0\r\n\r\n").as_bytes()).await;
+    assert_eq!(statuses(&response), [201], "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,9 +152,9 @@ async fn malformed_chunked_bodies_are_refused() {
         ("less than its size", format!("f{size}\r\n{json}{end}")),
         ("an extension of a megabyte", format!("{size};{}\r\n{json}{end}", "x".repeat(1 << 20))),
     ] {
-        let answer = exchange_endless(&world, format!("{head}{body}").as_bytes()).await;
-        assert!(statuses(&answer).iter().all(|status| *status == 400), "{name}: {answer}");
-        assert!(statuses(&answer).len() <= 1, "{name}: {answer}");
+        let response = exchange_endless(&world, format!("{head}{body}").as_bytes()).await;
+        assert!(statuses(&response).iter().all(|status| *status == 400), "{name}: {response}");
+        assert!(statuses(&response).len() <= 1, "{name}: {response}");
     }
     let whole = exchange(&world, format!("{head}{size};x=y\r\n{json}{end}").as_bytes()).await;
     assert_eq!(statuses(&whole), [201], "{whole}");
@@ -164,12 +164,12 @@ async fn malformed_chunked_bodies_are_refused() {
 async fn exchange_endless(world: &World, bytes: &[u8]) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(super::address(world)).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let talk = async {
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
-        let _ = stream.read_to_end(&mut answer).await;
+        let _ = stream.read_to_end(&mut response).await;
     };
     tokio::time::timeout(super::SOON, talk).await.expect("an end");
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&response).into_owned()
 }

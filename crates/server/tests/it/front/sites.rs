@@ -1,14 +1,14 @@
 //! Cross-origin requests, and security headers.
 
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use axum::body::Body;
 use domain::permission::Role;
 
 const OURS: &str = "https://app.example.com";
 
 /// The origin that a response allows.
-fn allowed_origin(answer: &Answer) -> Option<&str> {
-    answer.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
+fn allowed_origin(response: &TestResponse) -> Option<&str> {
+    response.headers.get("access-control-allow-origin").map(|origin| origin.to_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,10 +25,10 @@ async fn only_configured_origins_can_read_responses() {
                 ["/api/v1/sessions", "/v1/sessions", "/frontend/api/v1/auth/session", "/nothing", "/healthz"]
             {
                 for actor in [&ana.at_server(world), &world.caller(None)] {
-                    let answer = actor.send("GET", path, &[("origin", origin)], Body::empty()).await;
-                    assert_eq!(allowed_origin(&answer), named.then_some(OURS), "{origin} {path}");
+                    let response = actor.send("GET", path, &[("origin", origin)], Body::empty()).await;
+                    assert_eq!(allowed_origin(&response), named.then_some(OURS), "{origin} {path}");
                     assert!(
-                        !answer.headers.contains_key("access-control-allow-credentials"),
+                        !response.headers.contains_key("access-control-allow-credentials"),
                         "{origin} {path}"
                     );
                 }
@@ -36,10 +36,10 @@ async fn only_configured_origins_can_read_responses() {
         }
     }
     // Caches must not return one site's response to another.
-    let answer = ana.at_server(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
+    let response = ana.at_server(&open).send("GET", "/v1/sessions", &[], Body::empty()).await;
     assert!(
-        answer.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().contains("origin")),
-        "{answer:?}"
+        response.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().contains("origin")),
+        "{response:?}"
     );
 }
 
@@ -58,14 +58,14 @@ async fn a_configured_origin_gets_a_preflight_response() {
         let router = server::wires::router(open.app().clone());
         tower::ServiceExt::oneshot(router, request.body(Body::empty()).unwrap()).await.unwrap()
     };
-    let answer = ask(OURS).await;
+    let response = ask(OURS).await;
     assert_eq!(
-        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (response.status().as_u16(), &response.headers()["access-control-allow-origin"]),
         (200, &OURS.parse().unwrap())
     );
-    let methods = answer.headers()["access-control-allow-methods"].to_str().unwrap();
+    let methods = response.headers()["access-control-allow-methods"].to_str().unwrap();
     assert!(methods.contains("POST") && !methods.contains('*'), "{methods}");
-    let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+    let headers = response.headers()["access-control-allow-headers"].to_str().unwrap();
     assert!(
         headers.contains("authorization") && !headers.contains('*') && !headers.contains("cookie"),
         "{headers}"

@@ -111,9 +111,9 @@ fn certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
 async fn get(stream: &mut TlsStream<TcpStream>, end: &str) -> u16 {
     let request = format!("GET /healthz HTTP/1.1\r\nhost: {NAME}\r\nconnection: {end}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = vec![0; 4096];
-    let count = tokio::time::timeout(SOON, stream.read(&mut answer)).await.unwrap().unwrap();
-    statuses(&String::from_utf8_lossy(&answer[..count]))[0]
+    let mut response = vec![0; 4096];
+    let count = tokio::time::timeout(SOON, stream.read(&mut response)).await.unwrap().unwrap();
+    statuses(&String::from_utf8_lossy(&response[..count]))[0]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,12 +138,12 @@ async fn both_protocols_are_spoken_over_tls_and_cookies_are_secure() {
     }
     let acme = world.organization("Acme").await;
     world.user(acme, Role::Admin, "ana@example.com").await;
-    let answer = world.try_sign_in("ana@example.com", crate::probe::PASSWORD).await;
-    let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let response = world.try_sign_in("ana@example.com", crate::probe::PASSWORD).await;
+    let cookies = response.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
     let cookies = cookies.map(|cookie| (cookie.split('=').next().unwrap(), cookie.ends_with("; Secure")));
     let names = ["jwt", "__Host-tenure-session", "__Host-tenure-browser"];
     assert_eq!(cookies.collect::<Vec<_>>(), names.map(|name| (name, true)));
-    assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000");
+    assert_eq!(response.headers["strict-transport-security"], "max-age=31536000");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,9 +169,9 @@ async fn http2_has_the_same_limits() {
             request = request.header("host", host);
         }
         let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
-        let answer = sender.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), status, "{path:.40}");
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path:.40}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains(word), "{path:.40}: {body:?}");
     }
     drop(sender);
@@ -270,9 +270,8 @@ fn an_unusable_certificate_is_refused_with_name_and_reason() {
 fn tls_needs_both_settings_and_may_listen_on_every_address() {
     let pem = || Some(PathBuf::from("x.pem"));
     let open = || "0.0.0.0:443".parse().unwrap();
-    let check = |tls_cert, tls_key| {
-        Settings { listen: open(), tls_cert, tls_key, ..Settings::default() }.check_tls()
-    };
+    let check =
+        |tls_cert, tls_key| Settings { listen: open(), tls_cert, tls_key, ..Settings::default() }.check_tls();
     assert!(check(pem(), pem()).is_ok());
     assert_eq!(
         check(pem(), None).unwrap_err().to_string(),

@@ -209,9 +209,9 @@ async fn token(
     let access = format!("access-{}", form["code"]);
     parts.besides.insert(access.clone(), grant.besides.clone());
     let id_token = sign(&parts, &grant);
-    let answer =
+    let response =
         json!({ "access_token": access, "token_type": "Bearer", "expires_in": 60, "id_token": id_token });
-    Json(answer).into_response()
+    Json(response).into_response()
 }
 
 async fn userinfo(State(issuer): State<TestIssuer>, headers: HeaderMap) -> Response {

@@ -6,7 +6,7 @@ mod refusals;
 
 mod issuer;
 
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use axum::body::Body;
 use axum::http::Request;
 use issuer::{CLIENT, SECRET, TestIssuer};
@@ -71,7 +71,7 @@ struct Browser<'w> {
 }
 
 impl Browser<'_> {
-    async fn send(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+    async fn send(&mut self, method: &str, path: &str, fields: &[(&str, &str)]) -> TestResponse {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let mut request = Request::builder()
             .method(method)
@@ -82,27 +82,27 @@ impl Browser<'_> {
             let pairs = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
             request = request.header("cookie", pairs.collect::<Vec<_>>().join("; "));
         }
-        let answer = self.world.send(request.body(Body::from(body)).unwrap()).await;
-        for line in answer.headers.get_all("set-cookie") {
+        let response = self.world.send(request.body(Body::from(body)).unwrap()).await;
+        for line in response.headers.get_all("set-cookie") {
             let (name, value) = line.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
             match value {
                 "" => self.cookies.remove(name),
                 value => self.cookies.insert(name.to_owned(), value.to_owned()),
             };
         }
-        answer
+        response
     }
 
     async fn page(&mut self, path: &str) -> String {
-        let answer = self.send("GET", path, &[]).await;
-        assert_eq!(answer.status, 200, "{path}: {:?}", answer.headers.get("location"));
-        answer.text()
+        let response = self.send("GET", path, &[]).await;
+        assert_eq!(response.status, 200, "{path}: {:?}", response.headers.get("location"));
+        response.text()
     }
 
     async fn follow(&mut self, path: &str) -> String {
-        let answer = self.send("GET", path, &[]).await;
-        assert_eq!(answer.status, 303, "{path}: {}", answer.text());
-        answer.headers["location"].to_str().unwrap().to_owned()
+        let response = self.send("GET", path, &[]).await;
+        assert_eq!(response.status, 303, "{path}: {}", response.text());
+        response.headers["location"].to_str().unwrap().to_owned()
     }
 
     /// Begins a sign-in. Returns the URL of the issuer.

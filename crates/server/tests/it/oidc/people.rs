@@ -277,8 +277,8 @@ both! {
         assert!(half.contains("One more step") && !browser.is_in());
         let challenge = half.split("name=\"challenge\" value=\"").nth(1).unwrap().split('"').next().unwrap();
         let fields = [("challenge", challenge), ("code", &code()), ("back", "/account?done=shown")];
-        let answer = browser.send("POST", "/sign-in/code", &fields).await;
-        assert_eq!(answer.headers["location"], "/account?done=shown");
+        let response = browser.send("POST", "/sign-in/code", &fields).await;
+        assert_eq!(response.headers["location"], "/account?done=shown");
         let login = world.store().list_open_logins(&system(), id).await.unwrap().remove(0);
         assert_eq!(login.methods.iter().map(|method| method.name()).collect::<Vec<_>>(), ["fed", "otp", "mfa"]);
     }

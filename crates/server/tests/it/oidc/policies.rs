@@ -22,8 +22,8 @@ const LOOKS: [(&str, &str); 4] = [
 
 async fn tries(world: &World, email: &str, password: &str) -> (u16, Value) {
     let body = json!({ "email": email, "password": password });
-    let answer = world.caller(None).post("/tenure/v1/sign-in", body).await;
-    (answer.status.as_u16(), answer.json()["error"]["code"].clone())
+    let response = world.caller(None).post("/tenure/v1/sign-in", body).await;
+    (response.status.as_u16(), response.json()["error"]["code"].clone())
 }
 
 async fn forgets(world: &World, email: &str) -> u16 {
@@ -54,11 +54,15 @@ fn admins(settings: &mut server::settings::Settings) {
 async fn may_look(actor: &Actor<'_>) -> bool {
     let mut all = Vec::new();
     for (path, place) in LOOKS {
-        let answer = actor.get(path).await;
-        all.push(answer.status.is_success());
-        if !answer.status.is_success() {
-            assert!(answer.status == 403 && answer.text().contains("/account"), "{path}: {}", answer.text());
-            let code = answer.json().pointer(place).and_then(Value::as_str).unwrap().to_owned();
+        let response = actor.get(path).await;
+        all.push(response.status.is_success());
+        if !response.status.is_success() {
+            assert!(
+                response.status == 403 && response.text().contains("/account"),
+                "{path}: {}",
+                response.text()
+            );
+            let code = response.json().pointer(place).and_then(Value::as_str).unwrap().to_owned();
             assert!(code == "second_factor_required" || code.contains("second factor"), "{path}: {code}");
         }
     }

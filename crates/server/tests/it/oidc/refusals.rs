@@ -138,13 +138,13 @@ both! {
     async fn a_callback_names_its_issuer(world: &World) {
         let door = door(world).await;
         let own = door.issuer.url.clone();
-        for (answer, expected) in [
+        for (response, expected) in [
             ("iss=https://another.example".to_owned(), "/sign-in?failed=untrusted"),
             (format!("iss={own}/"), "/sign-in?failed=untrusted"),
             (format!("iss={own}"), "/account"),
         ] {
             let (mut browser, back) = leaving(&door).await;
-            assert_eq!(browser.finish(&format!("{back}&{answer}")).await, expected, "{answer}");
+            assert_eq!(browser.finish(&format!("{back}&{response}")).await, expected, "{response}");
         }
         // If its metadata says that it always names itself, a callback without a name is refused.
         let says = "authorization_response_iss_parameter_supported";
@@ -181,7 +181,7 @@ both! {
 
     async fn an_unusable_issuer_is_reported(world: &World) {
         let door = door(world).await;
-        let broken = |answer: Option<(StatusCode, String)>| door.issuer.parts.lock().unwrap().broken = answer;
+        let broken = |response: Option<(StatusCode, String)>| door.issuer.parts.lock().unwrap().broken = response;
         let there = format!("{}/elsewhere", door.issuer.url);
         for (status, text) in [
             (StatusCode::INTERNAL_SERVER_ERROR, "x".to_owned()),
@@ -246,10 +246,10 @@ both! {
         }
         // The request to the issuer, and the cookie.
         let mut browser = door.browser();
-        let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
-        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        let response = browser.send("GET", "/sign-in/oidc", &[]).await;
+        let cookie = response.headers["set-cookie"].to_str().unwrap();
         assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=600"), "{cookie}");
-        let asked = query(answer.headers["location"].to_str().unwrap());
+        let asked = query(response.headers["location"].to_str().unwrap());
         let back = format!("{}/sign-in/oidc/callback", door.world.server.base_url());
         assert_eq!((asked["scope"].as_str(), &asked["redirect_uri"]), ("openid email profile", &back));
         assert!(!asked.contains_key("prompt") && !asked.contains_key("max_age"));
@@ -276,8 +276,8 @@ both! {
         let url = server::settings::BaseUrl::parse("https://tenure.example").unwrap();
         let beside = Door::start_server(world, &issuer, |settings| settings.public_url = Some(url)).await;
         let mut browser = Browser { world: &beside, cookies: Default::default() };
-        let answer = browser.send("GET", "/sign-in/oidc", &[]).await;
-        let cookie = answer.headers["set-cookie"].to_str().unwrap();
+        let response = browser.send("GET", "/sign-in/oidc", &[]).await;
+        let cookie = response.headers["set-cookie"].to_str().unwrap();
         assert!(cookie.starts_with("__Host-tenure-oidc=") && cookie.ends_with("; Secure"), "{cookie}");
     }
 }

@@ -21,9 +21,9 @@ both! {
         let (token, key) = (ana.key.clone().unwrap(), with_key.key.clone().unwrap());
         let anonymous = world.caller(None);
         let send = async |query: &str, headers: &[(&str, &str)]| {
-            let answer = anonymous.send("GET", &format!("{SESSIONS}{query}"), headers, Body::empty()).await;
-            let deprecated = answer.headers.get("deprecation").map(|value| value.to_str().unwrap().to_owned());
-            (answer.status.as_u16(), deprecated)
+            let response = anonymous.send("GET", &format!("{SESSIONS}{query}"), headers, Body::empty()).await;
+            let deprecated = response.headers.get("deprecation").map(|value| value.to_str().unwrap().to_owned());
+            (response.status.as_u16(), deprecated)
         };
         let bearer = |credential: &str| format!("Bearer {credential}");
         let cookie = format!("a=b; jwt={token}");
@@ -84,9 +84,9 @@ both! {
         // Another site cannot sign a browser in.
         let headers = [("content-type", "application/x-www-form-urlencoded"), cross[0]];
         let form = Body::from("email=ana%40example.com&password=correct+horse");
-        let answer = world.caller(None).send("POST", &format!("{AUTH}/sign-in"), &headers, form).await;
-        assert_eq!(answer.status, 403);
-        assert!(!answer.headers.contains_key("set-cookie"));
+        let response = world.caller(None).send("POST", &format!("{AUTH}/sign-in"), &headers, form).await;
+        assert_eq!(response.status, 403);
+        assert!(!response.headers.contains_key("set-cookie"));
     }
 
     async fn damaged_tokens_are_refused(world: &World) {

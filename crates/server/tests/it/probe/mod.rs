@@ -11,7 +11,7 @@ mod revoke;
 mod signing_in;
 mod tokens;
 
-use crate::world::{Actor, Answer, START, World};
+use crate::world::{Actor, START, TestResponse, World};
 use axum::body::Body;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::permission::Role;
@@ -47,16 +47,16 @@ impl World {
         id
     }
 
-    pub async fn try_sign_in(&self, email: &str, password: &str) -> Answer {
+    pub async fn try_sign_in(&self, email: &str, password: &str) -> TestResponse {
         let body = json!({ "email": email, "password": password });
         self.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await
     }
 
     /// A user who signed in with [`PASSWORD`].
     pub async fn sign_in(&self, email: &str) -> Actor<'_> {
-        let answer = self.try_sign_in(email, PASSWORD).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        self.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+        let response = self.try_sign_in(email, PASSWORD).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        self.caller(Some(response.json()["jwt-token"]["token"].as_str().unwrap()))
     }
 
     /// The mails in the outbox.
@@ -107,7 +107,7 @@ impl Actor<'_> {
     }
 
     /// Calls as a browser does, with the cookie.
-    pub async fn call_by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn call_by_cookie(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> TestResponse {
         let cookie = format!("theme=dark; jwt={}", self.key.as_deref().unwrap());
         let headers = [&[("cookie", cookie.as_str())], headers].concat();
         self.world.caller(None).send(method, path, &headers, Body::empty()).await

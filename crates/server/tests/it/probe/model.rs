@@ -162,9 +162,9 @@ impl<'w> Run<'w> {
         body: &str,
     ) -> (u16, Option<usize>) {
         let good = self.good(token);
-        let answer = self.actor(token).call_with(method, path, body).await;
-        assert_eq!(answer.status == 401, !good, "{method} {path}: {}", answer.text());
-        (answer.status.as_u16(), good.then(|| self.sessions[self.tokens[token].session].owner))
+        let response = self.actor(token).call_with(method, path, body).await;
+        assert_eq!(response.status == 401, !good, "{method} {path}: {}", response.text());
+        (response.status.as_u16(), good.then(|| self.sessions[self.tokens[token].session].owner))
     }
 
     async fn sign_in(&mut self, person: usize, long: bool, alone: bool) {
@@ -172,8 +172,8 @@ impl<'w> Run<'w> {
         let body =
             json!({ "email": email, "password": password, "long-term-token": long, "logout-other": alone });
         let nobody = self.world.caller(None);
-        let answer = nobody.call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
-        assert_eq!(answer.status, if *active { 200 } else { 401 }, "{}", answer.text());
+        let response = nobody.call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
+        assert_eq!(response.status, if *active { 200 } else { 401 }, "{}", response.text());
         if !active {
             return;
         }
@@ -186,7 +186,7 @@ impl<'w> Run<'w> {
         open.truncate(open.len().saturating_sub(stay));
         self.end(|number, _| open.contains(&number));
         let life = if long { LONG } else { SHORT };
-        let text = answer.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
+        let text = response.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
         self.tokens.push(Token { text, session: self.sessions.len(), expires: now + life });
         let idle = IDLE.min(life);
         self.sessions.push(Session { owner: person, seen: now, idle, expires: now + life, ended: false });
@@ -195,12 +195,12 @@ impl<'w> Run<'w> {
     async fn renew(&mut self, by: usize, long: bool) {
         let good = self.good(by);
         let body = json!({ "long-term-token": long }).to_string();
-        let answer = self.actor(by).call_with("POST", &format!("{AUTH}/jwt"), &body).await;
-        assert_eq!(answer.status, if good { 200 } else { 401 }, "{}", answer.text());
+        let response = self.actor(by).call_with("POST", &format!("{AUTH}/jwt"), &body).await;
+        assert_eq!(response.status, if good { 200 } else { 401 }, "{}", response.text());
         if good {
             let life = if long { LONG } else { SHORT };
             let expires = self.tokens[by].expires.min(self.now() + life);
-            let text = answer.json()["token"].as_str().unwrap().to_owned();
+            let text = response.json()["token"].as_str().unwrap().to_owned();
             self.tokens.push(Token { text, session: self.tokens[by].session, expires });
             self.record_use(by).await;
         }

@@ -17,8 +17,8 @@ async fn ana(world: &World) -> Actor<'_> {
 /// A signed-in sub user with a verified address.
 async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'w>) {
     let body = json!({ "email": email, "password": PASSWORD, "username": "Sub", "role": "root", "status": "active" });
-    let answer = parent.post(&format!("{USER}/current"), body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    let response = parent.post(&format!("{USER}/current"), body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
     let world = parent.world;
     assert_eq!(world.try_sign_in(email, PASSWORD).await.status, 401, "not before it showed its address");
     let token = token_in(&world.mail(mails).await);
@@ -32,7 +32,7 @@ async fn sub<'w>(parent: &Actor<'w>, email: &str, mails: usize) -> (i64, Actor<'
     );
     let again = world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await;
     assert_eq!(again.status, 401, "once");
-    (answer.json()["id"].as_i64().unwrap(), world.sign_in(email).await)
+    (response.json()["id"].as_i64().unwrap(), world.sign_in(email).await)
 }
 
 /// The value without ids.
@@ -60,12 +60,12 @@ both! {
         insta::assert_json_snapshot!("own_profile", mask(own.clone()));
         let account = world.account_member(AccountRole::Admin).await;
         for (actor, sees) in [(&ana, true), (&child, true), (&account, true), (&dora, false)] {
-            let answer = actor.get(&format!("{USER}/{number}")).await;
+            let response = actor.get(&format!("{USER}/{number}")).await;
             let unknown = actor.get(&format!("{USER}/999999")).await;
             assert_eq!(unknown.status, 404);
-            assert_eq!(answer.status == 200, sees, "{}", answer.text());
+            assert_eq!(response.status == 200, sees, "{}", response.text());
             if !sees {
-                assert_eq!(answer.body, unknown.body);
+                assert_eq!(response.body, unknown.body);
             }
         }
         // Nobody can read users above or beside them.
@@ -105,8 +105,8 @@ both! {
             "pagination[page]=0", "pagination[limit]=101", "pagination[limit]=x", "sort[field]=password",
             "sort[order]=up", "status=deleted", "pagination[page]=1&pagination[page]=2",
         ] {
-            let answer = ana.get(&format!("{USER}?{query}")).await;
-            assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (400, &json!("INVALID_ARGUMENT")), "{query}");
+            let response = ana.get(&format!("{USER}?{query}")).await;
+            assert_eq!((response.status.as_u16(), &response.json()["status"]), (400, &json!("INVALID_ARGUMENT")), "{query}");
         }
     }
 
@@ -152,8 +152,8 @@ both! {
         let verify = json!({ "verify-token": token_in(&world.mail(1).await) }).to_string();
         assert_eq!(world.caller(None).call_with("POST", &format!("{AUTH}/verify"), &verify).await.status, 200);
         assert_eq!(world.try_sign_in("sub@example.com", PASSWORD).await.status, 401);
-        let answer = world.try_sign_in("sub@example.com", "another horse").await.json();
-        let child = world.caller(Some(answer["jwt-token"]["token"].as_str().unwrap()));
+        let response = world.try_sign_in("sub@example.com", "another horse").await.json();
+        let child = world.caller(Some(response["jwt-token"]["token"].as_str().unwrap()));
         // From now on the sub user gets a mail instead, and stays signed in.
         assert_eq!(set(&ana, number, "wrong horse", "third horse").await, 400);
         assert_eq!(set(&ana, number, PASSWORD, "third horse").await, 202);
@@ -185,8 +185,8 @@ both! {
         let (root, bob) = (world.sign_in("root@example.com").await, world.sign_in("bob@example.com").await);
         let number = bob.get(USER_CURRENT).await.json()["id"].as_i64().unwrap();
         let form = format!("old-password={}&new-password=chosen.by.root.1", PASSWORD.replace(' ', "+"));
-        let answer = root.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await;
-        assert_eq!(answer.status, 202, "{}", answer.text());
+        let response = root.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await;
+        assert_eq!(response.status, 202, "{}", response.text());
         let mail = world.mail(1).await;
         assert!(mail.contains("To: bob@example.com"), "{mail}");
         assert!(bob.is_good().await, "he is signed in still");
@@ -207,7 +207,7 @@ both! {
         let form = format!("old-password={0}&new-password=owned.by.eve.1", PASSWORD.replace(' ', "+"));
         let path = format!("{USER}/{number}");
         let unknown = eve.get(&format!("{USER}/999999")).await;
-        let taken = |answer: &crate::world::Answer| assert_eq!((answer.status.as_u16(), &answer.body), (404, &unknown.body));
+        let taken = |response: &crate::world::TestResponse| assert_eq!((response.status.as_u16(), &response.body), (404, &unknown.body));
         taken(&eve.call_with("PUT", &format!("{AUTH}/{number}/password"), &form).await);
         taken(&eve.call_with("PUT", &path, r#"{"first-name":"Eve"}"#).await);
         taken(&eve.get(&path).await);
@@ -282,8 +282,8 @@ both! {
         let ana = ana(world).await;
         let ask = async |email: &str| {
             let body = json!({ "email": email }).to_string();
-            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await;
-            (answer.status.as_u16(), answer.text())
+            let response = world.caller(None).call_with("POST", &format!("{AUTH}/password-restore"), &body).await;
+            (response.status.as_u16(), response.text())
         };
         let set = async |token: &str, new: &str| {
             let body = json!({ "verify-token": token, "new-password": new }).to_string();

@@ -1,7 +1,7 @@
 //! Verification of `X-Recaptcha-Token`, when the settings have it.
 
 use super::{AUTH, PASSWORD};
-use crate::world::{Answer, World};
+use crate::world::{TestResponse, World};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ type Asked = Arc<Mutex<Vec<String>>>;
 
 /// Starts a verifier that does what the token says. Returns its URL.
 async fn checker(asked: &Asked) -> String {
-    async fn answer(State(asked): State<Asked>, form: String) -> Response {
+    async fn handle_check(State(asked): State<Asked>, form: String) -> Response {
         asked.lock().unwrap().push(form.clone());
         let says = |text: &str| text.to_owned().into_response();
         match form.split('&').find_map(|pair| pair.strip_prefix("response=")) {
@@ -34,7 +34,7 @@ async fn checker(asked: &Asked) -> String {
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(routing::any(answer)).with_state(asked.clone());
+    let router = Router::new().fallback(routing::any(handle_check)).with_state(asked.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}/siteverify")
 }
@@ -49,7 +49,7 @@ fn verify_by(url: &str) -> impl FnOnce(&mut Settings) {
 }
 
 /// A sign-in or a password restore.
-async fn send(world: &World, path: &str, token: Option<&str>) -> Answer {
+async fn send(world: &World, path: &str, token: Option<&str>) -> TestResponse {
     let headers = token.map(|token| ("x-recaptcha-token", token));
     let headers = headers.into_iter().chain([("content-type", "application/json")]).collect::<Vec<_>>();
     let body = json!({ "email": ANA, "password": PASSWORD }).to_string();

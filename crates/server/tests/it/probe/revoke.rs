@@ -28,8 +28,8 @@ async fn good_nowhere(actor: &Actor<'_>, other: &World) {
         }
         assert_eq!(anonymous.get(&format!("{SESSIONS}?jwt={token}")).await.status, 401);
         assert_eq!(actor.call_by_cookie("GET", SESSIONS, &[]).await.status, 401);
-        let answer = Socket::open(&actor).await.call("devices.list", json!({})).await;
-        assert_eq!(answer["error"]["code"], -32001, "{answer}");
+        let response = Socket::open(&actor).await.call("devices.list", json!({})).await;
+        assert_eq!(response["error"]["code"], -32001, "{response}");
     }
 }
 
@@ -113,18 +113,18 @@ both! {
             "00000000-0000-0000-0000-000000000000".into(), format!("%7B{}%7D", SessionId::new(START, 77)),
         ];
         for method in ["GET", "DELETE"] {
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for id in &ids {
-                let answer = ana.call(method, &format!("{SESSIONS}/{id}"), Body::empty()).await;
+                let response = ana.call(method, &format!("{SESSIONS}/{id}"), Body::empty()).await;
                 // One header counts requests, and the other is new in each response.
-                let headers = answer.headers.iter().filter(|(name, _)| *name != "x-request-id" && *name != "ratelimit");
+                let headers = response.headers.iter().filter(|(name, _)| *name != "x-request-id" && *name != "ratelimit");
                 let headers = headers.map(|(name, value)| format!("{name}: {value:?}")).collect::<Vec<_>>();
-                answers.push((answer.status.as_u16(), headers, answer.text()));
+                responses.push((response.status.as_u16(), headers, response.text()));
             }
-            answers.dedup();
-            assert_eq!(answers.len(), 1, "{answers:#?}");
-            assert_eq!(answers[0].0, 404);
-            assert_eq!(answers[0].2, "{\"status\":\"NOT_FOUND\",\"error\":\"not found: session not found\"}\n");
+            responses.dedup();
+            assert_eq!(responses.len(), 1, "{responses:#?}");
+            assert_eq!(responses[0].0, 404);
+            assert_eq!(responses[0].2, "{\"status\":\"NOT_FOUND\",\"error\":\"not found: session not found\"}\n");
         }
     }
 
@@ -132,10 +132,10 @@ both! {
         let ana = ana(world).await;
         let other = world.sign_in("ana@example.com").await;
         let path = format!("{SESSIONS}/{}", other.session_id().await);
-        let answers = futures_util::future::join_all((0..16).map(|_| ana.delete(&path))).await;
-        let done = answers.iter().filter(|answer| answer.status == 204).count();
+        let responses = futures_util::future::join_all((0..16).map(|_| ana.delete(&path))).await;
+        let done = responses.iter().filter(|response| response.status == 204).count();
         assert_eq!(done, 1);
-        assert!(answers.iter().all(|answer| answer.status == 204 || answer.status == 404));
+        assert!(responses.iter().all(|response| response.status == 204 || response.status == 404));
         assert!(!other.is_good().await);
     }
 

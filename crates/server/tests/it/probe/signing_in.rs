@@ -16,13 +16,13 @@ both! {
     async fn the_response_of_a_sign_in(world: &World) {
         let acme = world.organization("Acme").await;
         world.user(acme, Role::Readwrite, "ana@example.com").await;
-        let answer = world.try_sign_in("Ana@Example.com ", PASSWORD).await;
-        insta::assert_json_snapshot!("signed_in", mask(answer.json()));
-        assert_eq!(answer.headers["cache-control"], "no-store");
-        let cookie = answer.headers["set-cookie"].to_str().unwrap();
-        let token = answer.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
+        let response = world.try_sign_in("Ana@Example.com ", PASSWORD).await;
+        insta::assert_json_snapshot!("signed_in", mask(response.json()));
+        assert_eq!(response.headers["cache-control"], "no-store");
+        let cookie = response.headers["set-cookie"].to_str().unwrap();
+        let token = response.json()["jwt-token"]["token"].as_str().unwrap().to_owned();
         assert_eq!(cookie, format!("jwt={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=1209600"));
-        assert!(answer.text().ends_with("}\n"));
+        assert!(response.text().ends_with("}\n"));
         let ana = world.caller(Some(&token));
         insta::assert_json_snapshot!("sessions", mask(ana.get(SESSIONS).await.json()));
         let one = ana.get(&format!("{SESSIONS}/{}", ana.session_id().await)).await;
@@ -64,10 +64,10 @@ both! {
             ("pen@example.com", PASSWORD),
             (&format!("{keyless}@example.com"), ""),
         ] {
-            let answer = world.try_sign_in(email, password).await;
-            assert_eq!(answer.status, 401, "{email}: {}", answer.text());
-            assert!(!answer.headers.contains_key("set-cookie"));
-            bodies.push(answer.text());
+            let response = world.try_sign_in(email, password).await;
+            assert_eq!(response.status, 401, "{email}: {}", response.text());
+            assert!(!response.headers.contains_key("set-cookie"));
+            bodies.push(response.text());
         }
         bodies.dedup();
         assert_eq!(bodies, ["{\"status\":\"UNAUTHENTICATED\",\"error\":\"unauthenticated\"}\n"]);
@@ -79,8 +79,8 @@ both! {
         let path = format!("{AUTH}/sign-in");
         let form = "email=ana%40example.com&password=correct+horse&long-term-token=false";
         let anonymous = world.caller(None);
-        let answer = anonymous.call_with("POST", &path, form).await;
-        assert_eq!(answer.json()["jwt-token"]["expire"], "2026-03-01T15:00:00Z", "{}", answer.text());
+        let response = anonymous.call_with("POST", &path, form).await;
+        assert_eq!(response.json()["jwt-token"]["expire"], "2026-03-01T15:00:00Z", "{}", response.text());
         let json = json!({ "email": "ana@example.com", "password": PASSWORD, "user-id": 1, "role": "root" });
         assert_eq!(anonymous.call_with("POST", &path, &json.to_string()).await.status, 200);
         let twice = r#"{"email":"ana@example.com","email":"x","password":"correct horse"}"#;
@@ -99,10 +99,10 @@ both! {
             ("application/x-www-form-urlencoded", "email=a&email=b&password=x", "formData:email"),
             ("application/x-www-form-urlencoded", "email=a&password=x&logout-other=yes", "formData:logout-other"),
         ] {
-            let answer = anonymous.send("POST", &path, &[("content-type", kind)], Body::from(body.to_owned())).await;
-            assert_eq!(answer.status, 400, "{kind} {body}: {}", answer.text());
-            assert_eq!(answer.json()["status"], "INVALID_ARGUMENT");
-            assert!(answer.text().contains(place), "{kind} {body}: {}", answer.text());
+            let response = anonymous.send("POST", &path, &[("content-type", kind)], Body::from(body.to_owned())).await;
+            assert_eq!(response.status, 400, "{kind} {body}: {}", response.text());
+            assert_eq!(response.json()["status"], "INVALID_ARGUMENT");
+            assert!(response.text().contains(place), "{kind} {body}: {}", response.text());
         }
     }
 
@@ -111,8 +111,8 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         let sign_in = async |long: bool| {
             let body = json!({ "email": "ana@example.com", "password": PASSWORD, "long-term-token": long });
-            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
-            world.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()))
+            let response = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body.to_string()).await;
+            world.caller(Some(response.json()["jwt-token"]["token"].as_str().unwrap()))
         };
         let (short, long, unused) = (sign_in(false).await, sign_in(true).await, sign_in(true).await);
         world.advance(Span::seconds(3 * 3600 - 1));
@@ -172,15 +172,15 @@ both! {
         for email in ["ana@example.com", "nobody@example.com"] {
             let tries = (0..14).map(|_| world.try_sign_in(email, "wrong horse"));
             let statuses = futures_util::future::join_all(tries).await;
-            let wrong = statuses.iter().filter(|answer| answer.status == 401).count();
-            let waits = statuses.iter().filter(|answer| answer.status == 429).count();
+            let wrong = statuses.iter().filter(|response| response.status == 401).count();
+            let waits = statuses.iter().filter(|response| response.status == 429).count();
             // Each is counted before it is checked: of concurrent attempts fewer may be checked, never more.
             assert!(wrong <= 10 && wrong + waits == 14, "{wrong} tried, {waits} refused");
             assert_eq!(world.try_sign_in(email, "wrong horse").await.status, 429);
         }
-        let answer = world.try_sign_in("ana@example.com", PASSWORD).await;
-        assert_eq!(answer.headers["retry-after"], "900");
-        insta::assert_snapshot!("too_many_attempts", answer.text());
+        let response = world.try_sign_in("ana@example.com", PASSWORD).await;
+        assert_eq!(response.headers["retry-after"], "900");
+        insta::assert_snapshot!("too_many_attempts", response.text());
         world.advance(Span::minutes(15));
         assert_eq!(world.try_sign_in("ana@example.com", PASSWORD).await.status, 200);
         for _ in 0..10 {
@@ -211,8 +211,8 @@ both! {
             assert_eq!(sign_in("203.0.113.1", &format!("10.0.0.{number}"), "wrong horse").await.status, 401);
         }
         assert_eq!(sign_in("203.0.113.1", "10.0.0.99", PASSWORD).await.status, 429);
-        let answer = sign_in("10.1.2.3", "198.51.100.7, 203.0.113.2", PASSWORD).await;
-        let ana = world.caller(Some(answer.json()["jwt-token"]["token"].as_str().unwrap()));
+        let response = sign_in("10.1.2.3", "198.51.100.7, 203.0.113.2", PASSWORD).await;
+        let ana = world.caller(Some(response.json()["jwt-token"]["token"].as_str().unwrap()));
         let session = &ana.get(SESSIONS).await.json()["sessions"][0];
         assert_eq!((&session["remote-ip"], &session["ua-type"]), (&json!("203.0.113.2"), &json!("pc")));
     }
@@ -224,10 +224,10 @@ both! {
         let body = json!({ "email": "ana@example.com", "password": PASSWORD }).to_string();
         let cookie = format!("jwt={}", before.key.as_deref().unwrap());
         let headers = [("content-type", "application/json"), ("cookie", cookie.as_str())];
-        let answer =
+        let response =
             world.caller(None).send("POST", &format!("{AUTH}/sign-in"), &headers, Body::from(body)).await;
-        assert_eq!(answer.status, 200);
-        assert_ne!(answer.json()["jwt-token"]["token"].as_str(), before.key.as_deref());
+        assert_eq!(response.status, 200);
+        assert_ne!(response.json()["jwt-token"]["token"].as_str(), before.key.as_deref());
         assert!(!before.is_good().await, "nobody goes on with a session that another may have set");
     }
 
@@ -251,12 +251,12 @@ both! {
         world.user(acme, Role::Admin, "ana@example.com").await;
         for (url, expected) in [("/console?x=1", json!("/console?x=1")), ("https://evil.example", json!(null))] {
             let body = json!({ "email": "ana@example.com", "password": PASSWORD, "ret-url": url }).to_string();
-            let answer = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await;
-            assert_eq!(answer.json()["ret-url"], expected);
+            let response = world.caller(None).call_with("POST", &format!("{AUTH}/sign-in"), &body).await;
+            assert_eq!(response.json()["ret-url"], expected);
             let ana = world.sign_in("ana@example.com").await;
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("ret-url", url).finish();
-            let answer = ana.delete(&format!("{AUTH}/sign-out?{query}")).await;
-            assert_eq!(answer.json(), json!({ "ret-url": expected, "success": true }));
+            let response = ana.delete(&format!("{AUTH}/sign-out?{query}")).await;
+            assert_eq!(response.json(), json!({ "ret-url": expected, "success": true }));
         }
     }
 }

@@ -16,18 +16,18 @@ async fn ana(world: &World) -> Actor<'_> {
 }
 
 async fn create_token<'w>(actor: &Actor<'w>, body: Value) -> (String, Actor<'w>) {
-    let answer = actor.post(TOKENS, body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let json = answer.json();
+    let response = actor.post(TOKENS, body).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let json = response.json();
     (json["id"].as_str().unwrap().to_owned(), actor.world.caller(Some(json["token"].as_str().unwrap())))
 }
 
 both! {
     async fn a_token_is_shown_once(world: &World) {
         let ana = ana(world).await;
-        let answer = ana.post(TOKENS, json!({ "permissions": ["read:user", "read:media"], "ttl": 3600 })).await;
-        insta::assert_json_snapshot!("api_token", mask(answer.json()));
-        let (id, secret) = (answer.json()["id"].clone(), answer.json()["token"].as_str().unwrap().to_owned());
+        let response = ana.post(TOKENS, json!({ "permissions": ["read:user", "read:media"], "ttl": 3600 })).await;
+        insta::assert_json_snapshot!("api_token", mask(response.json()));
+        let (id, secret) = (response.json()["id"].clone(), response.json()["token"].as_str().unwrap().to_owned());
         let id = id.as_str().unwrap();
         let by_id = ana.get(&format!("{TOKENS}/{id}")).await;
         assert_eq!(by_id.json()["token"], json!(null), "{}", by_id.text());
@@ -61,12 +61,12 @@ both! {
         let opened = world.caller(Some(opened["token"].as_str().unwrap()));
         assert!(opened.is_good().await);
         let path = format!("{TOKENS}/{id}");
-        let answer = ana.call_with("PUT", &path, "{}").await.json();
-        let new = world.caller(Some(answer["token"].as_str().unwrap()));
+        let response = ana.call_with("PUT", &path, "{}").await.json();
+        let new = world.caller(Some(response["token"].as_str().unwrap()));
         assert!(new.is_good().await && !old.is_good().await && !opened.is_good().await);
         // Changing its expiry keeps the secret.
-        let answer = ana.call_with("PUT", &path, &json!({ "ttl": 60 }).to_string()).await.json();
-        assert_eq!((&answer["id"], &answer["token"]), (&json!(id), &json!(null)));
+        let response = ana.call_with("PUT", &path, &json!({ "ttl": 60 }).to_string()).await.json();
+        assert_eq!((&response["id"], &response["token"]), (&json!(id), &json!(null)));
         assert!(new.is_good().await);
         world.advance(Span::minutes(1));
         assert!(!new.is_good().await);
@@ -76,8 +76,8 @@ both! {
         let ana = ana(world).await;
         let (id, narrow) = create_token(&ana, json!({ "permissions": ["read:user", "write:user", "read:media"] })).await;
         for permissions in [json!(["write:media"]), json!(["read:user", "write:admin"])] {
-            let answer = narrow.post(&format!("{AUTH}/jwt"), json!({ "permissions": permissions })).await;
-            assert_eq!(answer.status, 403, "{}", answer.text());
+            let response = narrow.post(&format!("{AUTH}/jwt"), json!({ "permissions": permissions })).await;
+            assert_eq!(response.status, 403, "{}", response.text());
         }
         // A request without scopes gets no more either.
         let reset = narrow.call_with("PUT", &format!("{TOKENS}/{id}"), r#"{"reset-permissions":true}"#).await;
@@ -129,8 +129,8 @@ both! {
     async fn a_key_has_no_session_to_sign_out_of(world: &World) {
         let ana = ana(world).await;
         let (_, key) = create_token(&ana, json!({})).await;
-        let answer = key.delete(&format!("{AUTH}/sign-out")).await;
-        assert_eq!(answer.json(), json!({ "ret-url": null, "success": false }));
+        let response = key.delete(&format!("{AUTH}/sign-out")).await;
+        assert_eq!(response.json(), json!({ "ret-url": null, "success": false }));
         assert!(key.is_good().await && ana.is_good().await);
         assert_eq!(key.delete(&format!("{AUTH}/sign-out?logout-all=true")).await.json()["success"], true);
         assert!(key.is_good().await && !ana.is_good().await);
@@ -143,13 +143,13 @@ both! {
             json!({ "permissions": "read:user" }), json!({ "permissions": ["read:everything"] }),
             json!({ "permissions": [1] }), json!({ "restrictions": { "ip": "10.0.0.1" } }),
         ] {
-            let answer = ana.post(TOKENS, body.clone()).await;
-            assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+            let response = ana.post(TOKENS, body.clone()).await;
+            assert_eq!(response.status, 400, "{body}: {}", response.text());
         }
         for name in ["x", "%00", "prb_x", "00000000-0000-0000-0000-000000000000"] {
             for method in ["GET", "PUT", "DELETE"] {
-                let answer = ana.call(method, &format!("{TOKENS}/{name}"), Body::empty()).await;
-                assert_eq!(answer.status, 404, "{method} {name}: {}", answer.text());
+                let response = ana.call(method, &format!("{TOKENS}/{name}"), Body::empty()).await;
+                assert_eq!(response.status, 404, "{method} {name}: {}", response.text());
             }
         }
         let form = ana.call_with("POST", TOKENS, "permissions=read:user&permissions=read:media&ttl=60").await;

@@ -1,7 +1,7 @@
 //! Only its home manages a service user: finding C1.
 
 use crate::devin::org_path;
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use domain::ids::OrganizationId;
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
@@ -22,25 +22,30 @@ async fn create_service_user<'w>(
 }
 
 /// Everything that an admin of an organization can try on a service user and its key.
-async fn try_everything(eve: &Actor<'_>, organization: OrganizationId, user: &str, key: &str) -> Vec<Answer> {
+async fn try_everything(
+    eve: &Actor<'_>,
+    organization: OrganizationId,
+    user: &str,
+    key: &str,
+) -> Vec<TestResponse> {
     let one = org_path(organization, &format!("/service-users/{user}"));
     let person = user.replace("service-user-", "user-");
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for id in [user, &person] {
         let member = json!({ "user_id": id, "role_id": "org_admin" });
-        answers.push(eve.post(&org_path(organization, "/members/users"), member).await);
-        answers.push(eve.delete(&org_path(organization, &format!("/members/users/{id}"))).await);
+        responses.push(eve.post(&org_path(organization, "/members/users"), member).await);
+        responses.push(eve.delete(&org_path(organization, &format!("/members/users/{id}"))).await);
     }
     let bare = user.trim_start_matches("service-user-");
-    answers.push(eve.post("/api/v1/members", json!({ "userId": bare, "role": "admin" })).await);
-    answers.push(eve.delete(&format!("/api/v1/members/{bare}")).await);
-    answers.push(eve.get(&one).await);
-    answers.push(eve.get(&format!("{one}/api-keys")).await);
-    answers.push(eve.post(&format!("{one}/api-keys"), json!({ "name": "mine" })).await);
-    answers.push(eve.post(&format!("{one}/api-keys/{key}/rotate"), json!({})).await);
-    answers.push(eve.delete(&format!("{one}/api-keys/{key}")).await);
-    answers.push(eve.delete(&one).await);
-    answers
+    responses.push(eve.post("/api/v1/members", json!({ "userId": bare, "role": "admin" })).await);
+    responses.push(eve.delete(&format!("/api/v1/members/{bare}")).await);
+    responses.push(eve.get(&one).await);
+    responses.push(eve.get(&format!("{one}/api-keys")).await);
+    responses.push(eve.post(&format!("{one}/api-keys"), json!({ "name": "mine" })).await);
+    responses.push(eve.post(&format!("{one}/api-keys/{key}/rotate"), json!({})).await);
+    responses.push(eve.delete(&format!("{one}/api-keys/{key}")).await);
+    responses.push(eve.delete(&one).await);
+    responses
 }
 
 both! {
@@ -50,13 +55,13 @@ both! {
         let account = world.account_member(AccountRole::Admin).await;
         let unknown = "service-user-00000000000000000000000000000001";
         let nothing = try_everything(&eve, acme, unknown, "key-00000000000000000000000000000001").await;
-        assert!(nothing.iter().all(|answer| answer.status.is_client_error()), "{nothing:?}");
+        assert!(nothing.iter().all(|response| response.status.is_client_error()), "{nothing:?}");
         let theirs = create_service_user(world, &other, &org_path(globex, ""), "org_admin").await;
         let shared = create_service_user(world, &account, "/v3/enterprise", "account_worker").await;
         for (user, key, bot) in [theirs, shared] {
             let before = bot.get("/v3/self").await;
-            for (answer, nothing) in try_everything(&eve, acme, &user, &key).await.iter().zip(&nothing) {
-                assert_eq!((answer.status, answer.text()), (nothing.status, nothing.text()));
+            for (response, nothing) in try_everything(&eve, acme, &user, &key).await.iter().zip(&nothing) {
+                assert_eq!((response.status, response.text()), (nothing.status, nothing.text()));
             }
             assert_eq!((before.status.as_u16(), bot.get("/v3/self").await.text()), (200, before.text()));
         }

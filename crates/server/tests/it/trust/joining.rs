@@ -19,8 +19,8 @@ both! {
         assert_eq!(unknown.status, 422);
         assert!(unknown.text().contains("invite others by their address"), "{}", unknown.text());
         for id in [user(bob.principal), user(robot.principal), user(nobody), "x".into(), "user-".into()] {
-            let answer = eve.post(&path, add(id.clone())).await;
-            assert_eq!((answer.status, answer.text()), (unknown.status, unknown.text()), "{id}");
+            let response = eve.post(&path, add(id.clone())).await;
+            assert_eq!((response.status, response.text()), (unknown.status, unknown.text()), "{id}");
         }
         // No membership was created.
         let alone = world.actor(nobody, None, None).await;

@@ -47,7 +47,7 @@ both! {
         for (role, machine) in machines(world, &story).await {
             for (method, pattern, anybody, _) in TABLE.iter().filter(|(_, path, ..)| !serves(role, path)) {
                 let path = story.path(pattern).await;
-                let answer = send(&story, &machine, method, &path).await;
+                let response = send(&story, &machine, method, &path).await;
                 let expected = match *anybody {
                     401 if WHO.contains(&(method, pattern)) => 200,
                     // Another user is not found by any caller.
@@ -55,7 +55,7 @@ both! {
                     401 if asks_for_key(pattern) => 403,
                     same => same,
                 };
-                assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
+                assert_eq!(response.status, expected, "{role}: {method} {path}: {}", response.text());
             }
         }
     }
@@ -66,9 +66,9 @@ both! {
         for (role, machine) in machines(world, &story).await {
             for (method, pattern, anybody, _) in devin::all() {
                 let path = devin.path(&pattern).await;
-                let answer = devin::call(&devin, &machine, method, &path).await;
+                let response = devin::call(&devin, &machine, method, &path).await;
                 let expected = if WHO.contains(&(method, pattern.as_str())) { 200 } else if anybody == 401 { 403 } else { anybody };
-                assert_eq!(answer.status, expected, "{role}: {method} {path}: {}", answer.text());
+                assert_eq!(response.status, expected, "{role}: {method} {path}: {}", response.text());
             }
         }
     }
@@ -98,9 +98,9 @@ both! {
             (world.member(acme, Role::Worker).await, None),
             (world.account_member(AccountRole::Worker).await, None),
         ] {
-            let answer = who.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await;
-            assert_eq!(answer.status, 204, "{}", answer.text());
-            let warning = answer.headers.get("x-tenure-warning").map(|text| text.to_str().unwrap());
+            let response = who.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await;
+            assert_eq!(response.status, 204, "{}", response.text());
+            let warning = response.headers.get("x-tenure-warning").map(|text| text.to_str().unwrap());
             assert_eq!(warning.is_some(), told.is_some());
             assert!(warning.unwrap_or_default().contains(told.unwrap_or_default()), "{warning:?}");
         }
@@ -122,8 +122,8 @@ both! {
                 ("/v3/enterprise/sessions".to_owned(), 403),
                 ("/v3/enterprise/organizations".to_owned(), 403),
             ] {
-                let answer = auditor.get(&path).await;
-                assert_eq!(answer.status, expected, "{path}: {}", answer.text());
+                let response = auditor.get(&path).await;
+                assert_eq!(response.status, expected, "{path}: {}", response.text());
             }
             assert_eq!(auditor.post("/tenure/v1/work/claim", json!({ "worker": "w" })).await.status, 403);
         }

@@ -1,13 +1,13 @@
 //! Workers and hosts name the organization that they serve, and their keys must allow it.
 
-use crate::world::{Actor, Answer};
+use crate::world::{Actor, TestResponse};
 use axum::body::Body;
 use domain::permission::{AccountRole, Role};
 use serde_json::json;
 
 const SERVES: &str = protocol::SERVES_HEADER;
 
-async fn claims(worker: &Actor<'_>, headers: &[(&str, &str)]) -> Answer {
+async fn claims(worker: &Actor<'_>, headers: &[(&str, &str)]) -> TestResponse {
     let claim = json!({ "worker": "w", "wait_seconds": 0 }).to_string();
     worker.send("POST", "/tenure/v1/work/claim", headers, Body::from(claim)).await
 }

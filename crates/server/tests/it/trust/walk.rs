@@ -7,7 +7,7 @@ use crate::coverage::{TABLE, state};
 use crate::devin::coverage as devin;
 use crate::devin::org_path;
 use crate::socket::Socket;
-use crate::world::{Actor, Answer, World};
+use crate::world::{Actor, TestResponse, World};
 use domain::permission::{AccountRole, Role};
 use serde_json::{Value, json};
 
@@ -50,8 +50,10 @@ fn paths(pattern: &str, own: &str, foreign: &str) -> Vec<(String, String, bool)>
     found
 }
 
-fn same(what: &str, real: &Answer, nothing: &Answer) {
-    let shown = |answer: &Answer| (answer.status, answer.text(), answer.headers.get("content-type").cloned());
+fn same(what: &str, real: &TestResponse, nothing: &TestResponse) {
+    let shown = |response: &TestResponse| {
+        (response.status, response.text(), response.headers.get("content-type").cloned())
+    };
     assert_eq!(shown(real), shown(nothing), "{what} is told apart from what is not there");
     assert!(real.status.as_u16() >= 400, "{what} succeeded: {}", real.text());
 }
@@ -93,8 +95,8 @@ both! {
                 }
                 for (real, other, _) in paths(pattern, &own, &foreign) {
                     for story in [&ours, &theirs] {
-                        let answers = (story::send(story, &who.actor, method, &real).await, story::send(story, &who.actor, method, &other).await);
-                        same(&format!("{}: {method} {real}", who.name), &answers.0, &answers.1);
+                        let responses = (story::send(story, &who.actor, method, &real).await, story::send(story, &who.actor, method, &other).await);
+                        same(&format!("{}: {method} {real}", who.name), &responses.0, &responses.1);
                         walked += 1;
                     }
                 }
@@ -135,8 +137,8 @@ both! {
                     tried.extend(swapped_paths(&pattern, &own, swapped));
                 }
                 for (real, other, _) in tried {
-                    let answers = (devin::call(&ours, &who.actor, method, &real).await, devin::call(&ours, &who.actor, method, &other).await);
-                    same(&format!("{}: {method} {real}", who.name), &answers.0, &answers.1);
+                    let responses = (devin::call(&ours, &who.actor, method, &real).await, devin::call(&ours, &who.actor, method, &other).await);
+                    same(&format!("{}: {method} {real}", who.name), &responses.0, &responses.1);
                     walked += 1;
                 }
             }
@@ -171,9 +173,9 @@ both! {
             let real = calls("theirs", &theirs.file, &session);
             let other = calls("nobody", &unknown_upload, &unknown(&session));
             for ((method, real), (_, other)) in real.into_iter().zip(other) {
-                let answers = (socket.call(method, real.clone()).await, socket.call(method, other).await);
-                assert_eq!(answers.0, answers.1, "{}: {method} {real}", who.name);
-                assert!(answers.0["error"].is_object(), "{}: {method} {real}: {}", who.name, answers.0);
+                let responses = (socket.call(method, real.clone()).await, socket.call(method, other).await);
+                assert_eq!(responses.0, responses.1, "{}: {method} {real}", who.name);
+                assert!(responses.0["error"].is_object(), "{}: {method} {real}: {}", who.name, responses.0);
             }
         }
         assert!(rack.calls.lock().unwrap().is_empty());
@@ -208,14 +210,14 @@ both! {
                     body[*field] = Value::from(id);
                     body
                 };
-                let answers = (who.actor.post(path, body(id)).await, who.actor.post(path, body(&unknown(id))).await);
-                same(&format!("{}: POST {path} with {field} {id}", who.name), &answers.0, &answers.1);
+                let responses = (who.actor.post(path, body(id)).await, who.actor.post(path, body(&unknown(id))).await);
+                same(&format!("{}: POST {path} with {field} {id}", who.name), &responses.0, &responses.1);
             }
             for (name, id) in [("user_ids", hex("user-", people[0])), ("service_user_ids", hex("service-user-", people[1])),
                                ("parent_session_id", session.replace("session_", "devin-")), ("session_ids", session.replace("session_", "devin-"))] {
                 let list = |id: &str| org_path(acme, &format!("/sessions?{name}={id}"));
-                let answers = (who.actor.get(&list(&id)).await, who.actor.get(&list(&unknown(&id))).await);
-                assert_eq!((answers.0.status, answers.0.text()), (answers.1.status, answers.1.text()), "{}: {name}", who.name);
+                let responses = (who.actor.get(&list(&id)).await, who.actor.get(&list(&unknown(&id))).await);
+                assert_eq!((responses.0.status, responses.0.text()), (responses.1.status, responses.1.text()), "{}: {name}", who.name);
             }
         }
     }

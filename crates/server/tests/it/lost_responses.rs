@@ -7,7 +7,7 @@ pub use table::repeatable_posts;
 
 use crate::devin::org_path;
 use crate::probe::{AUTH, PASSWORD, USER};
-use crate::world::{Actor, Answer};
+use crate::world::{Actor, TestResponse};
 use axum::body::Body;
 use domain::credential::Wire;
 use domain::ids::{OrganizationId, parse_uuid};
@@ -21,7 +21,7 @@ use server::operations::access::service_users::ServiceUserHome;
 use server::operations::idempotency;
 use server::operations::idempotency::IdempotencyDecision;
 use server::operations::idempotency::IdempotencyScope;
-use store::testing::lose_answers;
+use store::testing::lose_responses;
 use store::{Caller, OrganizationChoice, System};
 
 /// A request that can be repeated.
@@ -38,7 +38,7 @@ impl<'a> Keyed<'a> {
         Keyed { actor, path: path.into(), kind: "application/json", body }
     }
 
-    async fn send(&self, body: &str) -> Answer {
+    async fn send(&self, body: &str) -> TestResponse {
         let length = body.len().to_string();
         let headers =
             [("idempotency-key", "k"), ("content-type", self.kind), ("content-length", length.as_str())];
@@ -46,12 +46,12 @@ impl<'a> Keyed<'a> {
     }
 
     /// Sends it, loses the stored response and sends it again. Both responses must be equal. Returns the first one.
-    pub async fn survives(&self) -> Answer {
+    pub async fn survives(&self) -> TestResponse {
         let first = self.send(&self.body).await;
         assert!(first.status.is_success(), "{}: {} {}", self.path, first.status, first.text());
         let kept = self.send(&self.body).await;
         assert_eq!(kept.headers["idempotent-replayed"], "true", "{}", self.path);
-        lose_answers(self.actor.world.store()).await.unwrap();
+        lose_responses(self.actor.world.store()).await.unwrap();
         // Another body under the same key is refused, with and without a stored response.
         let another = format!("{} ", self.body);
         assert_eq!(self.send(&another).await.status, 422, "{}", self.path);
@@ -158,7 +158,7 @@ both! {
         let made = request.survives().await.json();
         let user = format!("{users}/{}", made["service_user"]["service_user_id"].as_str().unwrap());
         assert_eq!(admin.delete(&user).await.status, 204);
-        lose_answers(world.store()).await.unwrap();
+        lose_responses(world.store()).await.unwrap();
         assert_eq!(request.send(&request.body).await.status, 404);
         assert_eq!(total(&admin, &users).await, 0);
     }
@@ -217,7 +217,7 @@ both! {
         survives(&eve, format!("/api/v1/invitations/{}/reject", other.id), Value::Null).await;
         assert_eq!(eve.get("/api/v1/invitations").await.json()["invitations"], json!([]));
         // An invitation that was accepted since is returned as created, and no mail is sent.
-        lose_answers(world.store()).await.unwrap();
+        lose_responses(world.store()).await.unwrap();
         let body = json!({ "email": "eve@example.com", "role": "readwrite" });
         let again = Keyed::new(&ana, "/api/v1/members/invitations", &body).send(&body.to_string()).await;
         assert_eq!((again.status.as_u16(), again.json()), (201, invited));
