@@ -28,6 +28,6 @@ pub async fn run_by_size<T: Send + 'static>(
         return Ok(work());
     }
     let _place = PLACES.acquire().await;
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::Database(DatabaseError::Failed(error.to_string())))
+    let result = tokio::task::spawn_blocking(work).await;
+    result.map_err(|error| Error::Database(DatabaseError::Failed(error.to_string())))
 }

@@ -44,8 +44,8 @@ impl Store {
                      WHERE organization = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
         let counters = "SELECT sequence, pruned FROM counters WHERE organization = $1";
         // In one snapshot: a reader that continues from `latest` must have received all entries up to it.
-        let both = [(changes, values![after, limit]), (counters, values![])];
-        let [rows, counters] = self.read_snapshot(granted, both).await?;
+        let statements = [(changes, values![after, limit]), (counters, values![])];
+        let [rows, counters] = self.read_snapshot(granted, statements).await?;
         let counters = counters.read_first(|columns| Ok((columns.int()?, columns.int()?)))?;
         let (latest, pruned) = counters.unwrap_or((0, 0));
         if after < pruned || after > latest {

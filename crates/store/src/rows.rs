@@ -163,8 +163,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, DatabaseE
 
 pub(crate) fn json_error(error: &serde_json::Error) -> DatabaseError {
     // Only the kind and the position: the error's own text may quote stored data.
-    let place = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
-    DatabaseError::Failed(format!("JSON in the store: {place}"))
+    let position = format!("{:?} at {}:{}", error.classify(), error.line(), error.column());
+    DatabaseError::Failed(format!("JSON in the store: {position}"))
 }
 
 /// A pattern for LIKE that finds a text anywhere, with `\` as its escape.

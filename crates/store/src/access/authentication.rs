@@ -31,8 +31,8 @@ impl Caller {
 
     /// The caller's role in the chosen organization.
     pub fn role(&self) -> Option<Role> {
-        let here = |membership: &&Membership| Some(membership.organization) == self.organization;
-        self.memberships.iter().find(here).map(|membership| membership.role)
+        let is_chosen = |membership: &&Membership| Some(membership.organization) == self.organization;
+        self.memberships.iter().find(is_chosen).map(|membership| membership.role)
     }
 
     /// Whether the caller has a role in the account.

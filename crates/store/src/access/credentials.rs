@@ -245,7 +245,7 @@ pub(crate) async fn build_caller(
     chosen: OrganizationChoice,
 ) -> Result<Caller> {
     let CallerRecord { principal, bound, kind, memberships, scopes, expires, networks, .. } = record;
-    let most = scopes.map_or(PermissionSet::new(&Permission::ALL), Scopes::permissions);
+    let scope_permissions = scopes.map_or(PermissionSet::new(&Permission::ALL), Scopes::permissions);
     let account = record.account_role.map_or(PermissionSet::default(), AccountRole::permissions);
     let organization = choose(chosen, bound, kind, record.default, &memberships)?;
     let role = memberships.iter().find(|member| Some(member.organization) == organization);
@@ -254,7 +254,7 @@ pub(crate) async fn build_caller(
     let only_connects = everywhere.fold(account, PermissionSet::union).only_connects();
     // A role in the account applies only to an organization that the request or the key names.
     let by_default = matches!((chosen, bound), (OrganizationChoice::ByDefault, None));
-    let here = if by_default { PermissionSet::default() } else { account };
+    let by_account_role = if by_default { PermissionSet::default() } else { account };
     if let (Some(organization), None) = (organization, role) {
         store.account_opens(system, organization, account).await?;
     }
@@ -267,9 +267,13 @@ pub(crate) async fn build_caller(
         expires,
         authenticated: None,
         organization,
-        permissions: permissions.union(here).intersection(most),
+        permissions: permissions.union(by_account_role).intersection(scope_permissions),
         // A key that is bound to one organization does not reach others through its owner's role in the account.
-        account: if bound.is_some() { PermissionSet::default() } else { account.intersection(most) },
+        account: if bound.is_some() {
+            PermissionSet::default()
+        } else {
+            account.intersection(scope_permissions)
+        },
         memberships,
         only_connects,
         lacks_factor: false,

@@ -150,8 +150,8 @@ impl Caller {
     /// [`Refusal::OutOfScope`].
     pub fn require_scope(&self, scope: &'static str) -> std::result::Result<(), Refusal> {
         self.refuse_connector()?;
-        let lets = self.scopes.is_none_or(|scopes| scopes.has(scope));
-        if lets { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
+        let has_scope = self.scopes.is_none_or(|scopes| scopes.has(scope));
+        if has_scope { Ok(()) } else { Err(Refusal::OutOfScope(scope)) }
     }
 
     /// Refuses a worker or a host. It serves the sessions of others and has no lists, keys or profile of its own.
@@ -181,7 +181,7 @@ impl Caller {
     /// [`Refusal::OutOfScope`].
     pub fn authorize_self(&self, scope: &'static str) -> std::result::Result<GrantedPerson, Refusal> {
         self.require_scope(scope)?;
-        Ok(GrantedPerson { person: self.principal, by: self.attribution(), standing: PersonRelation::Same })
+        Ok(GrantedPerson { person: self.principal, by: self.attribution(), relation: PersonRelation::Same })
     }
 
     /// The organization that the request acts in.
@@ -201,8 +201,8 @@ impl Caller {
 
     /// Whether the caller's role in an organization allows managing its members.
     pub(crate) fn manages_members_of(&self, organization: OrganizationId) -> bool {
-        let there = self.memberships.iter().find(|member| member.organization == organization);
-        there.is_some_and(|member| member.role.permissions().has(Permission::ManageMembers))
+        let membership = self.memberships.iter().find(|member| member.organization == organization);
+        membership.is_some_and(|member| member.role.permissions().has(Permission::ManageMembers))
     }
 
     /// The idempotency scope of the request, if it has a key.
@@ -367,7 +367,7 @@ impl<P: PermissionType> GrantedAccount<P> {
 pub struct GrantedPerson {
     pub(crate) person: PrincipalId,
     pub(crate) by: Attribution,
-    pub(crate) standing: PersonRelation,
+    pub(crate) relation: PersonRelation,
 }
 
 impl GrantedPerson {
@@ -382,8 +382,8 @@ impl GrantedPerson {
     }
 
     /// How the actor stands to the person.
-    pub fn standing(&self) -> PersonRelation {
-        self.standing
+    pub fn relation(&self) -> PersonRelation {
+        self.relation
     }
 }
 
@@ -436,7 +436,7 @@ impl System {
 
     /// Full access to one person.
     pub fn grant_person(&self, person: PrincipalId) -> GrantedPerson {
-        GrantedPerson { person, by: self.0, standing: PersonRelation::Administrator }
+        GrantedPerson { person, by: self.0, relation: PersonRelation::Administrator }
     }
 
     /// A permission in one organization.

@@ -110,10 +110,10 @@ async fn check_plan(database: &Database, statement: &Statement) {
 /// Whether a plan of SQLite walks a table. Results of other parts of the statement do not count.
 #[cfg(feature = "testing")]
 fn walks(plan: &[String]) -> bool {
-    let made = |name: &str| {
+    let is_derived = |name: &str| {
         name.starts_with('(')
             || plan.iter().any(|line| {
-                ["CO-ROUTINE ", "MATERIALIZE "].iter().any(|made| line.strip_prefix(made) == Some(name))
+                ["CO-ROUTINE ", "MATERIALIZE "].iter().any(|prefix| line.strip_prefix(prefix) == Some(name))
             })
     };
     let mut before = "";
@@ -122,6 +122,6 @@ fn walks(plan: &[String]) -> bool {
         let recursive = std::mem::replace(&mut before, line) == "RECURSIVE STEP";
         let Some(scanned) = line.strip_prefix("SCAN ") else { return false };
         let name = scanned.split(" USING ").next().unwrap_or(scanned);
-        !(recursive || made(name) || scanned.contains("VIRTUAL TABLE") || scanned == "CONSTANT ROW")
+        !(recursive || is_derived(name) || scanned.contains("VIRTUAL TABLE") || scanned == "CONSTANT ROW")
     })
 }

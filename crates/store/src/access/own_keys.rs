@@ -91,8 +91,8 @@ impl Store {
             values![new.credential.id, format_scopes(new.scopes), new.updated, new.recoverable.as_deref()];
         statements.push(one_row(sql, values));
         statements.extend(record_creation(granted, new.credential.id.0));
-        let line = key_created_entry(granted.attribution(), &new.credential, new.scopes);
-        self.insert_credential(statements, &line).await
+        let entry = key_created_entry(granted.attribution(), &new.credential, new.scopes);
+        self.insert_credential(statements, &entry).await
     }
 
     /// Changes when a key expires and its scopes. Ends the sessions that it opened, because they have its old scopes.
@@ -133,9 +133,9 @@ impl Store {
             json!({ "of": token.credential.principal, "scopes": format_scopes(token.scopes), "expires_us": expires })
         };
         let action = if secret.is_some() { "key.renew" } else { "key.change" };
-        let line = key_entry(granted.attribution(), action, &after.credential, terms(after), now)
+        let entry = key_entry(granted.attribution(), action, &after.credential, terms(after), now)
             .with_previous(terms(before));
-        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &line)?, |_| Error::Stale).await
+        self.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?, |_| Error::Stale).await
     }
 
     /// Revokes one of the person's keys and its family for ever, and ends the sessions that they opened.
@@ -148,12 +148,12 @@ impl Store {
             values![id, granted.person()],
         );
         let mut statements = vec![own];
-        let family = KeyRoot::Key(id);
-        statements.extend(family.revocation(granted.actor(), now));
+        let root = KeyRoot::Key(id);
+        statements.extend(root.revocation(granted.actor(), now));
         let key = self.load_api_key(granted, ApiKeyName::Id(id)).await?.credential;
-        let details = json!({ "of": key.principal, "revoked": self.list_valid_keys(family).await? });
-        let line = key_entry(granted.attribution(), "key.revoke", &key, details, now);
-        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &line)?;
+        let details = json!({ "of": key.principal, "revoked": self.list_valid_keys(root).await? });
+        let entry = key_entry(granted.attribution(), "key.revoke", &key, details, now);
+        let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Credential).into()).await
     }
 }

@@ -116,22 +116,22 @@ pub(crate) fn statements(
             _ => {}
         }
     }
-    let gone = before.given.tags.iter().filter(|tag| !after.given.tags.contains(tag));
-    statements.extend(gone.map(|tag| delete_tag(after, tag)));
-    let new = after.given.tags.iter().filter(|tag| !before.given.tags.contains(tag));
-    statements.extend(new.map(|tag| insert_tag(after, tag)));
+    let removed = before.given.tags.iter().filter(|tag| !after.given.tags.contains(tag));
+    statements.extend(removed.map(|tag| delete_tag(after, tag)));
+    let added = after.given.tags.iter().filter(|tag| !before.given.tags.contains(tag));
+    statements.extend(added.map(|tag| insert_tag(after, tag)));
     Ok(statements)
 }
 
 /// When a turn is taken away because its lease expired, expects that no heartbeat came meanwhile.
 fn expect_lease(before: &AgentSession, after: &AgentSession) -> Option<Statement> {
-    let had = before.open_turn()?;
-    let lost = |state| matches!(state, TurnState::Returned | TurnState::Lost);
-    after.turn.as_ref().filter(|turn| turn.fence == had.fence && lost(turn.state))?;
+    let open_turn = before.open_turn()?;
+    let is_lost = |state| matches!(state, TurnState::Returned | TurnState::Lost);
+    after.turn.as_ref().filter(|turn| turn.fence == open_turn.fence && is_lost(turn.state))?;
     Some(one_row(
         "UPDATE agent_bodies SET search = search WHERE organization = $1 AND created_us = $2 AND EXISTS
              (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND lease_us = $3)",
-        values![before.organization, before.id.creation_time(), had.lease],
+        values![before.organization, before.id.creation_time(), open_turn.lease],
     ))
 }
 

@@ -71,15 +71,15 @@ impl Store {
     /// organization was deleted meanwhile.
     pub async fn create_agent(&self, granted: &Granted<UseSessions>, agent: &Agent) -> Result<()> {
         assert_eq!(granted.organization(), agent.organization, "a grant is for its own organization only");
-        self.make_agent(agent, record_creation(granted, agent.id.0)).await
+        self.insert_agent(agent, record_creation(granted, agent.id.0)).await
     }
 
-    async fn make_agent(&self, agent: &Agent, noted: Option<Statement>) -> Result<()> {
+    async fn insert_agent(&self, agent: &Agent, creation: Option<Statement>) -> Result<()> {
         let exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![agent.organization],
         );
-        let statements = [exists, insert(agent)?].into_iter().chain(noted).collect();
+        let statements = [exists, insert(agent)?].into_iter().chain(creation).collect();
         let batch = batch([agent.organization], statements);
         match self.apply(batch, |_| Refusal::NotAMember.into()).await {
             Err(Error::Stale) => Err(Refusal::Exists(format!("an agent named {:?}", agent.name)).into()),
@@ -97,11 +97,11 @@ impl Store {
         limit: u32,
     ) -> Result<ListSlice<Agent>> {
         let pattern = contains_pattern(search.unwrap_or_default());
-        let both = [
+        let statements = [
             (Scan(PAGE), values![pattern.as_str(), limit, offset, MAX_PAGE_BYTES]),
             (Scan(TOTAL), values![pattern.as_str()]),
         ];
-        let [rows, total] = self.read_snapshot(granted, both).await?;
+        let [rows, total] = self.read_snapshot(granted, statements).await?;
         let organization = granted.organization();
         let items = read_by_size(rows, move |columns| read_agent(organization, columns)).await?;
         list_page(items, total, u64::from(offset))
@@ -145,7 +145,7 @@ impl Store {
         let stored = self.read(granted, sql, values![after.id]).await?.read_first(Columns::text)?;
         let stored = stored.ok_or(Error::Stale)?;
         let body = keep_unknown_fields(&body(&after)?, &stored, &[]).map_err(|error| json_error(&error))?;
-        let taken = one_row(
+        let name_check = one_row(
             "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
                  (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
             values![after.organization, after.name.as_str(), after.id],
@@ -164,7 +164,7 @@ impl Store {
             ],
         );
         let exists = || Refusal::Exists(format!("an agent named {:?}", after.name)).into();
-        let batch = batch([after.organization], vec![taken, update]);
+        let batch = batch([after.organization], vec![name_check, update]);
         self.apply(batch, |at| if at == 0 { exists() } else { Error::Stale }).await?;
         Ok(after)
     }
@@ -183,7 +183,7 @@ impl Store {
                 outcome => return outcome,
             }
             // The request is about something else, so its idempotency key does not record the agent.
-            match self.make_agent(&default_agent(granted.organization(), id, now), None).await {
+            match self.insert_agent(&default_agent(granted.organization(), id, now), None).await {
                 // Another request was faster.
                 Err(Error::Refused(Refusal::Exists(_))) => {}
                 outcome => outcome?,

@@ -108,14 +108,14 @@ impl Store {
             i64::from(query.limit) + 1,
             query.bytes
         ];
-        let whole = query.kinds.is_none() && query.exclude.is_empty() && !by_turn;
-        let total = match whole {
+        let unfiltered = query.kinds.is_none() && query.exclude.is_empty() && !by_turn;
+        let total = match unfiltered {
             true => (ALL, values![created]),
             false => (SOME, values![created, kinds.as_str(), exclude.as_str(), by_turn, turn]),
         };
         let page = (if query.newest_first { NEWEST } else { PAGE }, page);
         let statements = [(IS_THERE, values![created, id.tail() as i64]), page, total];
-        let [there, rows, total] = match whole {
+        let [session, rows, total] = match unfiltered {
             true => self.read_snapshot(granted, statements).await?,
             // Events of some kinds are searched and counted among all of the session's.
             false => {
@@ -123,7 +123,7 @@ impl Store {
                 self.read_snapshot(granted, scans).await?
             }
         };
-        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        session.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         read_page(rows, total, query.limit, move |columns| read_event(id, columns)).await
     }
 
@@ -149,12 +149,12 @@ impl Store {
         from: i64,
         to: i64,
     ) -> Result<Vec<Event>> {
-        let both = [
+        let statements = [
             (IS_THERE, values![id.creation_time(), id.tail() as i64]),
             (STREAMED, values![id.creation_time(), from, to]),
         ];
-        let [there, rows] = self.read_snapshot(granted, both).await?;
-        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        let [session, rows] = self.read_snapshot(granted, statements).await?;
+        session.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         read_by_size(rows, move |columns| read_event(id, columns)).await
     }
 }

@@ -60,38 +60,38 @@ pub(crate) fn conditions(
     filter: &SessionFilter,
     position: Option<(Micros, SessionId)>,
 ) -> Conditions {
-    let led = match reach {
+    let other_keys = match reach {
         ListReach::Organization => filter.sessions.is_some() || filter.tags.is_some(),
         ListReach::Known | ListReach::Each => false,
         ListReach::Account => filter.organizations.is_some(),
     };
     // Otherwise PostgreSQL would walk the times and compare each with all rows that the other keys lead to. No index
     // has a sum.
-    let at = if led && !sqlite { "s.created_us + 0" } else { "s.created_us" };
+    let at = if other_keys && !sqlite { "s.created_us + 0" } else { "s.created_us" };
     let mut conditions =
         Conditions { sqlite, reach, at, sql: String::new(), values: Vec::new(), each: String::new() };
     conditions.add_range(filter, position);
     if let Some(list) = filter.organizations.as_ref().filter(|_| reach != ListReach::Each) {
         let number = conditions.bind(json_organizations(list));
-        let within = conditions.is_in("s.organization", number, ListKind::Id);
-        conditions.add(&within);
+        let condition = conditions.is_in("s.organization", number, ListKind::Id);
+        conditions.add(&condition);
     }
     if let Some(sessions) = &filter.sessions {
         conditions.add_sessions(sessions);
     }
     if let Some(tags) = &filter.tags {
         let number = conditions.bind(json_texts(tags));
-        let with = conditions.has_tag(number);
-        conditions.add(&with);
+        let condition = conditions.has_tag(number);
+        conditions.add(&condition);
     }
-    if asks_for_more(filter) {
+    if has_remaining_conditions(filter) {
         conditions.add_remaining(filter);
     }
     conditions
 }
 
 /// Whether the filter has any condition of the group.
-fn asks_for_more(filter: &SessionFilter) -> bool {
+fn has_remaining_conditions(filter: &SessionFilter) -> bool {
     let by_key = SessionFilter {
         organizations: filter.organizations.clone(),
         include_deleted_organizations: filter.include_deleted_organizations,
@@ -167,29 +167,29 @@ impl Conditions {
                 self.add(&range);
                 self.add(&format!("({}, s.tail) < ({at}, {tail})", self.at));
                 let deleted = self.bind(filter.include_deleted_organizations);
-                let shown = |organization| {
+                let is_listed = |organization| {
                     format!(
                         "({deleted} = 1 OR {organization} NOT IN
                              (SELECT id FROM organizations WHERE deleted_us IS NOT NULL))"
                     )
                 };
                 match self.reach {
-                    ListReach::Each => self.each = self.organization_rows(filter, &until, &shown("o.id")),
-                    _ => self.add(&shown("s.organization")),
+                    ListReach::Each => self.each = self.organization_rows(filter, &until, &is_listed("o.id")),
+                    _ => self.add(&is_listed("s.organization")),
                 }
             }
         }
     }
 
     /// The listed organizations, each once, with the time before which its range begins.
-    fn organization_rows(&mut self, filter: &SessionFilter, until: &str, shown: &str) -> String {
+    fn organization_rows(&mut self, filter: &SessionFilter, until: &str, is_listed: &str) -> String {
         let list = self.bind(filter.organizations.as_ref().map(|list| json_organizations(list)));
         let ids = match self.sqlite {
             true => format!("unhex(value) AS id FROM json_each({list})"),
             false => format!("{} AS id", elements(&list, ListKind::Id)),
         };
         format!(
-            "SELECT o.id, CAST({until} AS BIGINT) AS before_us FROM (SELECT DISTINCT {ids}) o WHERE {shown}"
+            "SELECT o.id, CAST({until} AS BIGINT) AS before_us FROM (SELECT DISTINCT {ids}) o WHERE {is_listed}"
         )
     }
 
@@ -200,9 +200,9 @@ impl Conditions {
         let number = self.bind(serde_json::json!(times).to_string());
         let at = self.is_in("s.created_us", number, ListKind::Int);
         let number = self.bind(json_texts(&sessions.iter().map(pair).collect::<Vec<_>>()));
-        let whole = "CAST(s.created_us AS TEXT) || '.' || CAST(s.tail AS TEXT)";
-        let exactly = self.is_in(whole, number, ListKind::Text);
-        self.add(&format!("{at} AND {exactly}"));
+        let key = "CAST(s.created_us AS TEXT) || '.' || CAST(s.tail AS TEXT)";
+        let ids = self.is_in(key, number, ListKind::Text);
+        self.add(&format!("{at} AND {ids}"));
     }
 
     fn add_remaining(&mut self, filter: &SessionFilter) {
@@ -211,7 +211,7 @@ impl Conditions {
         let states = filter.states.as_ref().map(|states| {
             json_texts(&states.iter().map(|state| state.name().to_owned()).collect::<Vec<_>>())
         });
-        let uuids = |some: Option<Vec<Uuid>>| some.map(|some| json_ids(&some));
+        let uuids = |ids: Option<Vec<Uuid>>| ids.map(|ids| json_ids(&ids));
         let agents = filter.agents.as_ref().map(|agents| agents.iter().map(|agent| agent.0).collect());
         let owners = filter.owners.as_ref().map(|owners| owners.iter().map(|owner| owner.0).collect());
         for (column, list, kind) in [
@@ -225,12 +225,12 @@ impl Conditions {
             ("s.category", one(&filter.category), ListKind::Text),
         ] {
             let number = self.bind(list);
-            let within = self.is_in(column, number.clone(), kind);
-            self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {within})"));
+            let condition = self.is_in(column, number.clone(), kind);
+            self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {condition})"));
         }
         let number = self.bind(filter.repos.as_deref().map(json_texts));
-        let with = self.has("session_repos", "repo", number.clone());
-        self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {with})"));
+        let condition = self.has("session_repos", "repo", number.clone());
+        self.add(&format!("(CAST({number} AS TEXT) IS NULL OR {condition})"));
         self.add_single_values(filter);
     }
 
@@ -271,15 +271,15 @@ impl Conditions {
 
     /// Whether a side table has one of the values of a list for the session.
     fn has(&self, table: &str, column: &str, number: String) -> String {
-        let within = self.is_in(&format!("t.{column}"), number, ListKind::Text);
+        let condition = self.is_in(&format!("t.{column}"), number, ListKind::Text);
         match self.reach {
             ListReach::Organization => format!(
-                "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {within})"
+                "s.created_us IN (SELECT t.session_us FROM {table} t WHERE t.organization = $1 AND {condition})"
             ),
             // The limit keeps PostgreSQL from turning this into a join.
             ListReach::Known | ListReach::Account | ListReach::Each => format!(
                 "(SELECT t.session_us FROM {table} t WHERE t.organization = s.organization
-                      AND t.session_us = s.created_us AND {within} LIMIT 1) IS NOT NULL"
+                      AND t.session_us = s.created_us AND {condition} LIMIT 1) IS NOT NULL"
             ),
         }
     }
@@ -290,10 +290,10 @@ impl Conditions {
         if self.sqlite || self.reach != ListReach::Organization {
             return self.has("session_tags", "tag", number);
         }
-        let within = self.is_in("t.tag", number, ListKind::Text);
+        let condition = self.is_in("t.tag", number, ListKind::Text);
         format!(
             "s.created_us = ANY (ARRAY(SELECT t.session_us FROM session_tags t
-                 WHERE t.organization = $1 AND {within}))"
+                 WHERE t.organization = $1 AND {condition}))"
         )
     }
 }
@@ -324,7 +324,7 @@ pub(crate) fn account_existing_tags_query(
     filter: &SessionFilter,
     tags: &[String],
 ) -> ListQuery {
-    let some = match sqlite {
+    let in_organizations = match sqlite {
         true => "o.id IN (SELECT unhex(value) FROM json_each($2))".to_owned(),
         false => format!("o.id = ANY (ARRAY(SELECT {}))", elements("$2", ListKind::Id)),
     };
@@ -332,16 +332,16 @@ pub(crate) fn account_existing_tags_query(
     let sql = format!(
         "SELECT w.value FROM ({}) w WHERE
              (SELECT o.id FROM organizations o
-              WHERE ($3 = 1 OR o.deleted_us IS NULL) AND (CAST($2 AS TEXT) IS NULL OR {some})
+              WHERE ($3 = 1 OR o.deleted_us IS NULL) AND (CAST($2 AS TEXT) IS NULL OR {in_organizations})
                 AND (SELECT t.tag FROM session_tags t WHERE t.organization = o.id AND t.tag = w.value LIMIT 1)
                     IS NOT NULL
               LIMIT 1) IS NOT NULL",
         rows_of(sqlite, "$1"),
     );
-    let some = filter.organizations.as_ref().map(|list| json_organizations(list));
+    let organizations = filter.organizations.as_ref().map(|list| json_organizations(list));
     (
         Scan(intern_sql(sql)),
-        vec![json_texts(tags).into(), some.into(), filter.include_deleted_organizations.into()],
+        vec![json_texts(tags).into(), organizations.into(), filter.include_deleted_organizations.into()],
     )
 }
 
@@ -355,14 +355,14 @@ fn rows_of(sqlite: bool, number: &str) -> String {
 
 /// Keeps one copy of a statement's text for the life of the program. There are few of them; see above.
 pub(crate) fn intern_sql(sql: String) -> &'static str {
-    static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
-    let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
-    if let Some(known) = kept.get(sql.as_str()) {
+    static INTERNED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut interned = INTERNED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let interned = interned.get_or_insert_default();
+    if let Some(known) = interned.get(sql.as_str()) {
         return known;
     }
     let new: &'static str = Box::leak(sql.into_boxed_str());
-    kept.insert(new);
+    interned.insert(new);
     new
 }
 
@@ -382,6 +382,6 @@ fn json_ids(values: &[Uuid]) -> String {
 }
 
 fn search_pattern(search: &str) -> String {
-    let short = search.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
-    crate::rows::contains_pattern(&short)
+    let bounded = search.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
+    crate::rows::contains_pattern(&bounded)
 }

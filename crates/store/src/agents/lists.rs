@@ -50,8 +50,8 @@ impl Store {
         filter: &SessionFilter,
         select: ListRange,
     ) -> Result<ListSlice<AgentSession>> {
-        let both = self.list_queries(ListReach::Organization, filter, select);
-        let [rows, total] = self.read_snapshot(granted, both).await?;
+        let queries = self.list_queries(ListReach::Organization, filter, select);
+        let [rows, total] = self.read_snapshot(granted, queries).await?;
         read_sessions(rows, total, select).await
     }
 
@@ -63,8 +63,8 @@ impl Store {
         filter: &SessionFilter,
         select: ListRange,
     ) -> Result<ListSlice<AgentSession>> {
-        let both = self.list_queries(ListReach::Account, filter, select);
-        let [rows, total] = self.read_account(granted, both).await?;
+        let queries = self.list_queries(ListReach::Account, filter, select);
+        let [rows, total] = self.read_account(granted, queries).await?;
         read_sessions(rows, total, select).await
     }
 
@@ -141,8 +141,8 @@ impl Store {
         tags: &[String],
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
-        let question = existing_tags_query(sqlite, tags);
-        let [rows] = self.read_snapshot(granted, [question]).await?;
+        let query = existing_tags_query(sqlite, tags);
+        let [rows] = self.read_snapshot(granted, [query]).await?;
         Ok(rows.read_all(Columns::text)?)
     }
 
@@ -154,8 +154,8 @@ impl Store {
         tags: &[String],
     ) -> Result<Vec<String>> {
         let sqlite = matches!(self.database, Database::Sqlite(_));
-        let question = account_existing_tags_query(sqlite, filter, tags);
-        let [rows] = self.read_account(granted, [question]).await?;
+        let query = account_existing_tags_query(sqlite, filter, tags);
+        let [rows] = self.read_account(granted, [query]).await?;
         Ok(rows.read_all(Columns::text)?)
     }
 }
@@ -246,7 +246,7 @@ pub(crate) fn count_by_tag(Conditions { sql, values, .. }: Conditions) -> ListQu
 /// Highest count first.
 fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
     let mut counts = counts.into_iter().collect::<Vec<_>>();
-    counts.sort_by(|(one, ones), (other, others)| others.cmp(ones).then_with(|| one.cmp(other)));
+    counts.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
     counts
 }
 

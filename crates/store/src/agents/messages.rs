@@ -85,8 +85,8 @@ impl Store {
             (PAGE, values![created, after, i64::MAX, limit, MAX_PAGE_BYTES]),
             (TOTAL, values![created]),
         ];
-        let [there, rows, total] = self.read_snapshot(granted, statements).await?;
-        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        let [session, rows, total] = self.read_snapshot(granted, statements).await?;
+        session.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         let items = read_by_size(rows, read_message).await?;
         let total = total.read_one(Columns::int)?;
         let more = items.last().map_or(after, |last| last.sequence) < total;
@@ -106,8 +106,8 @@ impl Store {
             (IS_THERE, values![id.creation_time(), id.tail() as i64]),
             (NEWEST, values![id.creation_time(), after, before, limit, MAX_PAGE_BYTES]),
         ];
-        let [there, rows] = self.read_snapshot(granted, statements).await?;
-        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        let [session, rows] = self.read_snapshot(granted, statements).await?;
+        session.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         read_by_size(rows, read_message).await
     }
 
@@ -152,8 +152,8 @@ impl Store {
         granted: &Granted<ViewSessions>,
         id: SessionId,
     ) -> Result<Vec<(MessageSource, Attachment, Micros)>> {
-        let there = self.read(granted, IS_THERE, values![id.creation_time(), id.tail() as i64]).await?;
-        there.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
+        let session = self.read(granted, IS_THERE, values![id.creation_time(), id.tail() as i64]).await?;
+        session.read_first(Columns::time)?.ok_or(Refusal::NotFound(Thing::Session))?;
         self.list_attachments(granted, id.creation_time(), i64::MAX).await
     }
 

@@ -31,10 +31,10 @@ impl Store {
 
     async fn set_pin(&self, granted: &Granted<ViewSessions>, id: SessionId, sql: &'static str) -> Result<()> {
         let organization = granted.organization();
-        let there = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
+        let session_exists = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
                          (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3)";
         let statements = vec![
-            one_row(there, values![organization, id.creation_time(), id.tail() as i64]),
+            one_row(session_exists, values![organization, id.creation_time(), id.tail() as i64]),
             any_rows(sql, values![organization, pin_owner(granted), id.creation_time()]),
         ];
         // The organization's row is locked, so that the session still exists at the commit.

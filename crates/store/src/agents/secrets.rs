@@ -60,12 +60,12 @@ impl Store {
             None => values![OrganizationId::ACCOUNT, 0, "", limit],
         };
         let rows = self.read_unscoped(system, sql, values).await?;
-        let placed = |columns: &mut Columns| {
+        let read_row = |columns: &mut Columns| {
             let (organization, session) = (OrganizationId(columns.id()?), columns.time()?);
             let secret = read_secret(columns)?;
             Ok((SecretPlace { organization, session, key: secret.key.clone() }, secret))
         };
-        Ok(rows.read_all(placed)?)
+        Ok(rows.read_all(read_row)?)
     }
 
     /// Replaces a secret by one that is sealed with another key.

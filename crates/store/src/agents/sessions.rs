@@ -97,13 +97,13 @@ impl Store {
             let created = self.next_time(organization, SessionKind::Agent, now);
             let new = build(SessionId::new(created, tail))?;
             assert_eq!(organization, new.session.organization, "a grant is for its own organization only");
-            let (session, mut batch, free) = build_new_session(&new, now)?;
+            let (session, mut batch, time_checks) = build_new_session(&new, now)?;
             batch.statements.extend(record_creation(granted, session.id.uuid()));
             match self.database.apply(batch).await {
                 Ok(()) => return Ok(session),
                 Err(DatabaseError::Unmet { statement: 0, .. }) => return Err(Refusal::NotAMember.into()),
                 Err(DatabaseError::Taken { statement } | DatabaseError::Unmet { statement, .. })
-                    if free.contains(&statement) =>
+                    if time_checks.contains(&statement) =>
                 {
                     self.skip_taken(granted, SessionKind::Agent, TAKEN, created).await?;
                 }
@@ -150,11 +150,11 @@ impl Store {
             return Ok(before);
         }
         let (after, mut batch) = build_change(&before, changes, now, limit.as_ref())?;
-        let said = changes.iter().find_map(|change| match change {
+        let user_message = changes.iter().find_map(|change| match change {
             AgentChange::Message(message) if message.source == MessageSource::User => Some(message.id),
             _ => None,
         });
-        batch.statements.extend(said.and_then(|message| record_creation(granted, message.0)));
+        batch.statements.extend(user_message.and_then(|message| record_creation(granted, message.0)));
         self.apply(batch, |_| Error::Stale).await?;
         Ok(after)
     }
@@ -202,13 +202,13 @@ impl Store {
     pub async fn purge_agents(&self, system: &System, rows: u32, now: Micros) -> Result<bool> {
         let sql = "SELECT organization, session_us FROM agent_purges LIMIT 16";
         let purges = self.read_unscoped(system, Scan(sql), values![]).await?;
-        let left = !purges.is_empty();
+        let has_more = !purges.is_empty();
         for (organization, session) in
             purges.read_all(|columns| Ok((OrganizationId(columns.id()?), columns.time()?)))?
         {
             self.purge(system, organization, session, rows, now).await?;
         }
-        Ok(left)
+        Ok(has_more)
     }
 
     async fn purge(
@@ -222,11 +222,11 @@ impl Store {
         let granted = system.grant::<ViewSessions>(organization);
         let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
                                      (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
-        let left = self.read(&granted, first, values![session]).await?;
-        let Some(least) = left.read_one(Columns::maybe_int)? else {
+        let found = self.read(&granted, first, values![session]).await?;
+        let Some(lowest) = found.read_one(Columns::maybe_int)? else {
             return self.finish_purge(organization, session).await;
         };
-        let until = least.saturating_add(i64::from(rows));
+        let until = lowest.saturating_add(i64::from(rows));
         let mut statements = Vec::new();
         for id in self
             .list_attachments(&granted, session, until)
@@ -272,14 +272,14 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(LoadedAgentS
              AND NOT EXISTS (SELECT 1 FROM agent_purges WHERE organization = $1 AND session_us = $2)",
         values![organization, created],
     ));
-    let free = vec![1, 2, 3];
+    let time_checks = vec![1, 2, 3];
     statements.push(any_rows(
         "INSERT INTO served (organization, number) VALUES ($1, 0) ON CONFLICT DO NOTHING",
         values![organization],
     ));
-    let mut bare = new.session.clone();
-    bare.given.tags.clear();
-    statements.extend(written::statements(&bare, &session, &new.changes, now, None)?);
+    let mut untagged = new.session.clone();
+    untagged.given.tags.clear();
+    statements.extend(written::statements(&untagged, &session, &new.changes, now, None)?);
     statements.extend(session.given.repos.iter().map(|repo| written::insert_repo(&session, repo)));
     statements.extend(new.secrets.iter().map(|secret| secrets::insert(&session, secret)));
     // Nobody can follow a session before it exists.
@@ -292,7 +292,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(LoadedAgentS
     statements.extend(feed_entry(key(&session), session.revision, FeedChange::Created, created));
     let mut batch = batch([organization], statements);
     batch.topics = topics;
-    Ok((session, batch, free))
+    Ok((session, batch, time_checks))
 }
 
 /// Applies changes to a session and builds their batch.
@@ -305,8 +305,8 @@ fn build_change(
     let after = before.apply_changes(changes, now);
     let mut statements = written::update(&after, before.revision)?.to_vec();
     // These statements read the row before the update changes it.
-    let beside = written::statements(before, &after, changes, now, limit)?;
-    statements.splice(0..0, beside);
+    let others = written::statements(before, &after, changes, now, limit)?;
+    statements.splice(0..0, others);
     statements.extend(feed_entry(key(&after), after.revision, AgentChange::feed_change(changes), now));
     let mut batch = batch([after.organization], statements).with_topic(session_topic(&after));
     batch.topics.extend(work_topic(Some(before.work_demand()), &after));

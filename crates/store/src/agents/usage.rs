@@ -94,8 +94,8 @@ impl Store {
         let number = |limit: Option<Option<Acus>>| limit.flatten().map(|limit| limit.0);
         for _ in 0..ATTEMPTS {
             self.load_organization(system, id).await?;
-            let was = self.load_organization_limits(&system.grant::<ViewUsage>(id), now).await?;
-            let (session, cycle) = (was.max_session_acus, was.max_cycle_acus);
+            let previous = self.load_organization_limits(&system.grant::<ViewUsage>(id), now).await?;
+            let (session, cycle) = (previous.max_session_acus, previous.max_cycle_acus);
             let values = values![
                 id,
                 max_session_acus.is_some(),
@@ -143,8 +143,8 @@ impl Store {
         let all: Vec<Value> = values![from, until];
         let [rows] = self.read_account(granted, [(Scan(ACCOUNT_DAYS), all)]).await?;
         let days = rows.read_all(read_usage_day)?;
-        let wanted = |day: &UsageDay| organizations.is_none_or(|some| some.contains(&day.organization));
-        Ok(days.into_iter().filter(wanted).collect())
+        let is_included = |day: &UsageDay| organizations.is_none_or(|list| list.contains(&day.organization));
+        Ok(days.into_iter().filter(is_included).collect())
     }
 }
 

@@ -285,13 +285,13 @@ impl Store {
         loop {
             let rows = self.read_unscoped(system, Scan(FROM), values![walk.last, AT_ONCE]).await?;
             let entries = rows.read_all(read_link)?;
-            let ends = entries.len() < AT_ONCE as usize;
+            let is_last = entries.len() < AT_ONCE as usize;
             for (sequence, link) in entries {
                 if let Err(broken) = walk.take(sequence, link) {
                     return Ok(Err(broken));
                 }
             }
-            if ends {
+            if is_last {
                 return Ok(walk.end());
             }
         }

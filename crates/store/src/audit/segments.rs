@@ -172,8 +172,8 @@ impl Store {
     /// Deletes some sealed entries. Returns whether there may be more.
     pub async fn delete_sealed_audit_entries(&self, system: &System) -> Result<bool> {
         let Some(sealed) = self.load_sealed_audit_head(system).await? else { return Ok(false) };
-        let left = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
-        let rows = self.read_unscoped(system, left, values![sealed.sequence]).await?;
+        let sql = "SELECT sequence FROM audit WHERE sequence <= $1 ORDER BY sequence LIMIT 1";
+        let rows = self.read_unscoped(system, sql, values![sealed.sequence]).await?;
         let Some(first) = rows.read_first(Columns::int)? else { return Ok(false) };
         let through = sealed.sequence.min(first.saturating_add(AT_ONCE));
         let statement = any_rows("DELETE FROM audit WHERE sequence <= $1", values![through]);

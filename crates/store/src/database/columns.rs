@@ -28,12 +28,12 @@ impl Rows {
 
     /// Total size of texts and bytes, in bytes.
     pub fn bytes_held(&self) -> usize {
-        let held = |value: &Value| match value {
+        let size = |value: &Value| match value {
             Value::Text(text) => text.len(),
             Value::Bytes(bytes) => bytes.len(),
             Value::Null | Value::Int(_) | Value::Id(_) => 0,
         };
-        self.0.iter().flatten().map(held).sum()
+        self.0.iter().flatten().map(size).sum()
     }
 
     /// Reads all rows.

@@ -22,15 +22,15 @@ impl Damage {
     /// # Errors
     /// [`DatabaseError::Damaged`].
     pub(super) fn refuse_writes(&self) -> Result<(), DatabaseError> {
-        self.message().map_or(Ok(()), |what| Err(DatabaseError::Damaged(what.to_owned())))
+        self.message().map_or(Ok(()), |message| Err(DatabaseError::Damaged(message.to_owned())))
     }
 
     /// Records damage that an outcome reports, and logs it the first time.
     pub(super) fn record<T>(&self, outcome: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
-        if let Err(DatabaseError::Damaged(what)) = &outcome
-            && self.0.set(what.clone()).is_ok()
+        if let Err(DatabaseError::Damaged(message)) = &outcome
+            && self.0.set(message.clone()).is_ok()
         {
-            tracing::error!(error = what, "the database is damaged: {TODO}");
+            tracing::error!(error = message, "the database is damaged: {TODO}");
         }
         outcome
     }

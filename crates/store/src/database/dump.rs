@@ -125,9 +125,9 @@ async fn sqlite(path: &Path, file: &Path, after: Vec<Statement>, now_us: i64) ->
 }
 
 /// A path in the same folder, with a suffix.
-pub(super) fn sibling_path(path: &Path, what: &str) -> PathBuf {
+pub(super) fn sibling_path(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{name}.{what}"))
+    path.with_file_name(format!("{name}.{suffix}"))
 }
 
 async fn run_blocking<T: Send + 'static>(

@@ -32,7 +32,7 @@ pub struct Readers {
     /// How long a scan may wait for its place before its caller is told to come back later.
     pub scan_wait: Duration,
     /// How long a read waits for a PostgreSQL server that cannot be reached.
-    pub away: Duration,
+    pub connect_timeout: Duration,
 }
 
 impl Default for Readers {
@@ -43,7 +43,7 @@ impl Default for Readers {
             read_timeout: Duration::from_secs(30),
             scan_timeout: Duration::from_secs(10),
             scan_wait: Duration::from_secs(5),
-            away: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -108,26 +108,26 @@ impl Lanes {
         }
     }
 
-    /// Runs a scan by `look`: for a few milliseconds in the lane of keys, or else in the lane of scans.
+    /// Runs a scan by `read`: for a few milliseconds in the lane of keys, or else in the lane of scans.
     ///
     /// # Errors
-    /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and the errors of `look`.
+    /// [`DatabaseError::Crowded`], [`DatabaseError::Slow`], and the errors of `read`.
     pub(super) async fn scan<T, F>(
         &self,
         caller: ScanCaller,
-        look: impl Fn(Lane) -> F,
+        read: impl Fn(Lane) -> F,
     ) -> Result<T, DatabaseError>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
         let _ticket = self.tickets.enter(caller).await?;
-        match with_deadline(self.read_timeout, look(Lane::Brief)).await {
+        match with_deadline(self.read_timeout, read(Lane::Brief)).await {
             Err(DatabaseError::Slow { .. }) => {}
             outcome => return outcome,
         }
         let _place = self.places.enter(caller).await?;
         let limit = if caller == ScanCaller::Tenure { JOB } else { self.scan_timeout };
-        with_deadline(limit, look(Lane::Scan(limit))).await
+        with_deadline(limit, read(Lane::Scan(limit))).await
     }
 }
 
@@ -160,7 +160,7 @@ struct ScanGate {
 
 #[derive(Default)]
 struct ScanGateState {
-    inside: Vec<ScanCaller>,
+    running: Vec<ScanCaller>,
     waiting: Vec<WaitingScan>,
 }
 
@@ -216,7 +216,7 @@ impl ScanGate {
     }
 
     fn overload_error(&self, caller: ScanCaller) -> DatabaseError {
-        let own = self.lock().inside.iter().any(|other| other.is_same_principal(caller));
+        let own = self.lock().running.iter().any(|other| other.is_same_principal(caller));
         DatabaseError::Crowded { own }
     }
 
@@ -228,7 +228,7 @@ impl ScanGate {
     fn admit(self: &Arc<ScanGate>, state: &mut ScanGateState) {
         while let Some(next) = state.next(self.limits) {
             let WaitingScan { caller, admit } = state.waiting.remove(next);
-            state.inside.push(caller);
+            state.running.push(caller);
             let place = ScanPlace { gate: Some(self.clone()), caller };
             match admit.send(place) {
                 // Others of the same organization now come last, and of these the same principal's.
@@ -248,21 +248,21 @@ impl ScanGate {
 impl ScanGateState {
     /// The first waiting scan that the limits allow.
     fn next(&self, limits: GateLimits) -> Option<usize> {
-        let free = self.inside.len() < limits.places;
-        let fits = |waiting: &WaitingScan| {
+        let has_room = self.running.len() < limits.places;
+        let is_allowed = |waiting: &WaitingScan| {
             let count = |same: fn(ScanCaller, ScanCaller) -> bool| {
-                self.inside.iter().filter(|other| same(**other, waiting.caller)).count()
+                self.running.iter().filter(|other| same(**other, waiting.caller)).count()
             };
             count(ScanCaller::is_same_organization) < limits.organization
                 && (waiting.caller == ScanCaller::Tenure
                     || count(ScanCaller::is_same_principal) < limits.principal)
         };
-        self.waiting.iter().position(fits).filter(|_| free)
+        self.waiting.iter().position(is_allowed).filter(|_| has_room)
     }
 
     fn leave(&mut self, caller: ScanCaller) {
-        if let Some(place) = self.inside.iter().position(|other| *other == caller) {
-            self.inside.swap_remove(place);
+        if let Some(place) = self.running.iter().position(|other| *other == caller) {
+            self.running.swap_remove(place);
         }
     }
 }
@@ -312,17 +312,17 @@ mod tests {
     #[tokio::test]
     async fn one_principal_leaves_places_for_others_and_is_refused_for_now() {
         let gate = gate(5, 2);
-        let mut inside =
+        let mut running =
             vec![gate.enter(scan_caller(1, 1)).await.unwrap(), gate.enter(scan_caller(1, 1)).await.unwrap()];
         let own = gate.enter(scan_caller(1, 1)).await.err().unwrap();
         assert!(matches!(own, DatabaseError::Crowded { own: true }), "{own}");
         for principal in [2, 3] {
-            inside.push(gate.enter(scan_caller(1, principal)).await.unwrap());
+            running.push(gate.enter(scan_caller(1, principal)).await.unwrap());
         }
-        let full = gate.enter(scan_caller(1, 4)).await.err().unwrap();
+        let error = gate.enter(scan_caller(1, 4)).await.err().unwrap();
         assert!(
-            matches!(full, DatabaseError::Crowded { own: false }),
-            "its organization has all it may: {full}"
+            matches!(error, DatabaseError::Crowded { own: false }),
+            "its organization has reached its limit: {error}"
         );
         let other = gate.enter(scan_caller(2, 5)).now_or_never();
         assert!(other.unwrap().is_ok(), "another organization gets a place at once");
@@ -342,7 +342,7 @@ mod tests {
             let next = waiting
                 .iter_mut()
                 .position(|(_, admitted)| admitted.try_recv().map(|admitted| place = Some(admitted)).is_ok());
-            served.push(waiting.remove(next.expect("somebody was let in")).0);
+            served.push(waiting.remove(next.expect("a scan was admitted")).0);
         }
         assert_eq!(served, [(1, 1), (2, 3), (1, 2), (2, 3), (1, 1), (1, 1), (1, 1)]);
     }
@@ -351,17 +351,17 @@ mod tests {
     async fn a_place_of_a_cancelled_scan_is_not_lost() {
         let gate = gate(1, 1);
         let place = gate.enter(scan_caller(1, 1)).await.unwrap();
-        let gone = gate.queue(scan_caller(2, 2)).unwrap();
-        let stays = gate.queue(scan_caller(3, 3)).unwrap();
-        drop(gone);
+        let cancelled = gate.queue(scan_caller(2, 2)).unwrap();
+        let waiting = gate.queue(scan_caller(3, 3)).unwrap();
+        drop(cancelled);
         drop(place);
-        let place = stays.await.unwrap();
+        let place = waiting.await.unwrap();
         // It was admitted, but was dropped before it used its place.
         let admitted = gate.queue(scan_caller(4, 4)).unwrap();
         drop(place);
         drop(admitted);
         assert!(gate.enter(scan_caller(5, 5)).now_or_never().unwrap().is_ok());
-        assert!(gate.lock().inside.is_empty());
+        assert!(gate.lock().running.is_empty());
     }
 
     #[test]

@@ -79,14 +79,14 @@ fn parse_postgres(rest: &str) -> Result<Location, DatabaseError> {
     check_credentials(rest)?;
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut protection = Protection::Prefer;
-    let mut kept = Vec::new();
+    let mut parameters = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("sslmode", mode)) => protection = parse_protection(mode)?,
-            _ => kept.push(pair),
+            _ => parameters.push(pair),
         }
     }
-    let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
     Ok(Location::Postgres(PostgresUrl(format!("postgres://{address}{query}")), protection))
 }
 

@@ -81,10 +81,10 @@ pub(super) fn pending(
     applied: &[AppliedMigration],
     text: MigrationText,
 ) -> Result<&'static [Migration], DatabaseError> {
-    let found = applied.last().map_or(0, |last| last.version);
-    if found > SCHEMA_VERSION {
+    let version = applied.last().map_or(0, |last| last.version);
+    if version > SCHEMA_VERSION {
         return Err(DatabaseError::Schema(format!(
-            "the database was written by a newer tenure (schema {found}; this program knows {SCHEMA_VERSION}): \
+            "the database was written by a newer tenure (schema {version}; this program knows {SCHEMA_VERSION}): \
              use that version or a later one"
         )));
     }

@@ -126,7 +126,7 @@ impl Batch {
 
     /// The topics of the batches that were committed. No batch names those of the change feed: its statements do.
     fn topics_of_commit<'a>(outcomes: impl Iterator<Item = (&'a Batch, bool)>) -> BTreeSet<Topic> {
-        let committed = outcomes.filter(|(_, kept)| *kept).map(|(batch, _)| batch);
+        let committed = outcomes.filter(|(_, is_committed)| *is_committed).map(|(batch, _)| batch);
         let topics = |batch: &'a Batch| {
             let feeds = batch.statements.iter().flat_map(Statement::feed_topics);
             batch.topics.iter().cloned().chain(feeds)

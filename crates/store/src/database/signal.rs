@@ -57,15 +57,15 @@ impl Topic {
         let (kind, rest) = line.split_at_checked(1)?;
         let id = || Uuid::try_parse(rest.get(..32)?).ok();
         let tail = || rest.get(32..);
-        let whole = || id().filter(|_| rest.len() == 32);
+        let full_id = || id().filter(|_| rest.len() == 32);
         match kind {
             "d" if rest.is_empty() => Some(Topic::Devices),
-            "h" => whole().map(Topic::Holds),
+            "h" => full_id().map(Topic::Holds),
             "s" => Some(Topic::Agent { organization: id()?, created_us: tail()?.parse().ok()? }),
             "w" => Some(Topic::Work { organization: id()?, agent: tail()?.into() }),
-            "a" => whole().map(Topic::Access),
+            "a" => full_id().map(Topic::Access),
             "f" if rest.is_empty() => Some(Topic::AnyFeed),
-            "f" => whole().map(Topic::Feed),
+            "f" => full_id().map(Topic::Feed),
             _ => None,
         }
     }

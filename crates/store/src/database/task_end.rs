@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 /// Reports when some threads or tasks have ended. Each of them owns a [`TaskGuard`].
 #[derive(Clone)]
 pub(super) struct TaskEnd {
-    gone: Arc<Semaphore>,
+    ended: Arc<Semaphore>,
     workers: u32,
 }
 
@@ -21,16 +21,16 @@ impl Drop for TaskGuard {
 
 impl TaskEnd {
     pub(super) fn new(workers: u32) -> Self {
-        TaskEnd { gone: Arc::new(Semaphore::new(0)), workers }
+        TaskEnd { ended: Arc::new(Semaphore::new(0)), workers }
     }
 
     pub(super) fn guard(&self) -> TaskGuard {
-        TaskGuard(self.gone.clone())
+        TaskGuard(self.ended.clone())
     }
 
     /// Waits until all have ended. Any number of callers may wait, any number of times.
     pub(super) async fn wait(&self) {
         // The permits go back at once, and this semaphore is never closed: there is no error to handle.
-        let _ = self.gone.acquire_many(self.workers).await;
+        let _ = self.ended.acquire_many(self.workers).await;
     }
 }

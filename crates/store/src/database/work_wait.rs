@@ -1,6 +1,6 @@
 //! Workers that wait for a turn. Each new turn wakes the worker that waits longest and may take it.
 //!
-//! No turn is forgotten: a worker that was woken and leaves before it has looked passes its signal to another worker.
+//! No turn is forgotten: a worker that was woken and leaves before it has searched passes its signal to another worker.
 
 use super::signal::{Registry, lock};
 use std::collections::BTreeMap;
@@ -23,10 +23,10 @@ struct WaitingWorker {
     /// `None` for all agents.
     agents: Option<Vec<String>>,
     /// Whether it is reading the database to find a turn.
-    looking: bool,
-    /// The reason for its present look.
+    searching: bool,
+    /// The reason for its present search.
     current: Option<WakeReason>,
-    /// The reason for its next look.
+    /// The reason for its next search.
     next: Option<WakeReason>,
     wake: Arc<Notify>,
 }
@@ -48,19 +48,19 @@ impl WaitingWorker {
 pub(super) struct WaitingWorkers(BTreeMap<u64, WaitingWorker>);
 
 impl WaitingWorkers {
-    /// Wakes one worker for a turn. A worker that is looking already is asked to look once more only if no other
+    /// Wakes one worker for a turn. A worker that is searching already is asked to search once more only if no other
     /// waits, because it may be about to take another turn.
     pub(super) fn wake_one(&mut self, organization: Uuid, agent: &Arc<str>) {
         let mut fitting: Vec<&mut WaitingWorker> = self.0.values_mut().collect();
         fitting.retain(|worker| worker.next.is_none() && worker.may_take(organization, agent));
-        let idle = fitting.iter().position(|worker| !worker.looking);
+        let idle = fitting.iter().position(|worker| !worker.searching);
         if let Some(worker) = fitting.get_mut(idle.unwrap_or(0)) {
             worker.wake(WakeReason::Turn { organization, agent: agent.clone() });
         }
     }
 
     pub(super) fn count_idle(&self) -> usize {
-        self.0.values().filter(|worker| !worker.looking && worker.next.is_none()).count()
+        self.0.values().filter(|worker| !worker.searching && worker.next.is_none()).count()
     }
 
     pub(super) fn wake_all(&mut self) {
@@ -90,7 +90,7 @@ impl WorkWait {
         let worker = WaitingWorker {
             organization,
             agents,
-            looking: true,
+            searching: true,
             current: None,
             next: None,
             wake: wake.clone(),
@@ -99,16 +99,16 @@ impl WorkWait {
         WorkWait { id, wake, registry: Arc::downgrade(registry) }
     }
 
-    /// Ends a look at the database that succeeded, whether or not it found a turn.
-    pub fn finish_look(&mut self) {
-        self.change(|worker| (worker.looking, worker.current) = (false, None));
+    /// Ends a search of the database that succeeded, whether or not it found a turn.
+    pub fn finish_search(&mut self) {
+        self.change(|worker| (worker.searching, worker.current) = (false, None));
     }
 
-    /// Waits for a reason to look at the database again. From then on the worker counts as looking. Returns `false`
+    /// Waits for a reason to search the database again. From then on the worker counts as searching. Returns `false`
     /// once the database is closed. Cancelling it loses no signal.
     pub async fn wait_for_call(&mut self) -> bool {
         self.wake.notified().await;
-        self.change(|worker| (worker.looking, worker.current) = (true, worker.next.take()));
+        self.change(|worker| (worker.searching, worker.current) = (true, worker.next.take()));
         self.registry.upgrade().is_some_and(|registry| !lock(&registry).closed)
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn waiting(signals: &Signals, organization: Option<u128>, agents: Option<&[&str]>) -> WorkWait {
         let agents = agents.map(|agents| agents.iter().map(|name| (*name).to_owned()).collect());
         let mut wait = signals.wait_for_work(organization.map(Uuid::from_u128), agents);
-        wait.finish_look();
+        wait.finish_search();
         wait
     }
 
@@ -165,7 +165,7 @@ mod tests {
         signals.wake(&turn(1, "coder"));
         assert_eq!(called(&mut waits), [false, false, true, false]);
         signals.wake(&turn(1, "coder"));
-        assert_eq!(called(&mut waits), [false, false, false, true], "the first one is looking");
+        assert_eq!(called(&mut waits), [false, false, false, true], "the first one is searching");
         signals.wake(&turn(3, "coder"));
         assert_eq!(called(&mut waits), [false, false, false, true], "nobody else may");
         signals.wake_all();
@@ -180,8 +180,8 @@ mod tests {
         drop(waits.remove(0));
         assert_eq!(called(&mut waits), [true, false, false], "it was never polled");
         drop(waits.remove(0));
-        assert_eq!(called(&mut waits), [true, false], "its look failed");
-        waits[0].finish_look();
+        assert_eq!(called(&mut waits), [true, false], "its search failed");
+        waits[0].finish_search();
         drop(waits.remove(0));
         assert_eq!(called(&mut waits), [false], "it took the turn");
     }
@@ -191,10 +191,10 @@ mod tests {
         let signals = Signals::default();
         let mut first = signals.wait_for_work(None, None);
         signals.wake(&turn(1, "coder"));
-        first.finish_look();
-        assert_eq!(first.wait_for_call().now_or_never(), Some(true), "it found nothing and looks again");
+        first.finish_search();
+        assert_eq!(first.wait_for_call().now_or_never(), Some(true), "it found nothing and searches again");
         signals.wake(&turn(2, "coder"));
-        first.finish_look();
+        first.finish_search();
         let mut second = waiting(&signals, None, None);
         drop(first);
         assert_eq!(second.wait_for_call().now_or_never(), Some(true), "it took the first of two turns");

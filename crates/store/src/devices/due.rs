@@ -99,17 +99,18 @@ impl Store {
                    WHERE NOT EXISTS (SELECT 1 FROM links l WHERE l.host = h.id AND l.seen_us >= $1)
                      AND EXISTS (SELECT 1 FROM devices d WHERE d.host = h.id AND d.seen_us < $1
                                  AND (d.online = 1 OR d.holder_hold IS NOT NULL))";
-        let held = "SELECT h.organization, h.session_us, h.session_tail, h.id, h.activity_us
+        let holds_sql = "SELECT h.organization, h.session_us, h.session_tail, h.id, h.activity_us
                     FROM devices d JOIN holds h ON h.organization = d.holder_organization
                          AND h.session_us = d.holder_session_us AND h.id = d.holder_hold
                     WHERE d.host = $1";
-        let mut lost = Vec::new();
+        let mut hosts = Vec::new();
         let rows = self.read_unscoped(system, Scan(sql), values![cutoff]).await?;
         for (host, name) in rows.read_all(|columns| Ok((HostId(columns.id()?), columns.text()?)))? {
-            let holds = self.read_unscoped(system, held, values![host]).await?.read_all(read_due_hold)?;
-            lost.push(LostHost { host, name, holds });
+            let holds =
+                self.read_unscoped(system, holds_sql, values![host]).await?.read_all(read_due_hold)?;
+            hosts.push(LostHost { host, name, holds });
         }
-        Ok(lost)
+        Ok(hosts)
     }
 
     /// Marks the devices of a host as offline, so that none is handed over until the host returns.

@@ -128,17 +128,17 @@ impl Store {
             ),
         ];
         let used = self.count_used_bytes(granted).await?;
-        let full = Refusal::QuotaExceeded { requested: new.size, left: quota.saturating_sub(used), quota };
-        self.apply(batch([organization], statements), |_| full.clone().into()).await
+        let refusal = Refusal::QuotaExceeded { requested: new.size, left: quota.saturating_sub(used), quota };
+        self.apply(batch([organization], statements), |_| refusal.clone().into()).await
     }
 
     /// Reserves `size` bytes of the quota for a file of unknown size that is being uploaded. Returns whether they
     /// fit.
-    pub async fn reserve_bytes(&self, known: &StoredFile, size: u64, quota: u64) -> Result<bool> {
+    pub async fn reserve_bytes(&self, file: &StoredFile, size: u64, quota: u64) -> Result<bool> {
         let [size, quota] = [size, quota].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-        let values = values![known.organization, known.id, size, quota.saturating_sub(size)];
+        let values = values![file.organization, file.id, size, quota.saturating_sub(size)];
         // The organization's counter is locked by then, so two uploads cannot both take the last bytes.
-        match self.database.apply(batch([known.organization], vec![one_row(RESERVE, values)])).await {
+        match self.database.apply(batch([file.organization], vec![one_row(RESERVE, values)])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
             Err(error) => Err(error.into()),
@@ -195,8 +195,8 @@ impl Store {
     }
 
     /// Marks a file as complete, with its actual size in bytes.
-    pub async fn complete_file(&self, known: &StoredFile, size: u64) -> Result<()> {
-        self.complete_with(known, size, known.expires, None).await
+    pub async fn complete_file(&self, file: &StoredFile, size: u64) -> Result<()> {
+        self.complete_with(file, size, file.expires, None).await
     }
 
     /// Marks an attachment as complete, with its actual size and expiry. It was announced in the same request, so
@@ -204,26 +204,26 @@ impl Store {
     pub async fn complete_attachment(
         &self,
         granted: &Granted<UseSessions>,
-        known: &StoredFile,
+        file: &StoredFile,
         size: u64,
         expires: Micros,
     ) -> Result<()> {
-        self.complete_with(known, size, expires, record_creation(granted, known.id.0)).await
+        self.complete_with(file, size, expires, record_creation(granted, file.id.0)).await
     }
 
     async fn complete_with(
         &self,
-        known: &StoredFile,
+        file: &StoredFile,
         size: u64,
         expires: Micros,
-        noted: Option<Statement>,
+        creation: Option<Statement>,
     ) -> Result<()> {
         let sql = "UPDATE files SET state = 'complete', size = $3, expires_us = $4
                    WHERE organization = $1 AND id = $2";
         let size = i64::try_from(size).unwrap_or(i64::MAX);
-        let complete = one_row(sql, values![known.organization, known.id, size, expires]);
-        let statements = std::iter::once(complete).chain(noted).collect();
-        let batch = batch([known.organization], statements);
+        let complete = one_row(sql, values![file.organization, file.id, size, expires]);
+        let statements = std::iter::once(complete).chain(creation).collect();
+        let batch = batch([file.organization], statements);
         self.apply(batch, |_| Refusal::NotFound(Thing::File).into()).await
     }
 
@@ -234,10 +234,10 @@ impl Store {
     }
 
     /// Deletes the row of a file whose bytes are deleted.
-    pub async fn delete_file(&self, _: &System, known: &StoredFile) -> Result<()> {
+    pub async fn delete_file(&self, _: &System, file: &StoredFile) -> Result<()> {
         let sql = "DELETE FROM files WHERE organization = $1 AND id = $2";
-        let statement = any_rows(sql, values![known.organization, known.id]);
-        Ok(self.database.apply(batch([known.organization], vec![statement])).await?)
+        let statement = any_rows(sql, values![file.organization, file.id]);
+        Ok(self.database.apply(batch([file.organization], vec![statement])).await?)
     }
 }
 

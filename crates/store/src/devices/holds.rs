@@ -203,8 +203,8 @@ pub(crate) fn insert_imported_hold(session: &DeviceSession, hold: &Hold) -> [Sta
     [one_row("UPDATE counters SET sequence = sequence + 1 WHERE organization = $1", values![pool]), insert]
 }
 
-fn filters_text(wanted: &DeviceFilters) -> String {
-    serde_json::to_string(wanted.as_slice()).unwrap_or_default()
+fn filters_text(filters: &DeviceFilters) -> String {
+    serde_json::to_string(filters.as_slice()).unwrap_or_default()
 }
 
 /// The filters of a request.

@@ -107,12 +107,12 @@ impl Store {
     /// Records that a host is no longer connected to this server. It may be reconnecting, so its devices stay online,
     /// with the time at which the host was last seen, until it has been away from every server for a while.
     pub async fn remove_host_link(&self, _: &System, node: NodeId, host: HostId) -> Result<()> {
-        let seen = any_rows(
+        let update = any_rows(
             "UPDATE devices SET seen_us = (SELECT seen_us FROM links WHERE host = $1 AND node = $2)
              WHERE host = $1 AND seen_us < (SELECT seen_us FROM links WHERE host = $1 AND node = $2)",
             values![host, node],
         );
         let delete = any_rows("DELETE FROM links WHERE host = $1 AND node = $2", values![host, node]);
-        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![seen, delete])).await?)
+        Ok(self.database.apply(batch([OrganizationId::ACCOUNT], vec![update, delete])).await?)
     }
 }

@@ -90,8 +90,8 @@ impl Store {
         let before = page.before.map_or(i64::MAX, |before| before.0);
         // One more than requested shows whether older ones follow.
         let values = || values![before, i64::from(page.limit) + 1];
-        let both = [(PAGE, values()), (PAGE_HOLDS, values())];
-        let [rows, holds] = self.read_snapshot(granted, both).await?;
+        let statements = [(PAGE, values()), (PAGE_HOLDS, values())];
+        let [rows, holds] = self.read_snapshot(granted, statements).await?;
         let mut items = rows.read_all(|columns| read_session(granted.organization(), columns))?;
         let holds = holds.read_all(|columns| Ok((columns.time()?, read_hold(columns)?)))?;
         join_holds(&mut items, holds);
@@ -118,7 +118,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Creates a device session at `wanted`, or at the next microsecond that no other session of the organization
+    /// Creates a device session at `preferred`, or at the next microsecond that no other session of the organization
     /// has: nobody has seen the id yet.
     ///
     /// # Errors
@@ -127,12 +127,12 @@ impl Store {
         &self,
         granted: &Granted<UseSessions>,
         owner: PrincipalId,
-        wanted: Micros,
+        preferred: Micros,
         tail: u64,
     ) -> Result<DeviceSession> {
         let organization = granted.organization();
         loop {
-            let created = self.next_time(organization, SessionKind::Device, wanted);
+            let created = self.next_time(organization, SessionKind::Device, preferred);
             let session = DeviceSession::new(organization, SessionId::new(created, tail), owner);
             match self.insert_session(&session, record_creation(granted, session.id.uuid())).await {
                 Err(Error::Stale) => self.skip_taken(granted, SessionKind::Device, TAKEN, created).await?,
@@ -141,7 +141,7 @@ impl Store {
         }
     }
 
-    async fn insert_session(&self, session: &DeviceSession, noted: Option<Statement>) -> Result<()> {
+    async fn insert_session(&self, session: &DeviceSession, creation: Option<Statement>) -> Result<()> {
         let organization = session.organization;
         let exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -159,23 +159,23 @@ impl Store {
             ],
         );
         let mut statements = vec![exists, insert];
-        statements.extend(noted);
+        statements.extend(creation);
         statements.extend(session_feed_entry(session, FeedChange::Created, session.id.creation_time()));
         self.apply(batch([organization], statements), |_| Refusal::NotAMember.into()).await
     }
 
-    /// The time for a new session: `wanted`, or right after the newest that this process has given out. A time far
+    /// The time for a new session: `preferred`, or right after the newest that this process has given out. A time far
     /// ahead of the clock came from a wrong clock: new sessions do not continue from it.
     pub(crate) fn next_time(
         &self,
         organization: OrganizationId,
         kind: SessionKind,
-        wanted: Micros,
+        preferred: Micros,
     ) -> Micros {
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((organization, kind)).or_insert(Micros(0));
-        let follows = last.duration_since(wanted) <= WRONG;
-        *last = if follows { Micros(wanted.0.max(last.0 + 1)) } else { wanted };
+        let follows = last.duration_since(preferred) <= WRONG;
+        *last = if follows { Micros(preferred.0.max(last.0 + 1)) } else { preferred };
         *last
     }
 
@@ -184,10 +184,10 @@ impl Store {
         &self,
         granted: &Granted<UseSessions>,
         kind: SessionKind,
-        run: &'static str,
+        sql: &'static str,
         taken: Micros,
     ) -> Result<()> {
-        let rows = self.read(granted, Scan(run), values![taken]).await?;
+        let rows = self.read(granted, Scan(sql), values![taken]).await?;
         let end = rows.read_first(Columns::maybe_int)?.flatten().unwrap_or(taken.0);
         let mut newest = self.newest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = newest.entry((granted.organization(), kind)).or_insert(Micros(0));
@@ -212,15 +212,15 @@ impl Store {
         let revision = before.revision;
         let after = before.with_changes(changes, now);
         let mut statements = vec![update_session(&after, revision)];
-        let (mut limits, mut noted) = (Vec::new(), None);
+        let (mut limits, mut creation) = (Vec::new(), None);
         for change in changes {
             if let DeviceChange::Requested { hold, .. } = change {
                 limits.push(statements.len());
-                noted = record_creation(granted, hold.id.0);
+                creation = record_creation(granted, hold.id.0);
             }
             statements.extend(holds::statements(&after, change, now));
         }
-        statements.extend(noted);
+        statements.extend(creation);
         statements.extend(session_feed_entry(&after, last.feed_change(), now));
         // Changes of devices are ordered by the pool's row, so that two servers cannot deadlock.
         let batch = holds_batch(after.organization, statements);
@@ -342,9 +342,9 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 }
 
 /// The entry of the change feed for a device session.
-fn session_feed_entry(session: &DeviceSession, what: FeedChange, at: Micros) -> [Statement; 2] {
+fn session_feed_entry(session: &DeviceSession, change: FeedChange, at: Micros) -> [Statement; 2] {
     let key = SessionKey { organization: session.organization, kind: SessionKind::Device, id: session.id };
-    feed_entry(key, session.revision, what, at)
+    feed_entry(key, session.revision, change, at)
 }
 
 /// A failed expectation, or a row that exists already, means that something has changed since it was loaded.
@@ -385,10 +385,10 @@ fn read_session(organization: OrganizationId, columns: &mut Columns) -> Result<D
 
 /// Adds holds to their sessions. Both are in the order of the sessions, newest first.
 fn join_holds(sessions: &mut [DeviceSession], holds: Vec<(Micros, Option<Hold>)>) {
-    let mut rest = sessions.iter_mut().peekable();
+    let mut remaining = sessions.iter_mut().peekable();
     for (created, hold) in holds {
-        while rest.next_if(|session| session.id.creation_time() > created).is_some() {}
-        if let Some(session) = rest.peek_mut().filter(|session| session.id.creation_time() == created) {
+        while remaining.next_if(|session| session.id.creation_time() > created).is_some() {}
+        if let Some(session) = remaining.peek_mut().filter(|session| session.id.creation_time() == created) {
             session.holds.extend(hold);
         }
     }

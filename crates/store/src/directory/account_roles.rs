@@ -41,21 +41,21 @@ impl Store {
         system: &System,
         person: PrincipalId,
         role: Option<AccountRole>,
-        given: RoleSource,
+        source: RoleSource,
         now: Micros,
     ) -> Result<()> {
         if role.is_some_and(|role| !role.fits(PrincipalKind::User)) {
             let names = AccountRole::names_for(PrincipalKind::User).join(", ");
             return Err(Refusal::invalid("account role", format!("one of {names}")).into());
         }
-        let by_groups = given == RoleSource::Groups;
+        let by_groups = source == RoleSource::Groups;
         for _ in 0..ATTEMPTS {
             let rows = self.read_unscoped(system, HELD, values![person]).await?;
-            let held =
+            let current =
                 rows.read_first(|columns| Ok((columns.maybe_word(AccountRole::parse)?, columns.flag()?)))?;
-            let (was, was_by_groups) = held.ok_or(Refusal::NotFound(Thing::Principal))?;
-            let theirs = was.is_none() || was_by_groups;
-            if by_groups && (!theirs || was == role) {
+            let (previous, previous_by_groups) = current.ok_or(Refusal::NotFound(Thing::Principal))?;
+            let is_changeable = previous.is_none() || previous_by_groups;
+            if by_groups && (!is_changeable || previous == role) {
                 return Ok(());
             }
             let name = |role: Option<AccountRole>| role.map(AccountRole::name);
@@ -65,13 +65,13 @@ impl Store {
                 name(role),
                 i64::from(marked),
                 now,
-                name(was).unwrap_or_default(),
-                i64::from(was_by_groups)
+                name(previous).unwrap_or_default(),
+                i64::from(previous_by_groups)
             ];
             let by = if by_groups { Attribution { principal: None, ..system.0 } } else { system.0 };
             let details = json!({ "role": name(role), "by": if by_groups { "groups" } else { "hand" } });
             let entry = NewAuditEntry::new(by, "user.account_role", person, details, now)
-                .with_previous(json!({ "role": name(was) }));
+                .with_previous(json!({ "role": name(previous) }));
             match self.apply(batch_with_entry([], vec![one_row(SET, set)], &entry)?, |_| Error::Stale).await {
                 // The role was changed meanwhile.
                 Err(Error::Stale) => {}

@@ -66,7 +66,7 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let (id, email) = (person.principal.id, person.principal.email.as_deref());
-        let still = one_row(
+        let activate = one_row(
             "UPDATE principals SET
                  password_hash = CASE WHEN state = 'pending' THEN NULL ELSE password_hash END,
                  updated_us = CASE WHEN state = 'pending' THEN $3 ELSE updated_us END, state = 'active'
@@ -74,7 +74,7 @@ impl Store {
             values![id, email, now],
         );
         let entry = link_entry(system, id, identity, now);
-        let batch = batch_with_entry([], vec![still, insert(id, identity, now)], &entry)?;
+        let batch = batch_with_entry([], vec![activate, insert(id, identity, now)], &entry)?;
         self.apply(batch, |_| Error::Stale).await
     }
 
@@ -93,7 +93,7 @@ impl Store {
             "UPDATE principals SET first_name = $2, last_name = $3 WHERE id = $1",
             values![id, new.first_name.as_str(), new.last_name.as_str()],
         );
-        let more = vec![names, insert(id, identity, now)];
+        let further = vec![names, insert(id, identity, now)];
         let entry = link_entry(system, id, identity, now);
         let new = NewPrincipal {
             principal: &new.principal,
@@ -101,14 +101,14 @@ impl Store {
             member: None,
             address_taken: false,
         };
-        self.insert_principal(system, &new, more, Some(&entry)).await
+        self.insert_principal(system, &new, further, Some(&entry)).await
     }
 
     /// Records a sign-in by an identity.
     pub async fn record_identity_use(&self, _: &System, identity: Identity<'_>, now: Micros) -> Result<()> {
         let sql = "UPDATE identities SET seen_us = $3 WHERE issuer = $1 AND subject = $2";
-        let seen = any_rows(sql, values![identity.issuer, identity.subject, now]);
-        Ok(self.database.apply(crate::rows::batch([], vec![seen])).await?)
+        let update = any_rows(sql, values![identity.issuer, identity.subject, now]);
+        Ok(self.database.apply(crate::rows::batch([], vec![update])).await?)
     }
 
     /// The organization with this id or name, unless it was deleted.
@@ -132,12 +132,12 @@ impl Store {
         system: &System,
         person: PrincipalId,
     ) -> Result<Vec<HeldMembership>> {
-        let held = |columns: &mut Columns| {
+        let read_row = |columns: &mut Columns| {
             let (organization, role) = (OrganizationId(columns.id()?), columns.word(Role::parse)?);
             let membership = Membership { organization, role };
             Ok(HeldMembership { membership, by_groups: columns.flag()?, last_admin: columns.flag()? })
         };
-        Ok(self.read_unscoped(system, HELD, values![person]).await?.read_all(held)?)
+        Ok(self.read_unscoped(system, HELD, values![person]).await?.read_all(read_row)?)
     }
 
     /// Changes a person's memberships to match their groups, all or none. Removing a membership also ends the keys
@@ -162,8 +162,9 @@ impl Store {
         locks.insert(OrganizationId::AUDIT.0);
         if changes.iter().any(|change| matches!(change, MembershipChange::Remove(_))) {
             locks.insert(OrganizationId::PEOPLE.0);
-            let left = changes.iter().filter(|change| matches!(change, MembershipChange::Remove(_)));
-            statements.extend(left.flat_map(|change| leave_statements(person, organization_of(change), now)));
+            let removed = changes.iter().filter(|change| matches!(change, MembershipChange::Remove(_)));
+            statements
+                .extend(removed.flat_map(|change| leave_statements(person, organization_of(change), now)));
         }
         for change in changes {
             statements.push(insert_entry(&membership_entry(system, person, change, now))?);

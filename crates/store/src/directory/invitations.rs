@@ -190,14 +190,14 @@ impl Store {
         now: Micros,
     ) -> Result<Vec<ReceivedInvitation>> {
         let rows = self.read(own, OF_PERSON, values![now]).await?;
-        let received = |columns: &mut Columns| {
+        let read_row = |columns: &mut Columns| {
             Ok(ReceivedInvitation {
                 invitation: read_invitation(columns)?,
                 organization: columns.text()?,
                 inviter: columns.maybe_text()?,
             })
         };
-        Ok(rows.read_all(received)?)
+        Ok(rows.read_all(read_row)?)
     }
 
     /// Accepts an invitation: the person becomes a member. It can be accepted once, even when several requests race.
@@ -208,7 +208,7 @@ impl Store {
         let found = self.invitation_of(own, id, now).await?;
         let organization = found.organization;
         let accept = one_row(ACCEPT, values![organization, id, own.person(), now]);
-        let alive = one_row(
+        let organization_exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![organization],
         );
@@ -220,7 +220,8 @@ impl Store {
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
         let entry = audit_entry(own.attribution(), "invitation.accept", &found, details, now);
-        let statements = [accept, alive, member].into_iter().chain(record_creation(own, id.0)).collect();
+        let statements =
+            [accept, organization_exists, member].into_iter().chain(record_creation(own, id.0)).collect();
         let batch = batch_with_entry([organization], statements, &entry)?;
         self.apply(batch, |_| no_such_invitation()).await
     }

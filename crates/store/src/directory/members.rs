@@ -70,9 +70,9 @@ impl Store {
         if role.is_none() && found.account_role.is_none() {
             return Err(Refusal::NotFound(Thing::Member).into());
         }
-        let here = role.map_or(PermissionSet::default(), Role::permissions);
-        let everywhere = found.account_role.map_or(PermissionSet::default(), |role| role.permissions());
-        Ok((found, here.union(everywhere)))
+        let by_membership = role.map_or(PermissionSet::default(), Role::permissions);
+        let by_account_role = found.account_role.map_or(PermissionSet::default(), |role| role.permissions());
+        Ok((found, by_membership.union(by_account_role)))
     }
 
     /// The organization's members with their roles, oldest principal first.
@@ -130,18 +130,18 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let sql = "UPDATE organizations SET name = $2 WHERE id = $1 AND deleted_us IS NULL AND name = $3";
-        let taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
+        let name_is_taken = "SELECT 1 FROM organizations WHERE name = $2 AND deleted_us IS NULL AND id <> $1";
         for _ in 0..ATTEMPTS {
-            let was = self.load_organization(system, id).await?.name;
+            let previous = self.load_organization(system, id).await?.name;
             let entry = NewAuditEntry::new(system.0, "organization.update", id, json!({ "name": name }), now)
                 .with_organization(Some(id))
-                .with_previous(json!({ "name": was }));
-            let set = one_row(sql, values![id, name, was]);
+                .with_previous(json!({ "name": previous }));
+            let set = one_row(sql, values![id, name, previous]);
             match self.apply(batch_with_entry([id], vec![set], &entry)?, |_| Error::Stale).await {
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
-            if !self.read_unscoped(system, taken, values![id, name]).await?.is_empty() {
+            if !self.read_unscoped(system, name_is_taken, values![id, name]).await?.is_empty() {
                 return Err(Refusal::Exists(format!("an organization named {name:?}")).into());
             }
         }

@@ -83,8 +83,8 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let was = self.load_role(granted.organization(), principal).await?;
-            match self.set_role(granted, principal, was, role, now).await {
+            let previous = self.load_role(granted.organization(), principal).await?;
+            match self.set_role(granted, principal, previous, role, now).await {
                 // The role was changed meanwhile.
                 Err(Error::Stale) => {}
                 outcome => return outcome,
@@ -106,9 +106,9 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let was = self.load_role(granted.organization(), member).await?;
-            let was = was.ok_or(Refusal::NotFound(Thing::Member))?;
-            match self.set_role(granted, member, Some(was), role, now).await {
+            let previous = self.load_role(granted.organization(), member).await?;
+            let previous = previous.ok_or(Refusal::NotFound(Thing::Member))?;
+            match self.set_role(granted, member, Some(previous), role, now).await {
                 Err(Error::Stale) => {}
                 outcome => return outcome,
             }
@@ -116,12 +116,12 @@ impl Store {
         Err(Error::Stale)
     }
 
-    /// Sets the role of a person whose role is `was`. It no longer counts as given by groups.
+    /// Sets the role of a person whose role is `previous`. It no longer counts as given by groups.
     async fn set_role(
         &self,
         granted: &Granted<ManageMembers>,
         member: PrincipalId,
-        was: Option<String>,
+        previous: Option<String>,
         role: Role,
         now: Micros,
     ) -> Result<()> {
@@ -134,7 +134,7 @@ impl Store {
             now,
         )
         .with_organization(Some(organization))
-        .with_previous(json!({ "role": was }));
+        .with_previous(json!({ "role": previous }));
         let mut statements = vec![
             one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -144,7 +144,7 @@ impl Store {
                 "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted' AND kind = 'user'",
                 values![member],
             ),
-            expect_role(organization, member, was),
+            expect_role(organization, member, previous),
         ];
         if role != Role::Admin {
             // Checked before the role is changed.
@@ -199,18 +199,19 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let sql = "DELETE FROM members WHERE organization = $1 AND principal = $2";
-        let ends = leave_statements(member, organization, now);
+        let revocations = leave_statements(member, organization, now);
         for _ in 0..ATTEMPTS {
-            let was = self.load_role(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
+            let previous =
+                self.load_role(organization, member).await?.ok_or(Refusal::NotFound(Thing::Member))?;
             let entry = NewAuditEntry::new(by, "member.remove", member, json!({}), now)
                 .with_organization(Some(organization))
-                .with_previous(json!({ "role": was }));
+                .with_previous(json!({ "role": previous }));
             let mut statements = vec![
-                expect_role(organization, member, Some(was)),
+                expect_role(organization, member, Some(previous)),
                 expect_another_admin(organization, member),
                 one_row(sql, values![organization, member]),
             ];
-            statements.extend(ends.clone());
+            statements.extend(revocations.clone());
             let batch = batch_with_entry([organization, OrganizationId::PEOPLE], statements, &entry)?;
             let unmet = |at| if at == 1 { Refusal::LastAdmin.into() } else { Error::Stale };
             match self.apply(batch, unmet).await {
@@ -263,8 +264,8 @@ impl Store {
     }
 }
 
-fn expect_role(organization: OrganizationId, member: PrincipalId, was: Option<String>) -> Statement {
-    one_row(STILL, values![organization, member, was.unwrap_or_default()])
+fn expect_role(organization: OrganizationId, member: PrincipalId, previous: Option<String>) -> Statement {
+    one_row(STILL, values![organization, member, previous.unwrap_or_default()])
 }
 
 /// Ends the keys and login sessions of a person that are bound to an organization they leave. Those that are not

@@ -68,16 +68,16 @@ impl Store {
         &self,
         caller: &Caller,
     ) -> Result<Vec<(Organization, Option<Role>)>> {
-        let visible = caller.authorize_in_account::<crate::access::ViewSessions>().is_ok();
+        let sees_all = caller.authorize_in_account::<crate::access::ViewSessions>().is_ok();
         let all = self.list_organizations(&System::for_granted_reads()).await?;
         let role = |id| caller.memberships().iter().find(|member| member.organization == id).map(|m| m.role);
-        let seen = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
+        let listed = all.into_iter().filter(|organization| organization.deleted.is_none()).filter_map(
             |organization| {
                 let role = role(organization.id);
-                (visible || role.is_some()).then_some((organization, role))
+                (sees_all || role.is_some()).then_some((organization, role))
             },
         );
-        Ok(seen.collect())
+        Ok(listed.collect())
     }
 
     /// Sets or lifts the limit of devices that sessions hold or wait for at one time.
@@ -95,12 +95,12 @@ impl Store {
         let sql = "UPDATE organizations SET max_devices = $2
                    WHERE id = $1 AND deleted_us IS NULL AND COALESCE(max_devices, -1) = $3";
         for _ in 0..ATTEMPTS {
-            let was = self.load_organization(system, id).await?.max_devices;
-            let set = one_row(sql, values![id, max, was.map_or(-1, i64::from)]);
+            let previous = self.load_organization(system, id).await?.max_devices;
+            let set = one_row(sql, values![id, max, previous.map_or(-1, i64::from)]);
             let details = json!({ "max_devices": max });
             let entry = NewAuditEntry::new(system.0, "organization.update", id, details, now)
                 .with_organization(Some(id))
-                .with_previous(json!({ "max_devices": was }));
+                .with_previous(json!({ "max_devices": previous }));
             match self.apply(batch_with_entry([id], vec![set], &entry)?, |_| Error::Stale).await {
                 // The organization was changed or deleted meanwhile.
                 Err(Error::Stale) => {}

@@ -70,7 +70,7 @@ pub struct SignInRecord {
 #[derive(Clone, Copy)]
 pub struct NewPassword<'a> {
     /// The hash that the change was decided on; `None` where there was no password.
-    pub seen: Option<&'a str>,
+    pub decided_on: Option<&'a str>,
     /// The hash of the new password.
     pub hash: &'a str,
     /// Whether all keys of the person and their families are revoked as well.
@@ -113,7 +113,7 @@ impl Store {
         &self,
         caller: &Caller,
         number: i64,
-        reach: PersonAccess,
+        access: PersonAccess,
         own: &'static str,
         other: &'static str,
     ) -> Result<GrantedPerson> {
@@ -125,11 +125,11 @@ impl Store {
         let memberships = memberships.read_all(read_member)?;
         let (ties, person) = (build_ties(caller, &found, &memberships), found.principal.id);
         let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
-        let stands = |reach| relation_to_person(caller.principal(), administrator, person, reach, ties);
-        let seen = stands(PersonAccess::See).ok_or_else(not_found)?;
-        caller.require_scope(if seen == PersonRelation::Same { own } else { other })?;
-        let standing = stands(reach).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
-        Ok(GrantedPerson { person, by: caller.attribution(), standing })
+        let relate = |access| relation_to_person(caller.principal(), administrator, person, access, ties);
+        let visible = relate(PersonAccess::See).ok_or_else(not_found)?;
+        caller.require_scope(if visible == PersonRelation::Same { own } else { other })?;
+        let relation = relate(access).ok_or(Refusal::Forbidden(Permission::ManageMembers))?;
+        Ok(GrantedPerson { person, by: caller.attribution(), relation })
     }
 
     /// The people whom the caller can see: themselves and their sub users, or everybody for an administrator of the
@@ -188,7 +188,7 @@ impl Store {
         if !self.read_unscoped(&system, own, values![parent, email]).await?.is_empty() {
             return Err(Refusal::Exists(format!("a sub user with the address {email}")).into());
         }
-        let more = any_rows(
+        let details = any_rows(
             "UPDATE principals SET parent = $2, first_name = $3, last_name = $4,
                  password_given_in = CASE WHEN password_hash IS NULL THEN password_given_in ELSE $5 END
              WHERE id = $1",
@@ -202,8 +202,8 @@ impl Store {
         );
         for _ in 0..ATTEMPTS {
             let address_taken = self.is_taken(email).await?;
-            let kept = NewPrincipal { principal: &new.principal, password_hash, member, address_taken };
-            match self.insert_principal(&system, &kept, vec![more.clone()], None).await {
+            let row = NewPrincipal { principal: &new.principal, password_hash, member, address_taken };
+            match self.insert_principal(&system, &row, vec![details.clone()], None).await {
                 // Somebody else took the address meanwhile.
                 Err(Error::Refused(Refusal::Exists(_))) if !address_taken => {}
                 outcome => return outcome,
@@ -236,7 +236,7 @@ impl Store {
         Ok(rows.read_first(Columns::maybe_text)?.flatten())
     }
 
-    /// Sets a person's password and ends their login sessions, except `but`.
+    /// Sets a person's password and ends their login sessions, except `excepted`.
     ///
     /// # Errors
     /// [`Error::Stale`] when the password was changed meanwhile.
@@ -244,7 +244,7 @@ impl Store {
         &self,
         granted: &GrantedPerson,
         new: &NewPassword<'_>,
-        but: Option<SessionId>,
+        excepted: Option<SessionId>,
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
@@ -252,9 +252,9 @@ impl Store {
                        password_given_in = CASE WHEN CAST($5 AS BIGINT) = 1 THEN default_organization END
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
         let person = granted.person();
-        let given = i64::from(granted.standing() == PersonRelation::Maker);
-        let set = one_row(sql, values![person, new.seen.unwrap_or_default(), new.hash, now, given]);
-        let mut statements = password_statements(set, person, but, ending, now);
+        let by_maker = i64::from(granted.relation() == PersonRelation::Maker);
+        let set = one_row(sql, values![person, new.decided_on.unwrap_or_default(), new.hash, now, by_maker]);
+        let mut statements = password_statements(set, person, excepted, ending, now);
         let mut details = json!({});
         if new.revokes_keys {
             let keys = KeyRoot::Owner(person);
@@ -268,16 +268,16 @@ impl Store {
     /// Replaces the hash of an unchanged password.
     ///
     /// # Errors
-    /// [`Error::Stale`] when the hash is no longer `seen`: another sign-in replaced it, or the password was changed.
+    /// [`Error::Stale`] when the hash is no longer `current`: another sign-in replaced it, or the password was changed.
     pub async fn replace_password_hash(
         &self,
         _: &System,
         person: PrincipalId,
-        seen: &str,
+        current: &str,
         hash: &str,
     ) -> Result<()> {
         let sql = "UPDATE principals SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-        self.apply(batch([], vec![one_row(sql, values![person, seen, hash])]), |_| Error::Stale).await
+        self.apply(batch([], vec![one_row(sql, values![person, current, hash])]), |_| Error::Stale).await
     }
 
     /// Resets a password by the token that was sent to the person's address. Uses up the token, verifies the address
@@ -380,17 +380,19 @@ impl Store {
     }
 }
 
-/// How a person is tied to the caller. `memberships` must include all of the person's.
+/// How a person is related to the caller. `memberships` must include all of the person's.
 fn build_ties(
     caller: &Caller,
     person: &Person,
     memberships: &[(PrincipalId, OrganizationId)],
 ) -> SubUserTies {
-    let theirs = memberships.iter().filter(|(member, _)| *member == person.principal.id);
+    let organizations = memberships.iter().filter(|(member, _)| *member == person.principal.id);
     SubUserTies {
         maker: person.parent,
         pending: person.principal.state == PrincipalState::Pending,
-        managed: theirs.map(|(_, place)| *place).all(|place| caller.manages_members_of(place)),
+        managed: organizations
+            .map(|(_, organization)| *organization)
+            .all(|organization| caller.manages_members_of(organization)),
         account_role: person.principal.account_role.is_some(),
     }
 }
@@ -411,7 +413,7 @@ fn use_token_statement(purpose: &'static str, token: &SecretHash, now: Micros) -
 fn password_statements(
     set: Statement,
     person: PrincipalId,
-    but: Option<SessionId>,
+    excepted: Option<SessionId>,
     ending: &Ending,
     now: Micros,
 ) -> Vec<Statement> {
@@ -421,7 +423,7 @@ fn password_statements(
         "DELETE FROM one_time_tokens WHERE principal = $1 AND purpose = 'restore'",
         values![person],
     ));
-    statements.extend(end_all_statements(person, but, ending, now));
+    statements.extend(end_all_statements(person, excepted, ending, now));
     statements
 }
 

@@ -92,12 +92,12 @@ impl Store {
     pub(crate) async fn insert_principal(
         &self,
         system: &System,
-        kept: &NewPrincipal<'_>,
-        more: Vec<Statement>,
-        also: Option<&NewAuditEntry>,
+        row: &NewPrincipal<'_>,
+        further_statements: Vec<Statement>,
+        further_entry: Option<&NewAuditEntry>,
     ) -> Result<i64> {
-        let NewPrincipal { principal: new, member, .. } = *kept;
-        let mut statements = vec![insert(kept)];
+        let NewPrincipal { principal: new, member, .. } = *row;
+        let mut statements = vec![insert(row)];
         if let Some((organization, role)) = member {
             statements.push(one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
@@ -108,7 +108,7 @@ impl Store {
                 values![organization, new.id, role.name(), new.created],
             ));
         }
-        statements.extend(more);
+        statements.extend(further_statements);
         statements.extend(record_creation(system, new.id.0));
         let entry = NewAuditEntry::new(
             system.0,
@@ -119,7 +119,7 @@ impl Store {
         )
         .with_organization(member.map(|(organization, _)| organization));
         // The pool's row is locked, so that two administrators cannot get the same number.
-        let entries = std::iter::once(&entry).chain(also).collect::<Vec<_>>();
+        let entries = std::iter::once(&entry).chain(further_entry).collect::<Vec<_>>();
         let batch = batch_with_entries([OrganizationId::ACCOUNT], statements, &entries)?;
         self.apply(batch, |_| Refusal::NotFound(Thing::Organization).into()).await.map_err(|error| {
             match error {
@@ -175,8 +175,8 @@ impl Store {
                        password_hash = CASE WHEN $2 = 'deleted' THEN NULL ELSE password_hash END
                    WHERE id = $1 AND state = $4";
         for _ in 0..ATTEMPTS {
-            let was = self.load_principal(system, id).await?;
-            let mut statements = vec![one_row(sql, values![id, state.name(), now, was.state.name()])];
+            let previous = self.load_principal(system, id).await?;
+            let mut statements = vec![one_row(sql, values![id, state.name(), now, previous.state.name()])];
             if state != PrincipalState::Active {
                 statements.extend(end_all_statements(
                     id,
@@ -189,11 +189,13 @@ impl Store {
                 statements.push(any_rows("DELETE FROM identities WHERE principal = $1", values![id]));
             }
             let details = json!({ "state": state.name() });
-            let entry = NewAuditEntry::new(system.0, &state_action(was.kind, state), id, details, now)
+            let entry = NewAuditEntry::new(system.0, &state_action(previous.kind, state), id, details, now)
                 .with_organization(
-                    was.default_organization.filter(|_| was.kind == PrincipalKind::ServiceUser),
+                    previous.default_organization.filter(|_| previous.kind == PrincipalKind::ServiceUser),
                 )
-                .with_previous(json!({ "state": was.state.name(), "name": was.name, "email": was.email }));
+                .with_previous(
+                    json!({ "state": previous.state.name(), "name": previous.name, "email": previous.email }),
+                );
             let batch = batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?;
             match self.apply(batch, |_| Error::Stale).await {
                 // The principal was changed meanwhile.
@@ -215,12 +217,12 @@ fn creation_action(kind: PrincipalKind) -> &'static str {
 
 /// The audit action of setting a principal's state.
 fn state_action(kind: PrincipalKind, state: PrincipalState) -> String {
-    let what = match state {
+    let verb = match state {
         PrincipalState::Deleted => "delete",
         PrincipalState::Suspended => "suspend",
         PrincipalState::Active | PrincipalState::Pending => "restore",
     };
-    format!("{}.{what}", kind.name())
+    format!("{}.{verb}", kind.name())
 }
 
 fn details(new: &Principal, member: Option<(OrganizationId, Role)>) -> Json {
@@ -233,8 +235,8 @@ pub(crate) fn owner_gone_ending(evidence: String) -> Ending {
     Ending { reason: EndReason::OwnerGone, actor: None, evidence }
 }
 
-fn insert(kept: &NewPrincipal<'_>) -> Statement {
-    let NewPrincipal { principal: new, password_hash, member, address_taken } = *kept;
+fn insert(row: &NewPrincipal<'_>) -> Statement {
+    let NewPrincipal { principal: new, password_hash, member, address_taken } = *row;
     let home = match new.kind {
         PrincipalKind::ServiceUser => member.map(|(organization, _)| organization),
         PrincipalKind::User => new.default_organization,

@@ -94,13 +94,13 @@ impl Store {
         &self,
         _: &System,
         hash: &SecretHash,
-        seen: Option<Micros>,
+        last_poll: Option<Micros>,
         interval: Span,
         now: Micros,
     ) -> Result<()> {
         let sql = "UPDATE device_logins SET polled_us = $3, interval_us = $4
                    WHERE hash = $1 AND COALESCE(polled_us, 0) = $2";
-        let values = values![&hash.0[..], seen.unwrap_or_default(), now, interval.0];
+        let values = values![&hash.0[..], last_poll.unwrap_or_default(), now, interval.0];
         self.apply(batch([], vec![one_row(sql, values)]), |_| Error::Stale).await
     }
 
@@ -176,9 +176,9 @@ impl Store {
         let people = OrganizationId::PEOPLE;
         let mut statements = vec![one_row(USE, values![&hash.0[..], now, people])];
         statements.extend(key_statements(&new.credential, key, system.0));
-        let noted = "UPDATE credentials SET updated_us = $2,
+        let sql = "UPDATE credentials SET updated_us = $2,
                          made_in = (SELECT d.login_us FROM device_logins d WHERE d.hash = $3) WHERE id = $1";
-        statements.push(any_rows(noted, values![new.credential.id, new.updated, &hash.0[..]]));
+        statements.push(any_rows(sql, values![new.credential.id, new.updated, &hash.0[..]]));
         // Locked, so that a session that is revoked at the same time is noticed.
         let entry = key_created_entry(system.0, &new.credential, new.scopes);
         self.apply(batch_with_entry([people], statements, &entry)?, |_| Error::Unauthenticated).await

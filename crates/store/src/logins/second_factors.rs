@@ -50,7 +50,7 @@ impl Store {
         sealed: &[u8],
         now: Micros,
     ) -> Result<()> {
-        let keep = granted.one_row(
+        let insert = granted.one_row(
             "INSERT INTO second_factors (principal, sealed, created_us, confirmed_us, used_step)
              VALUES ($1, $2, $3, NULL, 0)
              ON CONFLICT (principal) DO UPDATE SET sealed = $2, created_us = $3
@@ -58,7 +58,7 @@ impl Store {
             values![sealed, now],
         );
         let exists = |_| Refusal::Exists("a second factor".to_owned()).into();
-        self.apply(batch([], vec![keep]), exists).await
+        self.apply(batch([], vec![insert]), exists).await
     }
 
     /// Confirms a proposed factor by the code of a time step, and stores its recovery codes. `session` counts as
@@ -69,7 +69,7 @@ impl Store {
     pub async fn confirm_second_factor(
         &self,
         granted: &GrantedPerson,
-        seen: &SecondFactor,
+        proposed: &SecondFactor,
         step: i64,
         codes: &[SecretHash],
         session: Option<&Login>,
@@ -78,7 +78,7 @@ impl Store {
         let confirm = granted.one_row(
             "UPDATE second_factors SET confirmed_us = $4, used_step = $3
              WHERE principal = $1 AND sealed = $2 AND confirmed_us IS NULL",
-            values![&seen.sealed[..], step, now],
+            values![&proposed.sealed[..], step, now],
         );
         let mut statements = vec![confirm];
         statements.extend(replace_codes(granted.person(), codes));
@@ -98,8 +98,8 @@ impl Store {
     pub async fn use_one_time_code(&self, granted: &GrantedPerson, step: i64) -> Result<()> {
         let sql = "UPDATE second_factors SET used_step = $2
                    WHERE principal = $1 AND used_step < $2 AND confirmed_us IS NOT NULL";
-        let used = granted.one_row(sql, values![step]);
-        self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
+        let statement = granted.one_row(sql, values![step]);
+        self.apply(batch([], vec![statement]), |_| Refusal::WrongCode.into()).await
     }
 
     /// Uses up a recovery code.
@@ -108,8 +108,8 @@ impl Store {
     /// [`Refusal::WrongCode`] when the person has no such code.
     pub async fn use_recovery_code(&self, granted: &GrantedPerson, hash: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM recovery_codes WHERE principal = $1 AND hash = $2";
-        let used = granted.one_row(sql, values![&hash.0[..]]);
-        self.apply(batch([], vec![used]), |_| Refusal::WrongCode.into()).await
+        let statement = granted.one_row(sql, values![&hash.0[..]]);
+        self.apply(batch([], vec![statement]), |_| Refusal::WrongCode.into()).await
     }
 
     /// Replaces all recovery codes.
@@ -167,8 +167,8 @@ impl Store {
     ) -> Result<()> {
         let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us, data)
                    VALUES ($1, $2, $3, $4, $5)";
-        let keep = any_rows(sql, values![&token.0[..], person, purpose, expires, data]);
-        Ok(self.database.apply(batch([], vec![keep])).await?)
+        let insert = any_rows(sql, values![&token.0[..], person, purpose, expires, data]);
+        Ok(self.database.apply(batch([], vec![insert])).await?)
     }
 
     /// The data of a challenge. The token stays valid.
@@ -197,14 +197,14 @@ impl Store {
         &self,
         _: &System,
         purpose: &'static str,
-        what: &SecretHash,
+        hash: &SecretHash,
         expires: Micros,
     ) -> Result<()> {
         let sql = "INSERT INTO one_time_tokens (hash, principal, purpose, expires_us) VALUES ($1, $2, $3, $4)
                    ON CONFLICT (hash) DO NOTHING";
         let nobody = PrincipalId(uuid::Uuid::nil());
-        let used = one_row(sql, values![&what.0[..], nobody, purpose, expires]);
-        self.apply(batch([], vec![used]), |_| Error::Stale).await
+        let statement = one_row(sql, values![&hash.0[..], nobody, purpose, expires]);
+        self.apply(batch([], vec![statement]), |_| Error::Stale).await
     }
 
     /// Ends a challenge. It can be ended once, even when several requests race.
@@ -213,8 +213,8 @@ impl Store {
     /// [`Error::Unauthenticated`] when the token is unknown or used.
     pub async fn end_challenge(&self, _: &System, purpose: &'static str, token: &SecretHash) -> Result<()> {
         let sql = "DELETE FROM one_time_tokens WHERE hash = $1 AND purpose = $2 AND data IS NOT NULL";
-        let used = one_row(sql, values![&token.0[..], purpose]);
-        self.apply(batch([], vec![used]), |_| Error::Unauthenticated).await
+        let statement = one_row(sql, values![&token.0[..], purpose]);
+        self.apply(batch([], vec![statement]), |_| Error::Unauthenticated).await
     }
 }
 

@@ -157,11 +157,11 @@ pub(crate) fn end_statements(
 /// Ends a person's sessions, except one. The batch must lock [`OrganizationId::PEOPLE`].
 pub(crate) fn end_all_statements(
     person: PrincipalId,
-    but: Option<SessionId>,
+    excepted: Option<SessionId>,
     ending: &Ending,
     now: Micros,
 ) -> [Statement; 3] {
-    end_statements(&OF_PERSON, person.0, but.map_or(NONE, SessionId::creation_time), ending, now)
+    end_statements(&OF_PERSON, person.0, excepted.map_or(NONE, SessionId::creation_time), ending, now)
 }
 
 /// Ends the sessions that a key opened. The batch must lock [`OrganizationId::PEOPLE`].
@@ -232,9 +232,9 @@ impl Store {
         ];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
         let own = |columns: &mut Columns| Ok((columns.time()?, columns.maybe_time()?));
-        let (record, (seen, authenticated)) = read_caller(rows, own)?;
+        let (record, (last_use, authenticated)) = read_caller(rows, own)?;
         let caller = build_caller(self, &system, record, Authentication::Login(id), chosen).await?;
-        Ok((Caller { authenticated, ..caller }, seen))
+        Ok((Caller { authenticated, ..caller }, last_use))
     }
 
     /// Whether a session has a secret with this hash.
@@ -299,16 +299,16 @@ impl Store {
         self.apply(batch, |_| Refusal::NotFound(Thing::Session).into()).await
     }
 
-    /// Ends all of the person's sessions, except `but`.
+    /// Ends all of the person's sessions, except `excepted`.
     pub async fn end_logins(
         &self,
         granted: &GrantedPerson,
-        but: Option<SessionId>,
+        excepted: Option<SessionId>,
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let statements = end_all_statements(granted.person(), but, ending, now).to_vec();
-        let details = json!({ "reason": ending.reason.name(), "but": but.map(SessionId::uuid) });
+        let statements = end_all_statements(granted.person(), excepted, ending, now).to_vec();
+        let details = json!({ "reason": ending.reason.name(), "but": excepted.map(SessionId::uuid) });
         let entry =
             NewAuditEntry::new(granted.attribution(), "login.end_all", granted.person(), details, now);
         Ok(self.database.apply(batch_with_entry([OrganizationId::PEOPLE], statements, &entry)?).await?)
@@ -366,9 +366,9 @@ fn opening_statements(
     now: Micros,
 ) -> Vec<Statement> {
     let owner = match &opening.password_hash {
-        Some(seen) => one_row(
+        Some(password_hash) => one_row(
             "UPDATE principals SET state = state WHERE id = $1 AND state = 'active' AND password_hash = $2",
-            values![new.owner, seen.as_str()],
+            values![new.owner, password_hash.as_str()],
         ),
         None => one_row(
             "UPDATE principals SET state = state WHERE id = $1 AND state = 'active'",

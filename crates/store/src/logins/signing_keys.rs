@@ -44,22 +44,22 @@ impl Store {
     pub async fn load_attempts(
         &self,
         system: &System,
-        what: &[SecretHash],
+        hashes: &[SecretHash],
         now: Micros,
     ) -> Result<Vec<Attempts>> {
-        assert!((1..=AT_ONCE).contains(&what.len()), "one statement asks for {AT_ONCE} at most");
+        assert!((1..=AT_ONCE).contains(&hashes.len()), "one statement asks for {AT_ONCE} at most");
         let sql = "SELECT hash, failed, until_us FROM sign_in_attempts WHERE hash IN ($1, $2, $3) AND until_us > $4";
         let mut values =
-            what.iter().cycle().take(AT_ONCE).map(|hash| (&hash.0[..]).into()).collect::<Vec<_>>();
+            hashes.iter().cycle().take(AT_ONCE).map(|hash| (&hash.0[..]).into()).collect::<Vec<_>>();
         values.push(now.into());
-        let mut attempts = vec![Attempts { count: 0, until: now }; what.len()];
+        let mut attempts = vec![Attempts { count: 0, until: now }; hashes.len()];
         let rows = self.read_unscoped(system, sql, values).await?;
-        let used = rows.read_all(|columns| {
+        let counted = rows.read_all(|columns| {
             Ok((columns.bytes()?, Attempts { count: columns.int()?, until: columns.time()? }))
         })?;
-        for (hash, used) in used {
-            if let Some(at) = what.iter().position(|one| one.0[..] == hash[..]) {
-                attempts[at] = used;
+        for (hash, counted) in counted {
+            if let Some(at) = hashes.iter().position(|one| one.0[..] == hash[..]) {
+                attempts[at] = counted;
             }
         }
         Ok(attempts)
@@ -95,12 +95,12 @@ impl Store {
     pub async fn settle_attempts(
         &self,
         _: &System,
-        forgotten: &[SecretHash],
-        given_back: &[SecretHash],
+        cleared: &[SecretHash],
+        returned: &[SecretHash],
     ) -> Result<()> {
-        let forget = forgotten.iter().map(|hash| (hash, "DELETE FROM sign_in_attempts WHERE hash = $1"));
-        let back = "UPDATE sign_in_attempts SET failed = failed - 1 WHERE hash = $1 AND failed > 0";
-        let mut all = forget.chain(given_back.iter().map(|hash| (hash, back))).collect::<Vec<_>>();
+        let forget = cleared.iter().map(|hash| (hash, "DELETE FROM sign_in_attempts WHERE hash = $1"));
+        let give_back = "UPDATE sign_in_attempts SET failed = failed - 1 WHERE hash = $1 AND failed > 0";
+        let mut all = forget.chain(returned.iter().map(|hash| (hash, give_back))).collect::<Vec<_>>();
         all.sort_by_key(|(hash, _)| hash.0);
         let statements = all.into_iter().map(|(hash, sql)| any_rows(sql, values![&hash.0[..]])).collect();
         Ok(self.database.apply(batch([], statements)).await?)

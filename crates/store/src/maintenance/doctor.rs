@@ -86,7 +86,7 @@ impl Store {
         now: Micros,
     ) -> Result<Vec<OverprivilegedServiceUser>> {
         let rows = self.read_unscoped(system, Scan(POWERFUL), values![now, OrganizationId::ACCOUNT]).await?;
-        let powerful = |columns: &mut Columns| {
+        let read_row = |columns: &mut Columns| {
             Ok(OverprivilegedServiceUser {
                 id: PrincipalId(columns.id()?),
                 name: columns.text()?,
@@ -95,12 +95,12 @@ impl Store {
                 workers: columns.flag()?,
             })
         };
-        let found = rows.read_all(powerful)?;
-        Ok(found.into_iter().filter(|one| one.hosts || one.workers).collect())
+        let accounts = rows.read_all(read_row)?;
+        Ok(accounts.into_iter().filter(|one| one.hosts || one.workers).collect())
     }
 
-    /// Counts inconsistent rows. `sweeps` is a time before which a sweep must have run.
-    pub async fn count_orphans(&self, system: &System, sweeps: Micros) -> Result<Orphans> {
+    /// Counts inconsistent rows. `swept_before` is a time before which a sweep must have run.
+    pub async fn count_orphans(&self, system: &System, swept_before: Micros) -> Result<Orphans> {
         let count = async |sql, values| {
             let rows = self.read_unscoped(system, Scan(sql), values).await?;
             Ok::<_, Error>(rows.read_one(Columns::int)?)
@@ -109,7 +109,7 @@ impl Store {
             holds: count(HOLDS, values![]).await?,
             devices: count(DEVICES, values![]).await?,
             logins: count(LOGINS, values![]).await?,
-            sessions: count(SESSIONS, values![sweeps]).await?,
+            sessions: count(SESSIONS, values![swept_before]).await?,
         })
     }
 

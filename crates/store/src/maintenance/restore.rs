@@ -27,7 +27,7 @@ pub struct RestoreRevocations {
 ///
 /// # Errors
 /// [`Error::Database`] when the audit entry cannot be written as JSON.
-pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
+pub fn statements(backup_time: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Statement>> {
     let evidence = "a backup was restored".to_owned();
     let ending = Ending { reason: EndReason::Revoked, actor: None, evidence };
     let mut statements = end_statements(&OF_EVERYBODY, Uuid::nil(), NONE, &ending, now).to_vec();
@@ -44,7 +44,7 @@ pub fn statements(made: Micros, keep_keys: bool, now: Micros) -> Result<Vec<Stat
     ] {
         statements.push(any_rows(sql, values![]));
     }
-    let details = json!({ "made_us": made.0, "keys_kept": keep_keys });
+    let details = json!({ "made_us": backup_time.0, "keys_kept": keep_keys });
     let entry = NewAuditEntry::new(Attribution::TENURE, "backup.restore", "", details, now);
     Ok(batch_with_entry([], statements, &entry)?.statements)
 }

@@ -25,7 +25,7 @@ const MANY: u128 = 1;
 /// A frequent query, with what its plan must contain in SQLite and in PostgreSQL.
 struct Hot {
     name: &'static str,
-    question: ListQuery,
+    query: ListQuery,
     sqlite: &'static str,
     postgres: &'static str,
 }
@@ -42,7 +42,7 @@ fn hot(sqlite: bool) -> Vec<Hot> {
     let mut all = lists(sqlite);
     let organization = OrganizationId(Uuid::from_u128(MANY));
     let mut add = |name, sql, values, sqlite, postgres| {
-        all.push(Hot { name, question: (Scan(sql), values), sqlite, postgres });
+        all.push(Hot { name, query: (Scan(sql), values), sqlite, postgres });
     };
     let one = values![organization, 7, 7];
     add("one", sessions::ONE, one, EACH, "agent_bodies_pkey on agent_bodies b");
@@ -78,7 +78,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
     ] {
         let mut add = |(sql, values): ListQuery, sqlite, postgres| {
             let values = values![organization].into_iter().chain(values).collect();
-            hot.push(Hot { name, question: (sql, values), sqlite, postgres });
+            hot.push(Hot { name, query: (sql, values), sqlite, postgres });
         };
         let conditions = |reach| conditions(sqlite, reach, filter, None);
         add(page_query(conditions(ListReach::Organization), 101, 0), by_key, page_needs);
@@ -88,13 +88,13 @@ fn lists(sqlite: bool) -> Vec<Hot> {
     }
     let some = vec!["a,b".to_owned()];
     let (sql, values) = existing_tags_query(sqlite, &some);
-    let question = (sql, values![organization].into_iter().chain(values).collect());
+    let query = (sql, values![organization].into_iter().chain(values).collect());
     let by_tag = "t USING PRIMARY KEY (organization=? AND tag=?)";
     let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = $1) AND (tag = ";
-    hot.push(Hot { name: "existing tags", question, sqlite: by_tag, postgres: exists });
-    let question = account_existing_tags_query(sqlite, &all, &some);
+    hot.push(Hot { name: "existing tags", query, sqlite: by_tag, postgres: exists });
+    let query = account_existing_tags_query(sqlite, &all, &some);
     let exists = "session_tags_pkey on session_tags t\n Index Cond: ((organization = o.id) AND (tag = ";
-    hot.push(Hot { name: "existing tags of all", question, sqlite: by_tag, postgres: exists });
+    hot.push(Hot { name: "existing tags of all", query, sqlite: by_tag, postgres: exists });
     let range = "s USING COVERING INDEX agent_sessions_account (created_us>? AND created_us<?)";
     let walk = "Index Scan Backward using agent_sessions_account on agent_sessions s";
     let of_some = "s USING PRIMARY KEY (organization=? AND created_us>? AND created_us<?)";
@@ -103,8 +103,8 @@ fn lists(sqlite: bool) -> Vec<Hot> {
         [("account", &all, range, walk), ("organizations", &within, of_some, some)]
     {
         let reach = page_reach(ListReach::Account, filter);
-        let question = page_query(conditions(sqlite, reach, filter, None), 101, 0);
-        hot.push(Hot { name, question, sqlite: sqlite_needs, postgres });
+        let query = page_query(conditions(sqlite, reach, filter, None), 101, 0);
+        hot.push(Hot { name, query, sqlite: sqlite_needs, postgres });
     }
     hot
 }
@@ -112,7 +112,7 @@ fn lists(sqlite: bool) -> Vec<Hot> {
 #[tokio::test]
 async fn sqlite_reads_lists_claims_and_events_by_key() {
     let db = fresh_sqlite().await;
-    for Hot { name, question: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
+    for Hot { name, query: (Scan(sql), values), sqlite: needed, .. } in hot(true) {
         let rows = db.read(leak(format!("EXPLAIN QUERY PLAN {sql}")), values).await.unwrap();
         let plan = rows.read_all(read_plan_line).unwrap();
         assert!(plan.iter().any(|line| line.ends_with(needed)), "{name} {needed}: {plan:#?}");
@@ -121,10 +121,10 @@ async fn sqlite_reads_lists_claims_and_events_by_key() {
         let known = ["s", "o", "w", "p", "q", "first", "json_each VIRTUAL TABLE INDEX 1:", DELETED];
         let next = "agent_sessions USING COVERING INDEX agent_sessions_waiting";
         let scans = plan.iter().filter_map(|line| line.strip_prefix("SCAN "));
-        let window = |what: &str| what.starts_with("(subquery-");
-        let strange = scans.filter(|what| !known.contains(what) && *what != next && !window(what));
-        let strange = strange.collect::<Vec<_>>();
-        assert!(strange.is_empty(), "{name} scans {strange:?}: {plan:#?}");
+        let window = |table: &str| table.starts_with("(subquery-");
+        let unexpected = scans.filter(|table| !known.contains(table) && *table != next && !window(table));
+        let unexpected = unexpected.collect::<Vec<_>>();
+        assert!(unexpected.is_empty(), "{name} scans {unexpected:?}: {plan:#?}");
         assert!(!plan.iter().any(|line| line.contains("AUTOMATIC")), "{name}: {plan:#?}");
     }
 }
@@ -138,7 +138,7 @@ async fn postgres_reads_lists_claims_and_events_by_key_with_any_statistics() {
             let analyze = Statement { sql: "ANALYZE", values: vec![], exactly_one: false };
             db.apply(Batch { statements: vec![analyze], ..Batch::default() }).await.unwrap();
         }
-        for Hot { name, question: (Scan(sql), values), postgres: needed, .. } in hot(false) {
+        for Hot { name, query: (Scan(sql), values), postgres: needed, .. } in hot(false) {
             // All of these use one connection of the pool, one after the other.
             db.read(leak(format!("PREPARE x AS {sql}")), vec![]).await.unwrap();
             let values = values.iter().map(literal).collect::<Vec<_>>().join(", ");
@@ -154,8 +154,8 @@ async fn postgres_reads_lists_claims_and_events_by_key_with_any_statistics() {
             // A tag of any organization is looked up in one organization after the other.
             let known =
                 if name == "existing tags of all" { "Seq Scan on organizations o" } else { "nothing" };
-            let strange = plan.replace(known, "").contains("Seq Scan on ");
-            assert!(!strange, "{statistics}, {name}: {plan}");
+            let unexpected = plan.replace(known, "").contains("Seq Scan on ");
+            assert!(!unexpected, "{statistics}, {name}: {plan}");
         }
     }
 }

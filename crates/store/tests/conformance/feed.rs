@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
             RevokeKey => self.store.revoke_all_api_keys(&own, now).await,
             ChangePassword => {
                 let seen = self.store.load_password_hash(&own).await?;
-                let new = NewPassword { seen: seen.as_deref(), hash: "new", revokes_keys: false };
+                let new = NewPassword { decided_on: seen.as_deref(), hash: "new", revokes_keys: false };
                 self.store.set_password(&own, &new, None, &ending(EndReason::PasswordChanged), now).await
             }
             Suspend => {

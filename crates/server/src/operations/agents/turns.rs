@@ -148,7 +148,7 @@ pub async fn claim_turn(
     let mut time = std::pin::pin!(tokio::time::sleep(claim.wait.min(MAX_WAIT)));
     loop {
         let claimed = claim_waiting_turn(app, worker, claim).await?;
-        work.finish_look();
+        work.finish_search();
         if claimed.is_some() {
             return Ok(claimed);
         }

@@ -81,7 +81,7 @@ pub async fn change_user_password(
     };
     let visible = authorize(PersonAccess::See).await?;
     match authorize(PersonAccess::Change).await {
-        Ok(granted) if granted.standing() != PersonRelation::Administrator => {
+        Ok(granted) if granted.relation() != PersonRelation::Administrator => {
             change_password(app, caller, &granted, old, new, revoked).await?;
             Ok(PasswordChangeOutcome::Set)
         }
@@ -153,7 +153,7 @@ async fn change_password(
 ) -> Result<(), Failure> {
     app.passwords.rule.check("new-password", new)?;
     policies::demand_password_allowed(app, granted.person()).await?;
-    let is_own = granted.standing() == PersonRelation::Same;
+    let is_own = granted.relation() == PersonRelation::Same;
     let scope = if is_own { "write:user" } else { "write:sub-user" };
     let (mut checked, passwords_tried) = check_own_password(app, caller, scope, old).await?;
     let hash = app.passwords.hash(new, app.random_bytes()).await?;
@@ -171,7 +171,7 @@ async fn change_password(
             }
             checked.clone_from(&stored);
         }
-        let new = NewPassword { seen: stored.as_deref(), hash: &hash, revokes_keys: revoked.keys };
+        let new = NewPassword { decided_on: stored.as_deref(), hash: &hash, revokes_keys: revoked.keys };
         match app.store.set_password(granted, &new, except, &ending, app.now()).await {
             Err(Error::Stale) => {}
             outcome => {
@@ -202,7 +202,7 @@ pub async fn set_password(
     let ending = build_ending(granted, EndReason::PasswordChanged, "an administrator set the password");
     for _ in 0..TRIES {
         let stored = services.store.load_password_hash(granted).await?;
-        let new = NewPassword { seen: stored.as_deref(), hash: &hash, revokes_keys };
+        let new = NewPassword { decided_on: stored.as_deref(), hash: &hash, revokes_keys };
         match services.store.set_password(granted, &new, None, &ending, services.now()).await {
             Err(Error::Stale) => {}
             outcome => return Ok(outcome?),

@@ -123,12 +123,12 @@ fn tls_config(protection: Protection) -> Result<ClientConfig, DatabaseError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| DatabaseError::Failed(format!("TLS: {error}")))?;
     if protection != Protection::VerifyFull {
-        let anybody = Arc::new(AnyCertificate(provider));
-        return Ok(builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth());
+        let verifier = Arc::new(AnyCertificate(provider));
+        return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
     if roots.is_empty() {
         return Err(DatabaseError::Failed(
             "sslmode=verify-full needs the certificates of trusted authorities and this machine has none: \

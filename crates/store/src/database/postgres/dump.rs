@@ -220,24 +220,24 @@ fn program(name: &str, address: &PostgresAddress, protection: Protection) -> Com
 async fn run_program(name: &str, mut command: Command) -> Result<(), DatabaseError> {
     let running = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => DatabaseError::Failed(format!(
-            "the program {name} is not there: install PostgreSQL's client programs (postgresql-client), of the \
+            "the program {name} is not installed: install PostgreSQL's client programs (postgresql-client), of the \
              server's version or a later one"
         )),
         _ => file_error("start", &error),
     })?;
-    let done = running.wait_with_output().await.map_err(|error| file_error("wait for", &error))?;
-    if done.status.success() {
+    let output = running.wait_with_output().await.map_err(|error| file_error("wait for", &error))?;
+    if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&done.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     // Notices may come before the line with the error; lines after it may quote rows.
-    let wrong = said.lines().find(|line| line.contains("ERROR:") || line.contains("error:"));
-    let said = wrong.or(said.lines().next()).unwrap_or_default();
-    Err(DatabaseError::Failed(format!("{name} failed: {said}")))
+    let error_line = stderr.lines().find(|line| line.contains("ERROR:") || line.contains("error:"));
+    let message = error_line.or(stderr.lines().next()).unwrap_or_default();
+    Err(DatabaseError::Failed(format!("{name} failed: {message}")))
 }
 
-fn file_error(what: &str, error: &std::io::Error) -> DatabaseError {
-    DatabaseError::Failed(format!("cannot {what} the dump: {error}"))
+fn file_error(action: &str, error: &std::io::Error) -> DatabaseError {
+    DatabaseError::Failed(format!("cannot {action} the dump: {error}"))
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn payloads_between_servers_round_trip() {
-        let (here, there) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (own_node, other_node) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let signals = Signals::default();
         let mut watches: Vec<_> =
             (0..1000).map(|id| signals.watch(vec![Topic::Access(Uuid::from_u128(id))])).collect();
@@ -119,16 +119,19 @@ mod tests {
             woken.filter(|open| *open).count()
         };
         let topics = (0..500).map(|id| Topic::Access(Uuid::from_u128(id))).collect();
-        let told = build_payloads(there, &topics);
-        assert!(told.len() > 1 && told.iter().all(|payload| payload.len() < 7_100), "it would be refused");
-        build_payloads(here, &topics).iter().for_each(|payload| wake_for(payload, here, &signals));
+        let payloads = build_payloads(other_node, &topics);
+        assert!(
+            payloads.len() > 1 && payloads.iter().all(|payload| payload.len() < 7_100),
+            "it would be refused"
+        );
+        build_payloads(own_node, &topics).iter().for_each(|payload| wake_for(payload, own_node, &signals));
         assert_eq!(woken(), 0, "what this server told itself");
-        told.iter().for_each(|payload| wake_for(payload, here, &signals));
+        payloads.iter().for_each(|payload| wake_for(payload, own_node, &signals));
         assert_eq!(woken(), 500, "those who wait for it, and nobody else");
-        assert!(build_payloads(there, &BTreeSet::new()).is_empty());
-        for odd in ["", "x", "x y"] {
-            wake_for(odd, here, &signals);
-            assert_eq!(woken(), 1000, "{odd}");
+        assert!(build_payloads(other_node, &BTreeSet::new()).is_empty());
+        for malformed in ["", "x", "x y"] {
+            wake_for(malformed, own_node, &signals);
+            assert_eq!(woken(), 1000, "{malformed}");
         }
     }
 }

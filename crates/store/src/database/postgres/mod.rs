@@ -138,16 +138,16 @@ async fn load_node_id(client: &tokio_postgres::Client) -> Result<Uuid, DatabaseE
 ///
 /// tokio-postgres sends a request when it is first polled, so the order of polling is the order of sending.
 pub(super) async fn run_in_order<T>(mut steps: Vec<BoxFuture<'_, T>>) -> Vec<T> {
-    let mut first = Vec::with_capacity(steps.len());
+    let mut polled = Vec::with_capacity(steps.len());
     for step in &mut steps {
-        first.push(poll!(step.as_mut()));
+        polled.push(poll!(step.as_mut()));
     }
-    let mut answers = Vec::with_capacity(steps.len());
-    for (step, first) in steps.into_iter().zip(first) {
-        answers.push(match first {
-            Poll::Ready(answer) => answer,
+    let mut results = Vec::with_capacity(steps.len());
+    for (step, polled) in steps.into_iter().zip(polled) {
+        results.push(match polled {
+            Poll::Ready(result) => result,
             Poll::Pending => step.await,
         });
     }
-    answers
+    results
 }

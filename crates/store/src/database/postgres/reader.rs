@@ -49,7 +49,7 @@ const SETTINGS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY;
 pub(super) struct PostgresReaders {
     pool: Pool,
     connections: usize,
-    away: Duration,
+    connect_timeout: Duration,
     tls: MakeRustlsConnect,
 }
 
@@ -83,7 +83,12 @@ impl PostgresReaders {
             .post_create(set)
             .build()
             .map_err(|error| DatabaseError::Failed(format!("cannot make a pool of connections: {error}")))?;
-        Ok(PostgresReaders { pool, connections, away: readers.away, tls: address.tls.clone() })
+        Ok(PostgresReaders {
+            pool,
+            connections,
+            connect_timeout: readers.connect_timeout,
+            tls: address.tls.clone(),
+        })
     }
 
     /// Reads all statements in one snapshot, each for at most `limit`. Waits for a server that cannot be reached.
@@ -95,8 +100,8 @@ impl PostgresReaders {
         let mut last = None;
         for _ in 0..self.connections + ATTEMPTS {
             let connection = self.connection().await?;
-            match connection.ask(statements, limit).await {
-                Ok(answers) => return Ok(answers),
+            match connection.execute(statements, limit).await {
+                Ok(results) => return Ok(results),
                 Err(ReadError::Lost(error)) => last = Some(error),
                 Err(ReadError::Final(error)) => return Err(error),
             }
@@ -110,13 +115,13 @@ impl PostgresReaders {
         // The connection may have broken since its last use. Then a new one decides.
         for _ in 0..self.connections {
             let connection = self.try_connection().await.map_err(ReadError::into_error)?;
-            match connection.ask(&one, None).await {
+            match connection.execute(&one, None).await {
                 Err(ReadError::Lost(_)) => {}
                 outcome => return outcome.map(drop).map_err(ReadError::into_error),
             }
         }
         let connection = self.try_connection().await.map_err(ReadError::into_error)?;
-        connection.ask(&one, None).await.map(drop).map_err(ReadError::into_error)
+        connection.execute(&one, None).await.map(drop).map_err(ReadError::into_error)
     }
 
     pub(super) fn close(&self) {
@@ -138,7 +143,7 @@ impl PostgresReaders {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        let connected = timeout(self.away, connecting).await;
+        let connected = timeout(self.connect_timeout, connecting).await;
         connected.unwrap_or_else(|_| Err(away_error(last)))
     }
 
@@ -216,24 +221,24 @@ impl Drop for ReadConnection {
 }
 
 impl ReadConnection {
-    async fn ask(
+    async fn execute(
         mut self,
         statements: &[Statement],
         limit: Option<Duration>,
     ) -> Result<Vec<Rows>, ReadError> {
         let Some(object) = &self.object else { return Err(ReadError::Lost(away_error(None))) };
-        let (answers, is_idle) = match (statements, limit) {
+        let (results, is_idle) = match (statements, limit) {
             ([one], None) => (read_once(object, one).await.map(|rows| vec![rows]), true),
             _ => snapshot(object, statements, limit).await,
         };
         let object = self.object.take();
-        let answers = answers.map_err(|error| to_read_error(&error));
+        let results = results.map_err(|error| to_read_error(&error));
         // The pool checks neither for an open transaction nor, at once, for a broken connection: it would hand both out
         // again.
-        if !is_idle || matches!(answers, Err(ReadError::Lost(_))) {
+        if !is_idle || matches!(results, Err(ReadError::Lost(_))) {
             drop(object.map(Object::take));
         }
-        answers?.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final)
+        results?.into_iter().map(rows).collect::<Result<_, _>>().map_err(ReadError::Final)
     }
 }
 
@@ -277,10 +282,10 @@ async fn snapshot(
     // Sent along with the rest: after an error it rolls back. It has the time limit too, and when that ends it, an
     // aborted transaction stays open. What was read before it is good all the same.
     steps.push(Box::pin(execute("COMMIT".to_owned())));
-    let mut answers = run_in_order(steps).await;
-    let is_ended = answers.pop().is_some_and(|committed| committed.is_ok());
-    let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
-    (answers.map(|mut answers| answers.split_off(1)), is_ended)
+    let mut results = run_in_order(steps).await;
+    let is_ended = results.pop().is_some_and(|committed| committed.is_ok());
+    let results = results.into_iter().collect::<Result<Vec<_>, _>>();
+    (results.map(|mut results| results.split_off(1)), is_ended)
 }
 
 fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Rows, DatabaseError> {

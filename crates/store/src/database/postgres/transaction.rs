@@ -182,22 +182,22 @@ impl BatchGroup<'_> {
         from: usize,
         savepoints: bool,
     ) -> Result<Option<(usize, DatabaseError)>, WriteError> {
-        let mut places: Vec<StatementPosition> = Vec::new();
+        let mut positions: Vec<StatementPosition> = Vec::new();
         let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = self.open(opening);
-        places.resize(steps.len(), None);
+        positions.resize(steps.len(), None);
         for number in (from..self.batches.len()).filter(|number| outcomes[*number].is_ok()) {
             if savepoints {
                 steps.push(self.execute(format!("SAVEPOINT b{number}")));
-                places.push(None);
+                positions.push(None);
             }
             for (position, statement) in self.batches[number].statements.iter().enumerate() {
                 let prepared = &self.connection.prepared[statement.sql];
                 steps.push(Box::pin(self.connection.client.execute_raw(prepared, &statement.values)));
-                places.push(Some((number, position)));
+                positions.push(Some((number, position)));
             }
         }
-        for (place, answer) in places.into_iter().zip(run_in_order(steps).await) {
-            if let Some(refusal) = self.judge(place, answer)? {
+        for (position, result) in positions.into_iter().zip(run_in_order(steps).await) {
+            if let Some(refusal) = self.check_result(position, result)? {
                 return Ok(Some(refusal));
             }
         }
@@ -228,12 +228,12 @@ impl BatchGroup<'_> {
     }
 
     /// Returns the batch that a response refuses, if any.
-    fn judge(
+    fn check_result(
         &self,
-        place: StatementPosition,
-        answer: Result<u64, Error>,
+        position: StatementPosition,
+        result: Result<u64, Error>,
     ) -> Result<Option<(usize, DatabaseError)>, WriteError> {
-        let error = match (answer, place) {
+        let error = match (result, position) {
             (Ok(rows), Some((batch, statement))) => {
                 let unmet = rows != 1 && self.batches[batch].statements[statement].exactly_one;
                 return Ok(unmet.then_some((batch, DatabaseError::Unmet { statement, rows })));
@@ -241,7 +241,7 @@ impl BatchGroup<'_> {
             (Ok(_), None) => return Ok(None),
             (Err(error), _) => error,
         };
-        match (to_write_error(&error), place) {
+        match (to_write_error(&error), position) {
             (Some(error), _) => Err(error),
             (None, Some((batch, statement))) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 Ok(Some((batch, DatabaseError::Taken { statement })))
@@ -275,16 +275,16 @@ async fn commit(
     node: Uuid,
     changed: &BTreeSet<Topic>,
 ) -> Result<(), WriteError> {
-    let told = build_payloads(node, changed);
+    let payloads = build_payloads(node, changed);
     let mut steps: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
-    for told in &told {
-        steps.push(Box::pin(async move { connection.client.execute(&connection.notify, &[told]).await }));
+    for payload in &payloads {
+        steps.push(Box::pin(async move { connection.client.execute(&connection.notify, &[payload]).await }));
     }
     steps.push(Box::pin(async { connection.client.batch_execute("COMMIT").await.map(|()| 0) }));
-    let answers = run_in_order(steps).await;
+    let results = run_in_order(steps).await;
     // In order: if the first had failed, the COMMIT would have been a rollback that reports success.
-    for answer in answers {
-        if let Err(error) = answer {
+    for result in results {
+        if let Err(error) = result {
             return Err(match to_write_error(&error) {
                 Some(WriteError::Again(error)) => WriteError::Again(error),
                 _ => WriteError::Final(unknown_outcome(&to_database_error(&error).to_string())),

@@ -32,7 +32,7 @@ struct PostgresWriteRequest {
 /// The writer task.
 pub(super) struct PostgresWriter {
     /// `None` once closed. The lock is held for a clone, and never across an await.
-    orders: Mutex<Option<mpsc::Sender<PostgresWriteRequest>>>,
+    requests: Mutex<Option<mpsc::Sender<PostgresWriteRequest>>>,
     counts: WriteCounters,
     ended: TaskEnd,
 }
@@ -42,17 +42,17 @@ impl PostgresWriter {
         let (sender, receiver) = mpsc::channel(WAITING);
         let ended = TaskEnd::new(1);
         let counts = WriteCounters::default();
-        let desk = PostgresWriteLoop {
+        let write_loop = PostgresWriteLoop {
             address,
             node,
             signals,
             counts: counts.clone(),
             connection: None,
-            away: false,
+            unreachable: false,
             _guard: ended.guard(),
         };
-        tokio::spawn(desk.work(receiver));
-        PostgresWriter { orders: Mutex::new(Some(sender)), counts, ended }
+        tokio::spawn(write_loop.work(receiver));
+        PostgresWriter { requests: Mutex::new(Some(sender)), counts, ended }
     }
 
     pub(super) fn write_counts(&self) -> WriteCounts {
@@ -60,9 +60,9 @@ impl PostgresWriter {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (reply, outcome) = oneshot::channel();
-        orders
+        requests
             .ok_or_else(shutdown_error)?
             .send(PostgresWriteRequest { batch, reply })
             .await
@@ -72,7 +72,7 @@ impl PostgresWriter {
 
     /// Accepts no more batches, and waits until those accepted are done.
     pub(super) async fn close(&self) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.ended.wait().await;
     }
 }
@@ -89,21 +89,21 @@ struct PostgresWriteLoop {
     counts: WriteCounters,
     connection: Option<WriteConnection>,
     /// Whether the server could not be reached last time. Then the next group does not wait for it again.
-    away: bool,
+    unreachable: bool,
     _guard: TaskGuard,
 }
 
 impl PostgresWriteLoop {
-    async fn work(mut self, mut orders: mpsc::Receiver<PostgresWriteRequest>) {
+    async fn work(mut self, mut requests: mpsc::Receiver<PostgresWriteRequest>) {
         let mut group = Vec::with_capacity(GROUP);
-        while orders.recv_many(&mut group, GROUP).await > 0 {
-            self.answer(std::mem::take(&mut group)).await;
+        while requests.recv_many(&mut group, GROUP).await > 0 {
+            self.handle_group(std::mem::take(&mut group)).await;
         }
     }
 
-    async fn answer(&mut self, orders: Vec<PostgresWriteRequest>) {
+    async fn handle_group(&mut self, requests: Vec<PostgresWriteRequest>) {
         let (batches, replies): (Vec<Batch>, Vec<_>) =
-            orders.into_iter().map(|order| (order.batch, order.reply)).unzip();
+            requests.into_iter().map(|request| (request.batch, request.reply)).unzip();
         let outcomes = match self.commit(&batches).await {
             Ok(outcomes) => {
                 self.counts.add_commit(batches.len());
@@ -153,8 +153,8 @@ impl PostgresWriteLoop {
 
     /// Grows with the attempts, and differs between servers, so that two of them do not collide in step.
     fn pause(&self, attempt: u32) -> Duration {
-        let spread = Duration::from_millis(u64::from(self.node.as_bytes()[0]) / 8);
-        (FIRST_PAUSE / 5 + spread) * attempt
+        let jitter = Duration::from_millis(u64::from(self.node.as_bytes()[0]) / 8);
+        (FIRST_PAUSE / 5 + jitter) * attempt
     }
 
     /// The connection. Reconnects if needed, within a bounded time.
@@ -162,13 +162,13 @@ impl PostgresWriteLoop {
         if let Some(connection) = self.connection.take().filter(WriteConnection::is_open) {
             return Ok(connection);
         }
-        let connected = if self.away {
+        let connected = if self.unreachable {
             WriteConnection::connect(&self.address).await
         } else {
             let mut last = DatabaseError::Failed("the database does not answer".into());
             timeout(AWAY, self.keep_connecting(&mut last)).await.map_err(|_| last)
         };
-        self.away = connected.is_err();
+        self.unreachable = connected.is_err();
         connected
     }
 

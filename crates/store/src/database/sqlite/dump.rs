@@ -103,15 +103,15 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// Replaces a database by a file, by an atomic rename. The old file is kept under another name.
 pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), DatabaseError> {
-    let step = |what: &str, done: std::io::Result<()>| {
-        done.map_err(|error| DatabaseError::Failed(format!("cannot {what} {}: {error}", path.display())))
+    let step = |action: &str, result: std::io::Result<()>| {
+        result.map_err(|error| DatabaseError::Failed(format!("cannot {action} {}: {error}", path.display())))
     };
     step("write the new database for", File::open(with).and_then(|file| file.sync_all()))?;
     // Held until the rename, so that no server begins to write to the old file.
-    let mut held = None;
+    let mut lock = None;
     if path.exists() {
         match lock_exclusively(path) {
-            Ok(connection) => held = Some(connection),
+            Ok(connection) => lock = Some(connection),
             Err(error) if is_busy(&error) => {
                 return Err(DatabaseError::Failed(format!(
                     "{} is in use: stop the server first",
@@ -127,14 +127,11 @@ pub(in crate::database) fn replace(path: &Path, with: &Path) -> Result<(), Datab
                 }
             }
         }
-        let kept = sibling_path(path, "replaced");
-        step(
-            "keep the old database",
-            remove_if_present(&kept).and_then(|()| std::fs::hard_link(path, &kept)),
-        )?;
+        let old = sibling_path(path, "replaced");
+        step("keep the old database", remove_if_present(&old).and_then(|()| std::fs::hard_link(path, &old)))?;
     }
     step("replace", std::fs::rename(with, path))?;
-    drop(held);
+    drop(lock);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     step("keep the name of", File::open(folder).and_then(|folder| folder.sync_all()))
 }
@@ -153,9 +150,9 @@ fn rename_if_present(from: &Path, to: &Path) -> std::io::Result<()> {
     ignore_missing(std::fs::rename(from, to))
 }
 
-fn ignore_missing(done: std::io::Result<()>) -> std::io::Result<()> {
-    match done {
+fn ignore_missing(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        done => done,
+        result => result,
     }
 }

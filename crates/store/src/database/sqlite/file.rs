@@ -76,14 +76,14 @@ pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
     // Some systems refuse this; then the check has the usual priority.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOW_PRIORITY);
-    let found = || -> rusqlite::Result<String> {
+    let run_check = || -> rusqlite::Result<String> {
         let connection = open_file(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(BUSY)?;
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
     };
-    match found() {
-        Ok(found) if found == "ok" => Ok(()),
-        Ok(found) => Err(DatabaseError::Damaged(format!("sqlite: {}", found.trim().replace('\n', " ")))),
+    match run_check() {
+        Ok(report) if report == "ok" => Ok(()),
+        Ok(report) => Err(DatabaseError::Damaged(format!("sqlite: {}", report.trim().replace('\n', " ")))),
         Err(error) => Err(to_database_error(&error)),
     }
 }
@@ -147,15 +147,17 @@ fn prepare_schema(connection: &mut Connection, mode: OpenMode, now_us: i64) -> R
 /// With the write-ahead log, readers and the writer do not wait for each other.
 #[expect(clippy::disallowed_methods, reason = "a database is opened on a thread that may wait")]
 fn enable_wal(connection: &Connection) -> Result<(), DatabaseError> {
-    let mut left = BUSY;
+    let mut remaining = BUSY;
     let change = || connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
     let mode = loop {
         match change() {
             // SQLite does not wait here: it reads first, and two readers that wait for each other to write would
             // deadlock.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !remaining.is_zero() =>
+            {
                 std::thread::sleep(AGAIN);
-                left = left.saturating_sub(AGAIN);
+                remaining = remaining.saturating_sub(AGAIN);
             }
             outcome => break outcome.map_err(|error| to_database_error(&error))?,
         }
@@ -206,8 +208,8 @@ fn migrate_one(connection: &mut Connection, now_us: i64) -> Result<bool, Databas
     let Some(next) = migrate::pending(&applied, Migration::sqlite_text)?.first() else {
         return Ok(false);
     };
-    let failed_in = |what: &dyn Display| {
-        DatabaseError::Failed(format!("migration {} ({}): {what}", next.version, next.name))
+    let failed_in = |problem: &dyn Display| {
+        DatabaseError::Failed(format!("migration {} ({}): {problem}", next.version, next.name))
     };
     if let Some(dangling) =
         run_migration_sql(&transaction, next, now_us).map_err(|error| failed_in(&error))?
@@ -236,7 +238,7 @@ fn run_migration_sql(
     )?;
     let sentence = |row: &rusqlite::Row<'_>| {
         let (child, parent): (String, String) = (row.get(0)?, row.get(2)?);
-        Ok(format!("rows of {child} refer to rows of {parent} that are not there"))
+        Ok(format!("rows of {child} refer to rows of {parent} that do not exist"))
     };
     connection.prepare("PRAGMA foreign_key_check")?.query_map([], sentence)?.next().transpose()
 }
@@ -315,7 +317,7 @@ mod tests {
                       INSERT INTO parents VALUES (1); INSERT INTO children VALUES (1)";
         connection.pragma_update(None, "foreign_keys", false).unwrap();
         assert_eq!(apply(1, tables), None);
-        let dangling = "rows of children refer to rows of parents that are not there";
+        let dangling = "rows of children refer to rows of parents that do not exist";
         assert_eq!(apply(2, "DELETE FROM parents").as_deref(), Some(dangling));
     }
 

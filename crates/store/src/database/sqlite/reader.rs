@@ -24,7 +24,7 @@ struct ReadJob {
     /// The number of checks after which it is ended.
     budget: Option<u32>,
     /// Set when nobody waits for the result any more.
-    gone: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     reply: oneshot::Sender<ReadResult>,
 }
 
@@ -123,20 +123,20 @@ impl SqliteReaders {
 
     /// Reads all statements in one snapshot. The read ends when the caller stops waiting.
     pub(super) async fn read(&self, statements: Vec<Statement>, brief: bool) -> ReadResult {
-        self.ask(statements, brief.then_some(BRIEF), false).await
+        self.submit(statements, brief.then_some(BRIEF), false).await
     }
 
     /// Checks that a reader answers, before all waiting reads.
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
         let one = Statement { sql: "SELECT 1", values: Vec::new(), exactly_one: false };
-        self.ask(vec![one], None, true).await.map(drop)
+        self.submit(vec![one], None, true).await.map(drop)
     }
 
-    async fn ask(&self, statements: Vec<Statement>, budget: Option<u32>, first: bool) -> ReadResult {
-        let (reply, answer) = oneshot::channel();
-        let waiting = CancelOnDrop(Arc::default());
-        self.queue.push(ReadJob { statements, budget, gone: waiting.0.clone(), reply }, first)?;
-        answer.await.unwrap_or_else(|_| Err(shutdown_error()))
+    async fn submit(&self, statements: Vec<Statement>, budget: Option<u32>, first: bool) -> ReadResult {
+        let (reply, result) = oneshot::channel();
+        let guard = CancelOnDrop(Arc::default());
+        self.queue.push(ReadJob { statements, budget, cancelled: guard.0.clone(), reply }, first)?;
+        result.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
     pub(super) async fn close(&self) {
@@ -150,27 +150,27 @@ fn shutdown_error() -> DatabaseError {
 }
 
 fn serve(connection: &mut Connection, queue: &ReadQueue) {
-    while let Some(ReadJob { statements, budget, gone, reply }) = queue.pop() {
+    while let Some(ReadJob { statements, budget, cancelled, reply }) = queue.pop() {
         if reply.is_closed() {
             continue;
         }
-        let mut looks = 0;
-        let over = [gone, queue.ending.clone()];
+        let mut checks = 0;
+        let flags = [cancelled, queue.ending.clone()];
         let is_over = move || {
-            looks += 1;
-            over.iter().any(|over| over.load(Ordering::Relaxed))
-                || budget.is_some_and(|budget| looks > budget)
+            checks += 1;
+            flags.iter().any(|flag| flag.load(Ordering::Relaxed))
+                || budget.is_some_and(|budget| checks > budget)
         };
-        let answers = match connection.progress_handler(STEPS, Some(is_over)) {
-            Ok(()) => answer(connection, &statements),
+        let result = match connection.progress_handler(STEPS, Some(is_over)) {
+            Ok(()) => run_statements(connection, &statements),
             Err(error) => Err(to_database_error(&error)),
         };
         // A send can only fail when nobody waits for the result any more.
-        drop(reply.send(answers));
+        drop(reply.send(result));
     }
 }
 
-fn answer(connection: &Connection, statements: &[Statement]) -> ReadResult {
+fn run_statements(connection: &Connection, statements: &[Statement]) -> ReadResult {
     // A single statement has its own snapshot.
     let snapshot = (statements.len() > 1).then(|| connection.unchecked_transaction()).transpose();
     // Rolls back when it is dropped, which for a reader is the same as a commit.
@@ -183,11 +183,11 @@ fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Rows, D
     bind(&mut statement, values)?;
     let width = statement.column_count();
     let mut rows = statement.raw_query();
-    let mut answer = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| read_error(&error))? {
-        answer.push((0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?);
+        found.push((0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?);
     }
-    Ok(Rows::new(answer))
+    Ok(Rows::new(found))
 }
 
 fn read_error(error: &rusqlite::Error) -> DatabaseError {

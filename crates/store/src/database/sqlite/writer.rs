@@ -20,21 +20,21 @@ const GROUP: usize = 256;
 /// Maximum number of waiting batches; further callers wait until there is room.
 const WAITING: usize = 4096;
 /// How often an idle writer checks whether another process wrote.
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch, and the channel for its outcome.
 struct SqliteWriteRequest {
     batch: Batch,
     reply: oneshot::Sender<BatchResult>,
-    /// Its place in the queue, freed when it leaves.
-    _place: OwnedSemaphorePermit,
+    /// Its slot in the queue, freed when it leaves.
+    _slot: OwnedSemaphorePermit,
 }
 
 /// The writer thread.
 pub(super) struct SqliteWriter {
     /// `None` once closed. The lock is held for one push, and never across an await.
-    orders: Mutex<Option<Sender<SqliteWriteRequest>>>,
-    places: Arc<Semaphore>,
+    requests: Mutex<Option<Sender<SqliteWriteRequest>>>,
+    slots: Arc<Semaphore>,
     counts: WriteCounters,
     ended: TaskEnd,
 }
@@ -45,18 +45,22 @@ impl SqliteWriter {
         let ended = TaskEnd::new(1);
         let guard = ended.guard();
         let counts = WriteCounters::default();
-        let mut desk =
-            SqliteWriteLoop { seen: data_version(&connection)?, connection, signals, counts: counts.clone() };
+        let mut write_loop = SqliteWriteLoop {
+            known_version: data_version(&connection)?,
+            connection,
+            signals,
+            counts: counts.clone(),
+        };
         std::thread::Builder::new()
             .name("sqlite-write".into())
             .spawn(move || {
-                desk.work(&receiver);
-                drop(desk);
+                write_loop.work(&receiver);
+                drop(write_loop);
                 drop(guard);
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
-        let places = Arc::new(Semaphore::new(WAITING));
-        Ok(SqliteWriter { orders: Mutex::new(Some(sender)), places, counts, ended })
+        let slots = Arc::new(Semaphore::new(WAITING));
+        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, ended })
     }
 
     pub(super) fn write_counts(&self) -> WriteCounts {
@@ -64,21 +68,21 @@ impl SqliteWriter {
     }
 
     pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
-        let place = self.places.clone().acquire_owned().await.map_err(|_| shutdown_error())?;
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| shutdown_error())?;
         let (reply, outcome) = oneshot::channel();
-        self.push(SqliteWriteRequest { batch, reply, _place: place })?;
+        self.push(SqliteWriteRequest { batch, reply, _slot: slot })?;
         outcome.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
-    fn push(&self, order: SqliteWriteRequest) -> BatchResult {
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        orders.as_ref().ok_or_else(shutdown_error)?.send(order).map_err(|_| shutdown_error())
+    fn push(&self, request: SqliteWriteRequest) -> BatchResult {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.as_ref().ok_or_else(shutdown_error)?.send(request).map_err(|_| shutdown_error())
     }
 
     /// Accepts no more batches, and waits until those accepted are done.
     pub(super) async fn close(&self) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.places.close();
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.slots.close();
         self.ended.wait().await;
     }
 }
@@ -93,7 +97,7 @@ struct SqliteWriteLoop {
     signals: Signals,
     counts: WriteCounters,
     /// `data_version` at the last check. On this connection, only commits of other processes change it.
-    seen: i64,
+    known_version: i64,
 }
 
 /// A committed group: the outcome of each batch, and whether another process wrote before it.
@@ -103,40 +107,40 @@ struct CommittedGroup {
 }
 
 impl SqliteWriteLoop {
-    fn work(&mut self, orders: &Receiver<SqliteWriteRequest>) {
+    fn work(&mut self, requests: &Receiver<SqliteWriteRequest>) {
         loop {
-            match orders.recv_timeout(LOOK) {
+            match requests.recv_timeout(CHECK_INTERVAL) {
                 Ok(first) => {
                     let mut group = vec![first];
-                    group.extend(orders.try_iter().take(GROUP - 1));
-                    self.answer(group);
+                    group.extend(requests.try_iter().take(GROUP - 1));
+                    self.handle_group(group);
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Timeout) => self.check_other_writers(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn answer(&mut self, group: Vec<SqliteWriteRequest>) {
+    fn handle_group(&mut self, group: Vec<SqliteWriteRequest>) {
         let outcomes = match self.commit(&group) {
-            Ok(done) => {
-                self.notify(&group, &done);
-                done.outcomes
+            Ok(committed) => {
+                self.notify(&group, &committed);
+                committed.outcomes
             }
             Err(error) => {
                 self.recover();
                 let text = error.to_string();
                 tracing::error!(error = text, batches = group.len(), "a group of batches was not committed");
-                let again = match error {
+                let make_error = match error {
                     DatabaseError::Damaged(_) => DatabaseError::Damaged,
                     _ => DatabaseError::Failed,
                 };
-                group.iter().map(|_| Err(again(text.clone()))).collect()
+                group.iter().map(|_| Err(make_error(text.clone()))).collect()
             }
         };
-        for (order, outcome) in group.into_iter().zip(outcomes) {
+        for (request, outcome) in group.into_iter().zip(outcomes) {
             // Fails only when the caller is gone.
-            let _ = order.reply.send(outcome);
+            let _ = request.reply.send(outcome);
         }
     }
 
@@ -144,11 +148,11 @@ impl SqliteWriteLoop {
     fn commit(&mut self, group: &[SqliteWriteRequest]) -> Result<CommittedGroup, DatabaseError> {
         self.execute("BEGIN IMMEDIATE")?;
         let version = data_version(&self.connection)?;
-        let outcomes = group.iter().map(|order| self.batch(&order.batch)).collect::<Result<_, _>>()?;
+        let outcomes = group.iter().map(|request| self.batch(&request.batch)).collect::<Result<_, _>>()?;
         self.execute("COMMIT")?;
         self.counts.add_commit(group.len());
-        let foreign = version != self.seen;
-        self.seen = version;
+        let foreign = version != self.known_version;
+        self.known_version = version;
         Ok(CommittedGroup { outcomes, foreign })
     }
 
@@ -158,8 +162,8 @@ impl SqliteWriteLoop {
         let run = |(number, statement)| self.statement(number, statement);
         let outcome = batch.statements.iter().enumerate().try_for_each(run);
         if let Err(error) = &outcome {
-            if let DatabaseError::Damaged(what) = error {
-                return Err(DatabaseError::Damaged(what.clone()));
+            if let DatabaseError::Damaged(message) = error {
+                return Err(DatabaseError::Damaged(message.clone()));
             }
             // A full or failing disk may end the transaction, and with it the batches before this one.
             if self.connection.is_autocommit() {
@@ -197,20 +201,21 @@ impl SqliteWriteLoop {
         }
     }
 
-    fn notify(&self, group: &[SqliteWriteRequest], done: &CommittedGroup) {
-        if done.foreign {
+    fn notify(&self, group: &[SqliteWriteRequest], committed: &CommittedGroup) {
+        if committed.foreign {
             return self.signals.wake_all();
         }
-        let outcomes = group.iter().zip(&done.outcomes);
-        self.signals
-            .wake(&Batch::topics_of_commit(outcomes.map(|(order, outcome)| (&order.batch, outcome.is_ok()))));
+        let outcomes = group.iter().zip(&committed.outcomes);
+        self.signals.wake(&Batch::topics_of_commit(
+            outcomes.map(|(request, outcome)| (&request.batch, outcome.is_ok())),
+        ));
     }
 
-    fn look(&mut self) {
+    fn check_other_writers(&mut self) {
         match data_version(&self.connection) {
-            Ok(version) if version == self.seen => {}
+            Ok(version) if version == self.known_version => {}
             Ok(version) => {
-                self.seen = version;
+                self.known_version = version;
                 self.signals.wake_all();
             }
             Err(error) => {

@@ -217,7 +217,7 @@ both! {
         store.set_organization_limits(&acting, id, None, Some(Some(Acus::whole(9))), NOW).await.unwrap();
         store.revoke_credential(&acting, key.id, NOW).await.unwrap();
         let over = acting.grant_person(ci.id);
-        store.set_password(&over, &NewPassword { seen: None, hash: "hash of a password", revokes_keys: false }, None, &revoked(), NOW).await.unwrap();
+        store.set_password(&over, &NewPassword { decided_on: None, hash: "hash of a password", revokes_keys: false }, None, &revoked(), NOW).await.unwrap();
         store.end_logins(&over, None, &revoked(), NOW).await.unwrap();
         store.set_principal_state(&acting, ci.id, PrincipalState::Suspended, NOW).await.unwrap();
         store.remove_member(&system().grant(id), ci.id, NOW).await.unwrap();

@@ -16,7 +16,7 @@ const PATIENT: Readers = Readers {
     read_timeout: NEVER,
     scan_timeout: NEVER,
     scan_wait: NEVER,
-    away: NEVER,
+    connect_timeout: NEVER,
 };
 
 fn caller(organization: u128, principal: u128) -> ScanCaller {
@@ -194,7 +194,7 @@ async fn reads_wait_for_a_server_that_restarts() {
     door.open().await;
     let url = format!("{before}@{}/{database}", door.address);
     let open = async |away| {
-        let readers = Readers { away, ..PATIENT };
+        let readers = Readers { connect_timeout: away, ..PATIENT };
         Database::open_with(&url, OpenMode::Existing, readers, MADE_US).await.unwrap()
     };
     let (patient, hasty) = (open(NEVER).await, open(Duration::from_secs(2)).await);

@@ -333,7 +333,7 @@ both! {
         let other = db.open_again().await;
         let mut near = [None, Some(id(1)), Some(id(2))].map(|organization| db.wait_for_work(organization, None));
         let mut far = [Some(id(2)), Some(id(1))].map(|organization| other.wait_for_work(organization, None));
-        near.iter_mut().chain(&mut far).for_each(|work| work.finish_look());
+        near.iter_mut().chain(&mut far).for_each(|work| work.finish_search());
         let turn = Topic::Work { organization: id(1), agent: "coder".into() };
         db.apply(batch([insert(1, 1)]).with_topic(turn)).await.unwrap();
         assert!(tokio::time::timeout(PATIENCE, near[0].wait_for_call()).await.unwrap());

@@ -90,7 +90,7 @@ both! {
                     assert_eq!((granted.person(), granted.actor()), (child, Some(who)));
                     let found = store.load_person(&granted).await.unwrap();
                     assert_eq!((found.parent, found.first_name.as_str()), (Some(root), "Su"));
-                    Ok(granted.standing())
+                    Ok(granted.relation())
                 }
                 Err(Error::Refused(refusal)) => Err(refusal),
                 Err(error) => panic!("{error}"),
@@ -152,7 +152,7 @@ both! {
         let own = caller(&store, root).await;
         store.remove_member(&system().grant(globex), child, NOW).await.unwrap();
         let maker = store.authorize_over_person(&own, number, PersonAccess::Change, "write:user", "write:sub-user").await.unwrap();
-        let given = NewPassword { seen: Some("hash"), hash: "given", revokes_keys: false };
+        let given = NewPassword { decided_on: Some("hash"), hash: "given", revokes_keys: false };
         store.set_password(&maker, &given, None, &ending(), NOW).await.unwrap();
         store.set_member(&system().grant(globex), child, Role::Readwrite, NOW).await.unwrap();
         assert_eq!(known().await, None);
@@ -198,7 +198,7 @@ both! {
         assert_eq!(store.load_person(&own).await.unwrap().principal.state, PrincipalState::Active);
         // A token to reset a password is invalid once the password was changed.
         store.store_one_time_token(&system(), child, "restore", &hash(3), until).await.unwrap();
-        store.set_password(&own, &NewPassword { seen: Some("hash"), hash: "other", revokes_keys: false }, None, &ending(), NOW).await.unwrap();
+        store.set_password(&own, &NewPassword { decided_on: Some("hash"), hash: "other", revokes_keys: false }, None, &ending(), NOW).await.unwrap();
         assert!(nobody(store.restore_password(&system(), &hash(3), "new", &ending(), NOW).await));
         store.store_one_time_token(&system(), child, "restore", &hash(4), until).await.unwrap();
         assert_eq!(store.restore_password(&system(), &hash(4), "new", &ending(), NOW).await.unwrap(), child);

@@ -85,7 +85,7 @@ async fn feed(store: &Store) -> Vec<(SessionId, i64, FeedChange)> {
 
 /// The first password of a person.
 fn password(hash: &str) -> NewPassword<'_> {
-    NewPassword { seen: None, hash, revokes_keys: false }
+    NewPassword { decided_on: None, hash, revokes_keys: false }
 }
 
 both! {
