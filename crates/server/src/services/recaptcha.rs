@@ -1,6 +1,7 @@
 //! Asks the reCAPTCHA service that the settings name whether a person solved a challenge.
 
 use crate::failure::Failure;
+use crate::services::ring_provider;
 use crate::settings::{SecretText, Settings};
 use domain::Refusal;
 use domain::login::Origin;
@@ -40,6 +41,7 @@ impl Recaptcha {
             (Some(url), Some(secret)) => (url.to_string(), secret.clone()),
             _ => return Err("one is of no use without the other".to_owned()),
         };
+        ring_provider::install_for_tls();
         let client = Client::builder()
             .timeout(settings.recaptcha_timeout)
             .redirect(Policy::none())
