@@ -108,7 +108,7 @@ fn check_entries(entries: &[SegmentEntry]) -> Result<AuditHead, Failure> {
     let mut walk = SegmentWalk::new(entries.first().ok_or_else(empty)?, None);
     for entry in entries {
         walk.take(entry).map_err(|broken| {
-            Failure::internal(format!("entry {} of the audit log {}", broken.sequence, broken.why))
+            Failure::internal(format!("entry {} of the audit log {}", broken.sequence, broken.problem))
         })?;
     }
     walk.head().ok_or_else(empty)

@@ -85,7 +85,7 @@ pub struct BrokenEntry {
     /// Its sequence.
     pub sequence: i64,
     /// What is wrong: a predicate without its subject.
-    pub why: String,
+    pub problem: String,
 }
 
 /// An entry with its hashes, for export.
@@ -183,7 +183,7 @@ impl ChainWalk {
         link: Option<ChainLink>,
     ) -> std::result::Result<(), BrokenEntry> {
         let expected = self.last + 1;
-        let broken = |sequence, why: &str| Err(BrokenEntry { sequence, why: why.to_owned() });
+        let broken = |sequence, problem: &str| Err(BrokenEntry { sequence, problem: problem.to_owned() });
         if sequence != expected {
             return broken(expected, "is missing");
         }
@@ -218,7 +218,7 @@ impl ChainWalk {
     fn compare(&self, sequence: i64, hash: EntryHash) -> std::result::Result<(), BrokenEntry> {
         match self.against {
             Some(head) if head.sequence == sequence && head.hash != hash => {
-                Err(BrokenEntry { sequence, why: "differs from the entry at the checkpoint".into() })
+                Err(BrokenEntry { sequence, problem: "differs from the entry at the checkpoint".into() })
             }
             _ => Ok(()),
         }
@@ -227,9 +227,9 @@ impl ChainWalk {
     fn end(self) -> std::result::Result<AuditProof, BrokenEntry> {
         match self.against {
             Some(head) if head.sequence > self.last => {
-                let why =
+                let problem =
                     format!("is missing: the log was cut off, the checkpoint is of line {}", head.sequence);
-                Err(BrokenEntry { sequence: self.last + 1, why })
+                Err(BrokenEntry { sequence: self.last + 1, problem })
             }
             _ => Ok(self.proof),
         }
@@ -250,8 +250,8 @@ impl Store {
         let (from, hash) = sealed.map_or((0, None), |sealed| (sealed.sequence, Some(sealed.hash)));
         let mut walk = ChainWalk::start_after(from, hash, against);
         if let Some(head) = against.filter(|head| head.sequence < from) {
-            let why = "was sealed: pass the segments with --segments".to_owned();
-            return Ok(Err(BrokenEntry { sequence: head.sequence, why }));
+            let problem = "was sealed: pass the segments with --segments".to_owned();
+            return Ok(Err(BrokenEntry { sequence: head.sequence, problem }));
         }
         if let Some(Err(broken)) = hash.map(|hash| walk.compare(from, hash)) {
             return Ok(Err(broken));
@@ -271,8 +271,8 @@ impl Store {
         let SegmentWalk(walk) = segments;
         let sealed = self.load_sealed_audit_head(system).await?;
         if sealed.map(|sealed| (sealed.sequence, Some(sealed.hash))) != Some((walk.last, walk.hash)) {
-            let why = "is the end of the segments, but the log does not continue from it".to_owned();
-            return Ok(Err(BrokenEntry { sequence: walk.last, why }));
+            let problem = "is the end of the segments, but the log does not continue from it".to_owned();
+            return Ok(Err(BrokenEntry { sequence: walk.last, problem }));
         }
         self.walk_on(system, walk).await
     }

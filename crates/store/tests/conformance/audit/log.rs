@@ -105,7 +105,7 @@ both! {
             for line in 1..=5 {
                 raw(&db.url, &format!("UPDATE audit SET {change} WHERE sequence = {line}")).await.unwrap();
                 let broken = verify(&store).await.expect_err(&change);
-                assert_eq!(broken.sequence, line, "{change}: {}", broken.why);
+                assert_eq!(broken.sequence, line, "{change}: {}", broken.problem);
                 raw(&db.url, restore).await.unwrap();
             }
         }
@@ -122,7 +122,7 @@ both! {
         ] {
             raw(&db.url, change).await.unwrap();
             let broken = verify(&store).await.expect_err(change);
-            assert!(broken.sequence == line && broken.why.contains(why), "{change}: {broken:?}");
+            assert!(broken.sequence == line && broken.problem.contains(why), "{change}: {broken:?}");
             raw(&db.url, restore).await.unwrap();
         }
         assert_eq!(verify(&store).await, Ok(proof));
@@ -131,13 +131,13 @@ both! {
         assert_eq!(verify(&store).await.unwrap().entries, 3);
         let against = async |head| store.verify_audit(&system(), None, Some(head)).await.unwrap();
         let broken = against(head).await.unwrap_err();
-        assert!(broken.sequence == 4 && broken.why.contains("cut off"), "{broken:?}");
+        assert!(broken.sequence == 4 && broken.problem.contains("cut off"), "{broken:?}");
         for number in 6..=8 {
             store.record_audit_entry(&system(), &note(number)).await.unwrap();
         }
         assert_eq!(verify(&store).await.unwrap().entries, 6);
         let broken = against(head).await.unwrap_err();
-        assert!(broken.sequence == 5 && broken.why.contains("differs"), "{broken:?}");
+        assert!(broken.sequence == 5 && broken.problem.contains("differs"), "{broken:?}");
         assert!(against(store.load_audit_head(&system()).await.unwrap().unwrap()).await.is_ok());
         // Checking only the last entries is faster, and trusts the entry before them.
         raw(&db.url, "UPDATE audit SET thing = 'x' WHERE sequence = 1").await.unwrap();

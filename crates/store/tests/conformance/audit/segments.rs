@@ -67,7 +67,7 @@ both! {
         assert_eq!(verify(None, None).await.unwrap().entries, 4);
         assert_eq!(verify(Some(1000), None).await.unwrap().entries, 4);
         assert_eq!(verify(Some(2), None).await.unwrap().entries, 2);
-        assert!(verify(None, Some(heads[2])).await.unwrap_err().why.contains("--segments"));
+        assert!(verify(None, Some(heads[2])).await.unwrap_err().problem.contains("--segments"));
         assert!(verify(None, Some(heads[4])).await.is_ok() && verify(None, Some(heads[6])).await.is_ok());
         assert!(verify(None, Some(AuditHead { hash: [1; 32], ..heads[4] })).await.is_err());
         // The segment leads to the log.
@@ -86,7 +86,7 @@ both! {
         assert_eq!(walk(&exported, Some(wrong)).err().unwrap().sequence, 3);
         let text = serde_json::to_string(&exported[1]).unwrap();
         let changed: SegmentEntry = serde_json::from_str(&text.replace("admin", "owner")).unwrap();
-        assert!(walk(&[exported[0].clone(), changed], None).err().unwrap().why.contains("was changed"));
+        assert!(walk(&[exported[0].clone(), changed], None).err().unwrap().problem.contains("was changed"));
         assert_eq!(exported[1], serde_json::from_str(&text).unwrap());
         // And the log continues.
         let line = NewAuditEntry::new(Attribution::TENURE, "member.set", 9, json!({}), NOW + LATER);

@@ -141,7 +141,7 @@ async fn verify(
     segments: Option<&Path>,
 ) -> CommandResult<()> {
     let broken = |broken: BrokenEntry| {
-        CommandError::new(format!("entry {} of the audit log {}", broken.sequence, broken.why))
+        CommandError::new(format!("entry {} of the audit log {}", broken.sequence, broken.problem))
             .hint("the entries before it are intact; restore the others from a backup")
     };
     let outcome = match segments {

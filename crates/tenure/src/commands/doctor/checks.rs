@@ -103,7 +103,7 @@ pub async fn check_orphans(
 pub async fn check_audit(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "audit log";
     if let Err(broken) = admin.store.verify_audit(&admin.system, Some(LAST_ENTRIES), None).await? {
-        let wrong = format!("entry {} {}", broken.sequence, broken.why);
+        let wrong = format!("entry {} {}", broken.sequence, broken.problem);
         let todo = "somebody changed the database by hand: compare with a backup, and run `tenure admin audit verify`";
         findings.add_problem(check, wrong, todo);
     }
