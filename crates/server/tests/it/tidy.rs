@@ -219,6 +219,50 @@ fn the_store_opens_sqlite_connections_in_one_place() {
     assert_eq!(opened.map(at).collect::<Vec<_>>(), ["crates/store/src/database/sqlite/file.rs"]);
 }
 
+/// The functions that bind the organization or person of their own grant by hand, also under a local name.
+fn hand_bound_scopes(text: &str) -> Vec<&str> {
+    let binds = |function: &&str| {
+        let code = function.split_whitespace().collect::<String>();
+        let binds = |value: &str| code.split("values![").skip(1).any(|rest| has_value(rest, value));
+        let grants =
+            code.match_indices(":&Granted").filter_map(|(at, _)| code[..at].rsplit(['(', ',']).next());
+        let mut scopes =
+            grants.flat_map(|grant| ["organization", "person"].map(|scope| format!("{grant}.{scope}()")));
+        scopes.any(|scope| {
+            let named =
+                code.split_once(&format!("={scope};")).and_then(|(before, _)| before.rsplit("let").next());
+            binds(&scope) || named.is_some_and(binds)
+        })
+    };
+    text.split("fn ").filter(binds).filter_map(|function| function.split(['(', '<']).next()).collect()
+}
+
+/// Whether a list that ends at a bracket has a value.
+fn has_value(list: &str, value: &str) -> bool {
+    let mut depth = 0;
+    let end = list.find(|c| {
+        depth += i32::from(c == '[') - i32::from(c == ']');
+        depth < 0
+    });
+    list[..end.unwrap_or_default()].split(',').any(|one| one == value)
+}
+
+#[test]
+fn a_grant_binds_its_own_scope() {
+    let text = "fn one<P>(&self, granted: &Granted<P>) { values![granted.organization()] }
+                fn two(own: &GrantedPerson, id: Id) { let person = own.person(); values![&x[..],\n person] }
+                fn good(own: &GrantedPerson) { let person = own.person(); values![id]; [person] }";
+    assert_eq!(hand_bound_scopes(text), ["one", "two"]);
+    // Their statements are of a person, and store an organization.
+    let kept = ["approve_device_login", "create_sub_user"];
+    let files = sources("crates/store/src");
+    let wrong = files.iter().flat_map(|(name, text)| {
+        let found = hand_bound_scopes(text).into_iter().filter(|function| !kept.contains(function));
+        found.map(move |function| format!("{name}: {function}: use Scope::one_row"))
+    });
+    assert_eq!(wrong.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 /// Phrases that readers had to read twice. CONTRIBUTING.md says how to write instead.
 const RIDDLES: [&str; 19] = [
     "The how manieth",

@@ -6,11 +6,12 @@ use crate::access::credentials::{
 };
 use crate::access::idempotency::record_creation;
 use crate::access::key_families::KeyRoot;
+use crate::access::reads::Scope;
 use crate::audit::attribution::Grant;
 use crate::audit::log::batch_with_entry;
 use crate::database::{Columns, DatabaseError};
 use crate::logins::sessions::end_key_sessions;
-use crate::rows::{any_rows, format_scopes, one_row, values};
+use crate::rows::{format_scopes, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::credential::{Credential, SecretHash};
@@ -86,10 +87,11 @@ impl Store {
     ) -> Result<()> {
         assert_eq!(granted.person(), new.credential.principal, "a grant is for its own person only");
         let mut statements = key_statements(&new.credential, hash, granted.attribution());
-        let sql = "UPDATE credentials SET scopes = $2, updated_us = $3, recoverable = $4 WHERE id = $1";
+        let sql = "UPDATE credentials SET scopes = $3, updated_us = $4, recoverable = $5
+                   WHERE principal = $1 AND id = $2";
         let values =
             values![new.credential.id, format_scopes(new.scopes), new.updated, new.recoverable.as_deref()];
-        statements.push(one_row(sql, values));
+        statements.push(granted.one_row(sql, values));
         statements.extend(record_creation(granted, new.credential.id.0));
         let entry = key_created_entry(granted.attribution(), &new.credential, new.scopes);
         self.insert_credential(statements, &entry).await
@@ -107,12 +109,11 @@ impl Store {
         secret: Option<(&SecretHash, &str)>,
     ) -> Result<()> {
         let (id, now) = (before.credential.id, after.updated);
-        let change = one_row(
+        let change = granted.one_row(
             "UPDATE credentials SET scopes = $4, expires_us = $5, updated_us = $6, recoverable = $7
-             WHERE id = $1 AND principal = $2 AND COALESCE(updated_us, created_us) = $3 AND revoked_us IS NULL",
+             WHERE principal = $1 AND id = $2 AND COALESCE(updated_us, created_us) = $3 AND revoked_us IS NULL",
             values![
                 id,
-                granted.person(),
                 before.updated,
                 format_scopes(after.scopes),
                 after.credential.expires,
@@ -122,11 +123,12 @@ impl Store {
         );
         let mut statements = vec![change];
         if let Some((hash, suffix)) = secret {
-            let sql = "UPDATE credentials SET hash = $2, suffix = $3 WHERE id = $1";
-            statements.push(any_rows(sql, values![id, &hash.0[..], suffix]));
+            let sql = "UPDATE credentials SET hash = $3, suffix = $4 WHERE principal = $1 AND id = $2";
+            statements.push(granted.any_rows(sql, values![id, &hash.0[..], suffix]));
         }
         let evidence = "the key that opened it was changed".to_owned();
         let ending = Ending { reason: EndReason::Revoked, actor: granted.actor(), evidence };
+        // Sessions are found by the key, which is the person's: the first statement expects that.
         statements.extend(end_key_sessions(id, &ending, now));
         let terms = |token: &ApiKey| {
             let expires = token.credential.expires.map(|expires| expires.0);
@@ -143,11 +145,10 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also when the key was revoked before.
     pub async fn revoke_api_key(&self, granted: &GrantedPerson, id: CredentialId, now: Micros) -> Result<()> {
-        let own = one_row(
-            "UPDATE credentials SET name = name WHERE id = $1 AND principal = $2 AND revoked_us IS NULL",
-            values![id, granted.person()],
-        );
-        let mut statements = vec![own];
+        let sql =
+            "UPDATE credentials SET name = name WHERE principal = $1 AND id = $2 AND revoked_us IS NULL";
+        let mut statements = vec![granted.one_row(sql, values![id])];
+        // The family of the person's key may have keys of others.
         let root = KeyRoot::Key(id);
         statements.extend(root.revocation(granted.actor(), now));
         let key = self.load_api_key(granted, ApiKeyName::Id(id)).await?.credential;

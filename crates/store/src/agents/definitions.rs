@@ -2,6 +2,7 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Granted, UseSessions, ViewSessions};
 use crate::agents::unknown_fields::keep_unknown_fields;
 use crate::database::{Columns, DatabaseError, Statement};
@@ -145,23 +146,15 @@ impl Store {
         let stored = self.read(granted, sql, values![after.id]).await?.read_first(Columns::text)?;
         let stored = stored.ok_or(Error::Stale)?;
         let body = keep_unknown_fields(&body(&after)?, &stored, &[]).map_err(|error| json_error(&error))?;
-        let name_check = one_row(
+        let name_check = granted.one_row(
             "UPDATE counters SET sequence = sequence WHERE organization = $1 AND NOT EXISTS
                  (SELECT 1 FROM agents WHERE organization = $1 AND name = $2 AND id <> $3 AND deleted_us IS NULL)",
-            values![after.organization, after.name.as_str(), after.id],
+            values![after.name.as_str(), after.id],
         );
-        let update = one_row(
+        let update = granted.one_row(
             "UPDATE agents SET name = $4, updated_us = $5, search = $6, body = $7
              WHERE organization = $1 AND id = $2 AND updated_us = $3 AND deleted_us IS NULL",
-            values![
-                after.organization,
-                after.id,
-                before.updated,
-                after.name.as_str(),
-                after.updated,
-                search(&after),
-                body
-            ],
+            values![after.id, before.updated, after.name.as_str(), after.updated, search(&after), body],
         );
         let exists = || Refusal::Exists(format!("an agent named {:?}", after.name)).into();
         let batch = batch([after.organization], vec![name_check, update]);
@@ -196,10 +189,9 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`], also when it was deleted before.
     pub async fn delete_agent(&self, granted: &Granted<UseSessions>, id: AgentId, now: Micros) -> Result<()> {
-        let organization = granted.organization();
         let sql = "UPDATE agents SET deleted_us = $3
                    WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";
-        let batch = batch([organization], vec![one_row(sql, values![organization, id, now])]);
+        let batch = batch([granted.organization()], vec![granted.one_row(sql, values![id, now])]);
         self.apply(batch, |_| Refusal::NotFound(Thing::Agent).into()).await
     }
 }

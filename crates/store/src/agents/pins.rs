@@ -1,8 +1,9 @@
 //! Pinned agent sessions.
 
+use crate::access::reads::Scope;
 use crate::access::{Granted, ViewSessions};
 use crate::devices::sessions::read_session_id;
-use crate::rows::{any_rows, batch, one_row, values};
+use crate::rows::{batch, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{PrincipalId, SessionId};
@@ -30,15 +31,15 @@ impl Store {
     }
 
     async fn set_pin(&self, granted: &Granted<ViewSessions>, id: SessionId, sql: &'static str) -> Result<()> {
-        let organization = granted.organization();
         let session_exists = "UPDATE counters SET sequence = sequence WHERE organization = $1 AND EXISTS
                          (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND tail = $3)";
         let statements = vec![
-            one_row(session_exists, values![organization, id.creation_time(), id.tail() as i64]),
-            any_rows(sql, values![organization, pin_owner(granted), id.creation_time()]),
+            granted.one_row(session_exists, values![id.creation_time(), id.tail() as i64]),
+            granted.any_rows(sql, values![pin_owner(granted), id.creation_time()]),
         ];
         // The organization's row is locked, so that the session still exists at the commit.
-        self.apply(batch([organization], statements), |_| Refusal::NotFound(Thing::Session).into()).await
+        self.apply(batch([granted.organization()], statements), |_| Refusal::NotFound(Thing::Session).into())
+            .await
     }
 
     /// Those of the sessions that the caller has pinned.

@@ -2,6 +2,7 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions, ViewSessions};
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
@@ -96,7 +97,9 @@ impl Store {
         loop {
             let created = self.next_time(organization, SessionKind::Agent, now);
             let new = build(SessionId::new(created, tail))?;
-            assert_eq!(organization, new.session.organization, "a grant is for its own organization only");
+            let parent = new.parent.as_ref().map_or(organization, |(parent, _)| parent.organization);
+            let written = [new.session.organization, parent];
+            assert_eq!([organization; 2], written, "a grant is for its own organization only");
             let (session, mut batch, time_checks) = build_new_session(&new, now)?;
             batch.statements.extend(record_creation(granted, session.id.uuid()));
             match self.database.apply(batch).await {
@@ -172,21 +175,21 @@ impl Store {
         let (organization, created) = (before.organization, before.id.creation_time());
         assert_eq!(granted.organization(), organization, "a grant is for its own organization only");
         let mut statements = vec![
-            one_row(
+            granted.one_row(
                 "DELETE FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND revision = $3",
-                values![organization, created, before.revision],
+                values![created, before.revision],
             ),
-            one_row(
+            granted.one_row(
                 "DELETE FROM agent_bodies WHERE organization = $1 AND created_us = $2",
-                values![organization, created],
+                values![created],
             ),
-            one_row(
+            granted.one_row(
                 "INSERT INTO agent_purges (organization, session_us) VALUES ($1, $2)",
-                values![organization, created],
+                values![created],
             ),
-            any_rows(
+            granted.any_rows(
                 "DELETE FROM secrets WHERE organization = $1 AND session_us = $2",
-                values![organization, created],
+                values![created],
             ),
         ];
         statements.extend(before.given.tags.iter().map(|tag| written::delete_tag(before, tag)));
@@ -206,50 +209,48 @@ impl Store {
         for (organization, session) in
             purges.read_all(|columns| Ok((OrganizationId(columns.id()?), columns.time()?)))?
         {
-            self.purge(system, organization, session, rows, now).await?;
+            self.purge(&system.grant(organization), session, rows, now).await?;
         }
         Ok(has_more)
     }
 
     async fn purge(
         &self,
-        system: &System,
-        organization: OrganizationId,
+        granted: &Granted<ViewSessions>,
         session: Micros,
         rows: u32,
         now: Micros,
     ) -> Result<()> {
-        let granted = system.grant::<ViewSessions>(organization);
         let first = "SELECT COALESCE((SELECT MIN(sequence) FROM messages WHERE organization = $1 AND session_us = $2),
                                      (SELECT MIN(sequence) FROM events WHERE organization = $1 AND session_us = $2))";
-        let found = self.read(&granted, first, values![session]).await?;
+        let found = self.read(granted, first, values![session]).await?;
         let Some(lowest) = found.read_one(Columns::maybe_int)? else {
-            return self.finish_purge(organization, session).await;
+            return self.finish_purge(granted, session).await;
         };
         let until = lowest.saturating_add(i64::from(rows));
         let mut statements = Vec::new();
         for id in self
-            .list_attachments(&granted, session, until)
+            .list_attachments(granted, session, until)
             .await?
             .into_iter()
             .filter_map(|(_, file, _)| file.id)
         {
             let sql = "UPDATE files SET expires_us = $3 WHERE organization = $1 AND id = $2";
-            statements.push(any_rows(sql, values![organization, id, now]));
+            statements.push(granted.any_rows(sql, values![id, now]));
         }
         for sql in [
             "DELETE FROM messages WHERE organization = $1 AND session_us = $2 AND sequence < $3",
             "DELETE FROM events WHERE organization = $1 AND session_us = $2 AND sequence < $3",
         ] {
-            statements.push(any_rows(sql, values![organization, session, until]));
+            statements.push(granted.any_rows(sql, values![session, until]));
         }
         self.apply(batch([], statements), |_| Error::Stale).await
     }
 
-    async fn finish_purge(&self, organization: OrganizationId, session: Micros) -> Result<()> {
+    async fn finish_purge(&self, granted: &Granted<ViewSessions>, session: Micros) -> Result<()> {
         let pins = "DELETE FROM pins WHERE organization = $1 AND session_us = $2";
         let purge = "DELETE FROM agent_purges WHERE organization = $1 AND session_us = $2";
-        let statements = [pins, purge].map(|sql| any_rows(sql, values![organization, session]));
+        let statements = [pins, purge].map(|sql| granted.any_rows(sql, values![session]));
         self.apply(batch([], statements.to_vec()), |_| Error::Stale).await
     }
 }

@@ -1,10 +1,11 @@
 //! Turns that wait for a worker, and leases that expired.
 
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{ConnectWorkers, Granted, System, ViewSessions};
 use crate::database::DatabaseError;
 use crate::devices::sessions::read_session_id;
-use crate::rows::{any_rows, batch, one_row, values};
+use crate::rows::{any_rows, batch, values};
 use crate::{Result, Store};
 use domain::ids::{OrganizationId, SessionId};
 use domain::session::{SessionKey, SessionKind};
@@ -140,8 +141,8 @@ impl Store {
     ) -> Result<bool> {
         let sql = "UPDATE agent_sessions SET lease_us = CASE WHEN lease_us > $5 THEN lease_us ELSE $5 END
                    WHERE organization = $1 AND created_us = $2 AND tail = $3 AND work = 'taken' AND fence = $4";
-        let values = values![granted.organization(), id.creation_time(), id.tail() as i64, fence, until];
-        match self.database.apply(batch([], vec![one_row(sql, values)])).await {
+        let renew = granted.one_row(sql, values![id.creation_time(), id.tail() as i64, fence, until]);
+        match self.database.apply(batch([], vec![renew])).await {
             Ok(()) => Ok(true),
             Err(DatabaseError::Unmet { .. }) => Ok(false),
             Err(error) => Err(error.into()),

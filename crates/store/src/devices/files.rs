@@ -2,6 +2,7 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Granted, PermissionType, System, UseSessions};
 use crate::database::{Columns, DatabaseError, Statement};
 use crate::rows::{any_rows, batch, one_row, values};
@@ -101,21 +102,19 @@ impl Store {
         new: &NewFile,
         quota: u64,
     ) -> Result<()> {
-        let organization = granted.organization();
         let size = i64::try_from(new.size).unwrap_or(i64::MAX);
         let limit = i64::try_from(quota).unwrap_or(i64::MAX);
         let statements = vec![
-            one_row(
+            granted.one_row(
                 "UPDATE organizations SET name = name WHERE id = $1
                    AND (SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM files WHERE organization = $1) <= $2",
-                values![organization, limit.saturating_sub(size)],
+                values![limit.saturating_sub(size)],
             ),
-            one_row(
+            granted.one_row(
                 "INSERT INTO files (organization, id, principal, kind, name, size, state, token_hash, created_us,
                                     expires_us)
                  VALUES ($1, $2, $3, $4, $5, $6, 'announced', $7, $8, $9)",
                 values![
-                    organization,
                     new.id,
                     new.principal,
                     new.kind.name(),
@@ -129,7 +128,7 @@ impl Store {
         ];
         let used = self.count_used_bytes(granted).await?;
         let refusal = Refusal::QuotaExceeded { requested: new.size, left: quota.saturating_sub(used), quota };
-        self.apply(batch([organization], statements), |_| refusal.clone().into()).await
+        self.apply(batch([granted.organization()], statements), |_| refusal.clone().into()).await
     }
 
     /// Reserves `size` bytes of the quota for a file of unknown size that is being uploaded. Returns whether they
@@ -208,6 +207,7 @@ impl Store {
         size: u64,
         expires: Micros,
     ) -> Result<()> {
+        assert_eq!(granted.organization(), file.organization, "a grant is for its own organization only");
         self.complete_with(file, size, expires, record_creation(granted, file.id.0)).await
     }
 

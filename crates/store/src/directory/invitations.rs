@@ -2,11 +2,12 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Granted, GrantedPerson, ManageMembers};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Columns, DatabaseError, Statement};
-use crate::rows::{any_rows, one_row, values};
+use crate::rows::{one_row, values};
 use crate::{Error, Result, Store, System};
 use domain::Refusal;
 use domain::ids::{InvitationId, OrganizationId, PrincipalId};
@@ -68,16 +69,16 @@ pub(crate) const OF_PERSON: &str = concat!(
 /// Accepts an invitation. It must be for the address that the person has at this moment.
 const ACCEPT: &str = concat!(
     "UPDATE invitations SET state = 'accepted', ended_us = $4
-     WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $4
-       AND email = (SELECT own.email FROM principals own WHERE own.id = $3 AND own.kind = 'user' AND own.state = 'active')
+     WHERE organization = $2 AND id = $3 AND state = 'open' AND expires_us > $4
+       AND email = (SELECT own.email FROM principals own WHERE own.id = $1 AND own.kind = 'user' AND own.state = 'active')
        AND ",
     inviter_may!()
 );
 
 const REJECT: &str = "
     UPDATE invitations SET state = 'rejected', ended_us = $4
-    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $4
-      AND email = (SELECT own.email FROM principals own WHERE own.id = $3 AND own.kind = 'user')";
+    WHERE organization = $2 AND id = $3 AND state = 'open' AND expires_us > $4
+      AND email = (SELECT own.email FROM principals own WHERE own.id = $1 AND own.kind = 'user')";
 
 impl Store {
     /// Stores an invitation.
@@ -87,30 +88,31 @@ impl Store {
     /// [`Refusal::InvitationLimit`].
     pub async fn create_invitation(&self, granted: &Granted<ManageMembers>, new: &Invitation) -> Result<()> {
         let organization = granted.organization();
+        assert_eq!(organization, new.organization, "a grant is for its own organization only");
         let email = new.email.as_str();
         let mut statements = vec![
-            any_rows(
+            granted.any_rows(
                 "UPDATE invitations SET state = 'expired', ended_us = expires_us
                  WHERE organization = $1 AND state = 'open' AND expires_us <= $2",
-                values![organization, new.created],
+                values![new.created],
             ),
-            one_row(
+            granted.one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
-                values![organization],
+                values![],
             ),
-            one_row(
+            granted.one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND NOT EXISTS (
                      SELECT 1 FROM members m WHERE m.organization = $1 AND m.principal IN (
                          SELECT id FROM principals WHERE email = $2
                          UNION ALL SELECT id FROM principals WHERE wanted_email = $2))",
-                values![organization, email],
+                values![email],
             ),
-            one_row(
+            granted.one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND (
                      SELECT COUNT(*) FROM invitations i WHERE i.organization = $1 AND i.state = 'open') < $2",
-                values![organization, MAX_OPEN],
+                values![MAX_OPEN],
             ),
-            insert(organization, new),
+            insert(granted, new),
         ];
         statements.extend(record_creation(granted, new.id.0));
         let unmet = |at| -> Error {
@@ -176,7 +178,7 @@ impl Store {
         let organization = granted.organization();
         let sql = "UPDATE invitations SET state = 'cancelled', ended_us = $3
                    WHERE organization = $1 AND id = $2 AND state = 'open' AND expires_us > $3";
-        let statement = one_row(sql, values![organization, id, now]);
+        let statement = granted.one_row(sql, values![id, now]);
         let entry = NewAuditEntry::new(granted.attribution(), "invitation.cancel", id, json!({}), now)
             .with_organization(Some(organization));
         let batch = batch_with_entry([organization], vec![statement], &entry)?;
@@ -207,16 +209,17 @@ impl Store {
     pub async fn accept_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
         let organization = found.organization;
-        let accept = one_row(ACCEPT, values![organization, id, own.person(), now]);
+        let accept = own.one_row(ACCEPT, values![organization, id, now]);
+        // Not of the person.
         let organization_exists = one_row(
             "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
             values![organization],
         );
         // A person who became a member meanwhile keeps their role.
-        let member = any_rows(
-            "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
+        let member = own.any_rows(
+            "INSERT INTO members (principal, organization, role, created_us) VALUES ($1, $2, $3, $4)
              ON CONFLICT (organization, principal) DO NOTHING",
-            values![organization, own.person(), found.role.name(), now],
+            values![organization, found.role.name(), now],
         );
         let details = json!({ "role": found.role.name(), "inviter": found.inviter });
         let entry = audit_entry(own.attribution(), "invitation.accept", &found, details, now);
@@ -232,7 +235,7 @@ impl Store {
     /// [`Refusal::NotFound`], also for an invitation to another address.
     pub async fn reject_invitation(&self, own: &GrantedPerson, id: InvitationId, now: Micros) -> Result<()> {
         let found = self.invitation_of(own, id, now).await?;
-        let reject = one_row(REJECT, values![found.organization, id, own.person(), now]);
+        let reject = own.one_row(REJECT, values![found.organization, id, now]);
         let entry = audit_entry(own.attribution(), "invitation.reject", &found, json!({}), now);
         let statements = [reject].into_iter().chain(record_creation(own, id.0)).collect();
         let batch = batch_with_entry([found.organization], statements, &entry)?;
@@ -261,19 +264,11 @@ fn no_such_invitation() -> Error {
     Refusal::NotFound(Thing::Invitation).into()
 }
 
-fn insert(organization: OrganizationId, new: &Invitation) -> Statement {
-    one_row(
+fn insert(granted: &Granted<ManageMembers>, new: &Invitation) -> Statement {
+    granted.one_row(
         "INSERT INTO invitations (organization, id, email, role, inviter, created_us, expires_us, state)
          VALUES ($1, $2, $3, $4, $5, $6, $7, 'open')",
-        values![
-            organization,
-            new.id,
-            new.email.as_str(),
-            new.role.name(),
-            new.inviter,
-            new.created,
-            new.expires
-        ],
+        values![new.id, new.email.as_str(), new.role.name(), new.inviter, new.created, new.expires],
     )
 }
 

@@ -2,6 +2,7 @@
 
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Granted, GrantedPerson, ManageMembers, PermissionType};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
@@ -136,10 +137,11 @@ impl Store {
         .with_organization(Some(organization))
         .with_previous(json!({ "role": previous }));
         let mut statements = vec![
-            one_row(
+            granted.one_row(
                 "UPDATE organizations SET name = name WHERE id = $1 AND deleted_us IS NULL",
-                values![organization],
+                values![],
             ),
+            // People are not of an organization.
             one_row(
                 "UPDATE principals SET state = state WHERE id = $1 AND state <> 'deleted' AND kind = 'user'",
                 values![member],
@@ -150,10 +152,10 @@ impl Store {
             // Checked before the role is changed.
             statements.push(expect_another_admin(organization, member));
         }
-        statements.push(any_rows(
+        statements.push(granted.any_rows(
             "INSERT INTO members (organization, principal, role, created_us) VALUES ($1, $2, $3, $4)
              ON CONFLICT (organization, principal) DO UPDATE SET role = excluded.role, by_groups = 0",
-            values![organization, member, role.name(), now],
+            values![member, role.name(), now],
         ));
         let unmet = |at| match at {
             0 => Refusal::NotFound(Thing::Organization).into(),
@@ -246,11 +248,11 @@ impl Store {
                 "INSERT INTO counters (organization, sequence, pruned) VALUES ($1, 0, 0)",
                 values![new.id],
             ),
-            any_rows(
+            own.any_rows(
                 "INSERT INTO members (organization, principal, role, created_us)
                  SELECT o.id, p.id, 'admin', o.created_us FROM organizations o, principals p
-                 WHERE o.id = $1 AND p.id = $2 AND p.kind = 'user'",
-                values![new.id, own.person()],
+                 WHERE o.id = $2 AND p.id = $1 AND p.kind = 'user'",
+                values![new.id],
             ),
         ];
         statements.extend(record_creation(own, new.id.0));

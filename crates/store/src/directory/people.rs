@@ -253,7 +253,7 @@ impl Store {
                    WHERE id = $1 AND state <> 'deleted' AND COALESCE(password_hash, '') = $2";
         let person = granted.person();
         let by_maker = i64::from(granted.relation() == PersonRelation::Maker);
-        let set = one_row(sql, values![person, new.decided_on.unwrap_or_default(), new.hash, now, by_maker]);
+        let set = granted.one_row(sql, values![new.decided_on.unwrap_or_default(), new.hash, now, by_maker]);
         let mut statements = password_statements(set, person, excepted, ending, now);
         let mut details = json!({});
         if new.revokes_keys {

@@ -1,6 +1,7 @@
 //! Device logins: a program waits until a person approves it.
 
 use crate::access::credentials::{key_created_entry, key_statements};
+use crate::access::reads::Scope;
 use crate::access::{GrantedPerson, ManageOwnKeys};
 use crate::audit::attribution::Grant;
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
@@ -133,13 +134,13 @@ impl Store {
         now: Micros,
     ) -> Result<()> {
         let sql =
-            "UPDATE device_logins SET state = 'approved', principal = $3, organization = $4, login_us = $5
-                   WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
-        let values =
-            values![&user_code.0[..], now, own.person(), granted.organization(), session.creation_time()];
+            "UPDATE device_logins SET state = 'approved', principal = $1, organization = $4, login_us = $5
+                   WHERE user_code = $2 AND state = 'pending' AND expires_us > $3";
+        let values = values![&user_code.0[..], now, granted.organization(), session.creation_time()];
         let organization = Some(granted.organization());
         let entry = NewAuditEntry::new(own.attribution(), "device_login.allow", own.person(), json!({}), now);
-        let batch = batch_with_entry([], vec![one_row(sql, values)], &entry.with_organization(organization))?;
+        let batch =
+            batch_with_entry([], vec![own.one_row(sql, values)], &entry.with_organization(organization))?;
         self.apply(batch, |_| unknown_code()).await
     }
 
@@ -153,11 +154,11 @@ impl Store {
         user_code: &SecretHash,
         now: Micros,
     ) -> Result<()> {
-        let sql = "UPDATE device_logins SET state = 'denied', principal = $3
-                   WHERE user_code = $1 AND state = 'pending' AND expires_us > $2";
-        let values = values![&user_code.0[..], now, own.person()];
+        let sql = "UPDATE device_logins SET state = 'denied', principal = $1
+                   WHERE user_code = $2 AND state = 'pending' AND expires_us > $3";
+        let deny = own.one_row(sql, values![&user_code.0[..], now]);
         let entry = NewAuditEntry::new(own.attribution(), "device_login.deny", own.person(), json!({}), now);
-        self.apply(batch_with_entry([], vec![one_row(sql, values)], &entry)?, |_| unknown_code()).await
+        self.apply(batch_with_entry([], vec![deny], &entry)?, |_| unknown_code()).await
     }
 
     /// Creates the key of an approved program. It can be created once, even when several polls race.

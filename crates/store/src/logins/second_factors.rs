@@ -81,11 +81,11 @@ impl Store {
             values![&proposed.sealed[..], step, now],
         );
         let mut statements = vec![confirm];
-        statements.extend(replace_codes(granted.person(), codes));
+        statements.extend(replace_codes(granted, codes));
         if let Some(session) = session {
             let mut methods = session.methods.clone();
             methods.extend([Method::OneTime, Method::MultiFactor]);
-            statements.extend(reauthentication_statements(session, methods, now));
+            statements.extend(reauthentication_statements(granted, session, methods, now));
         }
         statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
@@ -120,7 +120,7 @@ impl Store {
         let sql = "UPDATE second_factors SET used_step = used_step
                    WHERE principal = $1 AND confirmed_us IS NOT NULL";
         let mut statements = vec![granted.one_row(sql, values![])];
-        statements.extend(replace_codes(granted.person(), codes));
+        statements.extend(replace_codes(granted, codes));
         statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
@@ -130,11 +130,10 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`] when there is none.
     pub async fn remove_second_factor(&self, granted: &GrantedPerson) -> Result<()> {
-        let person = granted.person();
         let mut statements =
             vec![granted.one_row("DELETE FROM second_factors WHERE principal = $1", values![])];
-        statements.extend(replace_codes(person, &[]));
-        statements.extend(record_creation(granted, person.0));
+        statements.extend(replace_codes(granted, &[]));
+        statements.extend(record_creation(granted, granted.person().0));
         self.apply(batch([], statements), |_| Refusal::NotFound(Thing::SecondFactor).into()).await
     }
 
@@ -149,8 +148,7 @@ impl Store {
         methods: Vec<Method>,
         now: Micros,
     ) -> Result<()> {
-        assert_eq!(granted.person(), session.owner, "a grant is for its own person only");
-        let mut statements = reauthentication_statements(session, methods, now);
+        let mut statements = reauthentication_statements(granted, session, methods, now);
         statements.extend(record_creation(granted, session.id.uuid()));
         self.apply(batch([OrganizationId::PEOPLE], statements), |_| Error::Stale).await
     }
@@ -249,35 +247,33 @@ impl Store {
     }
 }
 
-fn replace_codes(person: PrincipalId, codes: &[SecretHash]) -> Vec<Statement> {
-    let mut statements = vec![any_rows("DELETE FROM recovery_codes WHERE principal = $1", values![person])];
-    statements.extend(codes.iter().map(|hash| {
-        any_rows("INSERT INTO recovery_codes (principal, hash) VALUES ($1, $2)", values![person, &hash.0[..]])
-    }));
+fn replace_codes(granted: &GrantedPerson, codes: &[SecretHash]) -> Vec<Statement> {
+    let insert = "INSERT INTO recovery_codes (principal, hash) VALUES ($1, $2)";
+    let mut statements = vec![granted.any_rows("DELETE FROM recovery_codes WHERE principal = $1", values![])];
+    statements.extend(codes.iter().map(|hash| granted.any_rows(insert, values![&hash.0[..]])));
     statements
 }
 
 /// Sets a session's time and methods of authentication, raises its revision and writes an entry of the change feed.
 /// The batch must lock [`OrganizationId::PEOPLE`].
-fn reauthentication_statements(session: &Login, mut methods: Vec<Method>, now: Micros) -> Vec<Statement> {
+fn reauthentication_statements(
+    granted: &GrantedPerson,
+    session: &Login,
+    mut methods: Vec<Method>,
+    now: Micros,
+) -> Vec<Statement> {
     methods.sort();
     methods.dedup();
     let methods = methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
     let (id, revision) = (session.id, session.revision + 1);
     let mut statements = vec![
-        one_row(
+        granted.one_row(
             "UPDATE sessions SET revision = $5
-             WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
+             WHERE organization = $2 AND kind = 'login' AND created_us = $3 AND tail = $4 AND principal = $1
                AND revision = $6 AND ended_us IS NULL",
-            values![
-                OrganizationId::PEOPLE,
-                id.creation_time(),
-                id.tail() as i64,
-                session.owner,
-                revision,
-                session.revision
-            ],
+            values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, revision, session.revision],
         ),
+        // Rows of `logins` have no person. The statement above expects that the session is theirs.
         one_row(
             "UPDATE logins SET authenticated_us = $2, methods = $3 WHERE created_us = $1",
             values![id.creation_time(), now, methods],

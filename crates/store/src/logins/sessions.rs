@@ -6,6 +6,7 @@
 use crate::access::authentication::Authentication;
 use crate::access::credentials::{OrganizationChoice, build_caller, read_caller};
 use crate::access::lane::Scan;
+use crate::access::reads::Scope;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
@@ -136,6 +137,7 @@ const OF_ID: EndStatements = ends!("principal = $2 AND created_us = $3");
 /// A time that no session or key has.
 pub(crate) const NONE: Micros = Micros(-1);
 
+/// Their `$1` is the organization of all login sessions, whose counter they change; `subject` is `$2`.
 pub(crate) fn end_statements(
     which: &EndStatements,
     subject: uuid::Uuid,
@@ -285,11 +287,11 @@ impl Store {
         ending: &Ending,
         now: Micros,
     ) -> Result<()> {
-        let tail = one_row(
+        let tail = granted.one_row(
             "UPDATE sessions SET tail = tail
-             WHERE organization = $1 AND kind = 'login' AND created_us = $2 AND tail = $3 AND principal = $4
+             WHERE organization = $2 AND kind = 'login' AND created_us = $3 AND tail = $4 AND principal = $1
                AND ended_us IS NULL",
-            values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64, granted.person()],
+            values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64],
         );
         let mut statements = vec![tail];
         statements.extend(end_statements(&OF_ID, granted.person().0, id.creation_time(), ending, now));

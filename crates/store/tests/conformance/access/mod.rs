@@ -2,3 +2,4 @@
 
 mod key_families;
 mod people;
+mod scopes;
