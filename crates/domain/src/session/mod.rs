@@ -2,6 +2,7 @@
 
 mod fields;
 mod filter;
+mod summarized;
 mod summary;
 
 pub use fields::{NumberField, Spread, TimeField, ValueField, ValueFieldInfo, ValueType};
@@ -121,7 +122,7 @@ pub struct Ending {
 }
 
 /// What identifies a session. It never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionKey {
     /// Its organization.
     pub organization: OrganizationId,
