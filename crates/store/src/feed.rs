@@ -125,24 +125,40 @@ fn append_entry(
     ]
 }
 
+/// What an entry of the change feed is about.
+pub(crate) enum FeedSubject {
+    /// A session.
+    Session(SessionKey),
+    /// The organization itself, which was deleted.
+    Organization,
+}
+
+/// Reads what an entry is about from three columns: kind, time and tail.
+pub(crate) fn read_subject(
+    organization: OrganizationId,
+    columns: &mut Columns,
+) -> Result<FeedSubject, DatabaseError> {
+    let (kind, id) = (columns.text()?, read_session_id(columns)?);
+    if kind == ORGANIZATION {
+        return Ok(FeedSubject::Organization);
+    }
+    let kind = parse_word(&kind, SessionKind::parse)?;
+    Ok(FeedSubject::Session(SessionKey { organization, kind, id }))
+}
+
 /// A sequence, and its entry; `None` for the entry of the deleted organization.
 fn read_entry(
     organization: OrganizationId,
     columns: &mut Columns,
 ) -> Result<(i64, Option<FeedEntry>), DatabaseError> {
     let sequence = columns.int()?;
-    let kind = columns.text()?;
-    if kind == ORGANIZATION {
+    let FeedSubject::Session(session) = read_subject(organization, columns)? else {
         columns.skip_rest();
         return Ok((sequence, None));
-    }
+    };
     let entry = FeedEntry {
         sequence,
-        session: SessionKey {
-            organization,
-            kind: parse_word(&kind, SessionKind::parse)?,
-            id: read_session_id(columns)?,
-        },
+        session,
         revision: columns.int()?,
         change: columns.word(FeedChange::parse)?,
         at: columns.time()?,

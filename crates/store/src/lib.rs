@@ -16,6 +16,7 @@ mod maintenance;
 #[cfg(test)]
 mod plans;
 mod rows;
+mod summaries;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -53,6 +54,7 @@ pub use logins::sessions::LoginExpectations;
 pub use logins::signing_keys::PublicKey;
 pub use maintenance::doctor::{Orphans, OverprivilegedServiceUser};
 pub use maintenance::restore;
+pub use summaries::{CommitObserver, CommittedChanges, Look};
 
 use domain::Refusal;
 use domain::credential::KeyLimits;

@@ -1,6 +1,7 @@
 //! The statements that write a decision on an agent session.
 
 use crate::Result;
+use crate::agents::labels::format_labels;
 use crate::agents::session_body::LoadedAgentSession;
 use crate::database::{Statement, Value};
 use crate::rows::{any_rows, one_row, to_json, values};
@@ -31,9 +32,10 @@ pub(crate) fn insert(session: &LoadedAgentSession) -> Result<[Statement; 2]> {
     let row = one_row(
         "INSERT INTO agent_sessions
              (organization, created_us, tail, revision, owner, agent, agent_name, state, origin, category, playbook,
-              schedule, automation, parent_us, parent_tail, archived_us, updated_us, work, work_us, lease_us, fence)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $19, $20)",
-        insert_values(session),
+              schedule, automation, parent_us, parent_tail, archived_us, updated_us, work, work_us, lease_us, fence,
+              labels)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $17, $19, $20, $21)",
+        insert_values(session)?,
     );
     let body = one_row(
         "INSERT INTO agent_bodies (organization, created_us, search, body) VALUES ($1, $2, $3, $4)",
@@ -42,10 +44,10 @@ pub(crate) fn insert(session: &LoadedAgentSession) -> Result<[Statement; 2]> {
     Ok([row, body])
 }
 
-fn insert_values(session: &AgentSession) -> Vec<Value> {
+fn insert_values(session: &AgentSession) -> Result<Vec<Value>> {
     let given = &session.given;
     let (lease, fence) = lease(session);
-    values![
+    Ok(values![
         session.organization,
         session.id.creation_time(),
         session.id.tail() as i64,
@@ -65,8 +67,9 @@ fn insert_values(session: &AgentSession) -> Vec<Value> {
         session.updated,
         work(session),
         lease,
-        fence
-    ]
+        fence,
+        format_labels(session)?
+    ])
 }
 
 /// The rows of a changed session. The first statement expects its revision.
@@ -76,7 +79,8 @@ pub(crate) fn update(after: &LoadedAgentSession, revision: i64) -> Result<[State
     let row = one_row(
         "UPDATE agent_sessions SET revision = $4, state = $5, archived_us = $6, updated_us = $7,
              work_us = CASE WHEN work = $8 THEN work_us ELSE $7 END, work = $8,
-             lease_us = CASE WHEN fence = $9 AND lease_us > $10 THEN lease_us ELSE $10 END, fence = $9
+             lease_us = CASE WHEN fence = $9 AND lease_us > $10 THEN lease_us ELSE $10 END, fence = $9,
+             labels = $11
          WHERE organization = $1 AND created_us = $2 AND revision = $3",
         values![
             after.organization,
@@ -88,7 +92,8 @@ pub(crate) fn update(after: &LoadedAgentSession, revision: i64) -> Result<[State
             after.updated,
             work(after),
             fence,
-            lease
+            lease,
+            format_labels(after)?
         ],
     );
     let body = one_row(

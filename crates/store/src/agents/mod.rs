@@ -6,6 +6,7 @@ pub(crate) mod changes;
 pub(crate) mod definitions;
 pub(crate) mod events;
 pub(crate) mod filter;
+pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod pins;

@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     11 "0011_audit_segments" "audit_segments",
     12 "0012_attempt_windows" "attempt_windows",
     13 "0013_wanted_addresses" "wanted_addresses",
+    14 "0014_summaries" "summaries",
 ];
 
 /// The schema version of this program.

@@ -4,6 +4,7 @@
 //! appearance, so values are always bound by name, never by position.
 
 mod columns;
+mod commits;
 mod counts;
 mod damage;
 pub mod dump;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use columns::{Columns, Rows};
+pub(crate) use commits::{CommitFollower, ExtendedFeeds, ReadRows};
 pub use counts::WriteCounts;
 pub use lanes::{Readers, ScanCaller};
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
@@ -272,6 +274,20 @@ impl Database {
             Database::Sqlite(database) => database.apply(batch).await,
             Database::Postgres(database) => database.apply(batch).await,
         })
+    }
+
+    /// Sets what follows the commits of an SQLite database from now on.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] for a PostgreSQL database.
+    pub(crate) fn follow_commits(&self, follower: Box<dyn CommitFollower>) -> Result<(), DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.follower().set(Some(follower)),
+            Database::Postgres(_) => {
+                return Err(DatabaseError::Failed("only commits of SQLite can be followed".into()));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for commits on these topics from now on, of this process and of all others that share the database.

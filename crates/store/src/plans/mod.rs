@@ -3,3 +3,4 @@
 mod agents;
 mod device_sessions;
 mod directory;
+mod summaries;

@@ -3,6 +3,7 @@
 
 use crate::agents::world::{claim, finish, given, message, moment, report};
 use crate::logins::sessions::{HASH, ending, login};
+use crate::summaries::mirror::Mirror;
 use crate::world::{NOW, bytes, grant, key, organization, pool, release, request, system, user, viewer};
 use domain::agent::{self, AgentCommand, AgentSession, TurnItem};
 use domain::device::{self, DeviceCommand, DeviceSession};
@@ -88,6 +89,7 @@ struct Run<'a> {
     acme: OrganizationId,
     owner: PrincipalId,
     now: Micros,
+    mirror: Mirror,
 }
 
 impl<'a> Run<'a> {
@@ -95,7 +97,8 @@ impl<'a> Run<'a> {
         let store = Store::new(db.database.clone());
         let (link, _) = pool(&store, 1).await;
         let (acme, owner) = organization(&store).await;
-        Run { db, store, link, acme, owner, now: NOW }
+        let mirror = Mirror::start(&store).await;
+        Run { db, store, link, acme, owner, now: NOW, mirror }
     }
 
     async fn state(&self) -> State {
@@ -148,6 +151,8 @@ impl<'a> Run<'a> {
         }
         let gone = before.organizations.iter().filter(|id| !after.organizations.contains(id));
         assert_eq!(deleted, gone.copied().collect::<Vec<_>>(), "{step:?}");
+        self.mirror.check().await;
+        assert!(deleted.iter().all(|id| self.mirror.deleted().contains(id)), "{step:?}");
         before.revisions != after.revisions || before.organizations != after.organizations
     }
 

@@ -39,4 +39,5 @@ mod devices;
 mod directory;
 mod feed;
 mod logins;
+mod summaries;
 mod world;

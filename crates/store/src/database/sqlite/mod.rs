@@ -10,6 +10,7 @@ pub(super) mod lock;
 mod reader;
 mod writer;
 
+use crate::database::commits::FollowerSlot;
 use crate::database::counts::WriteCounts;
 use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
@@ -109,6 +110,10 @@ impl Sqlite {
 
     pub(super) fn write_counts(&self) -> WriteCounts {
         self.inner.writer.write_counts()
+    }
+
+    pub(super) fn follower(&self) -> &FollowerSlot {
+        self.inner.writer.follower()
     }
 
     pub(super) fn signals(&self) -> &Signals {

@@ -178,7 +178,8 @@ fn run_statements(connection: &Connection, statements: &[Statement]) -> ReadResu
     statements.iter().map(|statement| query(connection, statement.sql, &statement.values)).collect()
 }
 
-fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Rows, DatabaseError> {
+/// Runs a statement that reads.
+pub(super) fn query(connection: &Connection, sql: &str, values: &[Value]) -> Result<Rows, DatabaseError> {
     let mut statement = connection.prepare_cached(sql).map_err(|error| to_database_error(&error))?;
     bind(&mut statement, values)?;
     let width = statement.column_count();

@@ -3,13 +3,16 @@
 //! A durable commit costs milliseconds, whatever its size. While one is running, further batches gather. So groups
 //! grow with the number of callers.
 
+use super::reader::query;
 use super::{bind, to_database_error};
+use crate::database::commits::{ExtendedFeeds, FollowerSlot, ReadRows};
 use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
 use crate::database::task_end::TaskEnd;
-use crate::database::{Batch, BatchResult, DatabaseError, Statement};
+use crate::database::{Batch, BatchResult, DatabaseError, Rows, Statement, Topic};
 use rusqlite::Connection;
 use rusqlite::ffi;
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +39,7 @@ pub(super) struct SqliteWriter {
     requests: Mutex<Option<Sender<SqliteWriteRequest>>>,
     slots: Arc<Semaphore>,
     counts: WriteCounters,
+    follower: FollowerSlot,
     ended: TaskEnd,
 }
 
@@ -45,11 +49,13 @@ impl SqliteWriter {
         let ended = TaskEnd::new(1);
         let guard = ended.guard();
         let counts = WriteCounters::default();
+        let follower = FollowerSlot::default();
         let mut write_loop = SqliteWriteLoop {
             known_version: data_version(&connection)?,
             connection,
             signals,
             counts: counts.clone(),
+            follower: follower.clone(),
         };
         std::thread::Builder::new()
             .name("sqlite-write".into())
@@ -60,7 +66,12 @@ impl SqliteWriter {
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
         let slots = Arc::new(Semaphore::new(WAITING));
-        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, ended })
+        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, follower, ended })
+    }
+
+    /// What is told of every commit.
+    pub(super) fn follower(&self) -> &FollowerSlot {
+        &self.follower
     }
 
     pub(super) fn write_counts(&self) -> WriteCounts {
@@ -84,6 +95,7 @@ impl SqliteWriter {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.slots.close();
         self.ended.wait().await;
+        self.follower.set(None);
     }
 }
 
@@ -96,14 +108,15 @@ struct SqliteWriteLoop {
     connection: Connection,
     signals: Signals,
     counts: WriteCounters,
+    follower: FollowerSlot,
     /// `data_version` at the last check. On this connection, only commits of other processes change it.
     known_version: i64,
 }
 
-/// A committed group: the outcome of each batch, and whether another process wrote before it.
+/// A committed group: the outcome of each batch, and whether no other process wrote before it.
 struct CommittedGroup {
     outcomes: Vec<BatchResult>,
-    foreign: bool,
+    alone: bool,
 }
 
 impl SqliteWriteLoop {
@@ -124,11 +137,14 @@ impl SqliteWriteLoop {
     fn handle_group(&mut self, group: Vec<SqliteWriteRequest>) {
         let outcomes = match self.commit(&group) {
             Ok(committed) => {
-                self.notify(&group, &committed);
+                let topics = Self::topics_of(&group, &committed);
+                self.follow(&topics, committed.alone);
+                self.notify(&topics, committed.alone);
                 committed.outcomes
             }
             Err(error) => {
                 self.recover();
+                self.follower.follow(self, || ExtendedFeeds::Unknown);
                 let text = error.to_string();
                 tracing::error!(error = text, batches = group.len(), "a group of batches was not committed");
                 let make_error = match error {
@@ -151,9 +167,9 @@ impl SqliteWriteLoop {
         let outcomes = group.iter().map(|request| self.batch(&request.batch)).collect::<Result<_, _>>()?;
         self.execute("COMMIT")?;
         self.counts.add_commit(group.len());
-        let foreign = version != self.known_version;
+        let alone = version == self.known_version;
         self.known_version = version;
-        Ok(CommittedGroup { outcomes, foreign })
+        Ok(CommittedGroup { outcomes, alone })
     }
 
     /// The inner result is the batch's own; the outer one fails when the whole transaction is lost.
@@ -201,14 +217,29 @@ impl SqliteWriteLoop {
         }
     }
 
-    fn notify(&self, group: &[SqliteWriteRequest], committed: &CommittedGroup) {
-        if committed.foreign {
-            return self.signals.wake_all();
-        }
+    /// The topics of the batches that were committed.
+    fn topics_of(group: &[SqliteWriteRequest], committed: &CommittedGroup) -> BTreeSet<Topic> {
         let outcomes = group.iter().zip(&committed.outcomes);
-        self.signals.wake(&Batch::topics_of_commit(
-            outcomes.map(|(request, outcome)| (&request.batch, outcome.is_ok())),
-        ));
+        Batch::topics_of_commit(outcomes.map(|(request, outcome)| (&request.batch, outcome.is_ok())))
+    }
+
+    /// Tells the follower of a commit, before its writers are answered.
+    fn follow(&self, topics: &BTreeSet<Topic>, alone: bool) {
+        let feeds = topics.iter().filter_map(|topic| match topic {
+            Topic::Feed(organization) => Some(*organization),
+            _ => None,
+        });
+        self.follower.follow(self, || match alone {
+            true => ExtendedFeeds::Of(feeds.collect()),
+            false => ExtendedFeeds::Unknown,
+        });
+    }
+
+    fn notify(&self, topics: &BTreeSet<Topic>, alone: bool) {
+        match alone {
+            true => self.signals.wake(topics),
+            false => self.signals.wake_all(),
+        }
     }
 
     fn check_other_writers(&mut self) {
@@ -216,12 +247,19 @@ impl SqliteWriteLoop {
             Ok(version) if version == self.known_version => {}
             Ok(version) => {
                 self.known_version = version;
+                self.follower.follow(self, || ExtendedFeeds::Unknown);
                 self.signals.wake_all();
             }
             Err(error) => {
                 tracing::error!(error = error.to_string(), "cannot check whether another process wrote")
             }
         }
+    }
+}
+
+impl ReadRows for SqliteWriteLoop {
+    fn read(&self, statement: &Statement) -> Result<Rows, DatabaseError> {
+        query(&self.connection, statement.sql, &statement.values)
     }
 }
 

@@ -6,4 +6,4 @@ mod heavy;
 mod lanes;
 pub mod opening;
 mod seam;
-mod upgrade;
+pub mod upgrade;

@@ -10,7 +10,7 @@ use store::testing::{TestPlace, empty_postgres, empty_sqlite, raw};
 use store::{Attribution, NewAuditEntry, Store};
 
 /// A database as the program with this schema wrote it.
-fn written_by(version: i64, text: fn(&Migration) -> &'static str) -> String {
+pub fn written_by(version: i64, text: fn(&Migration) -> &'static str) -> String {
     let mut sql = String::from(
         "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
                                          applied_us BIGINT NOT NULL);",
