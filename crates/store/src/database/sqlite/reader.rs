@@ -186,7 +186,12 @@ pub(super) fn query(connection: &Connection, sql: &str, values: &[Value]) -> Res
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| read_error(&error))? {
-        found.push((0..width).map(|column| cell(row, column)).collect::<Result<_, _>>()?);
+        // Collecting results would not know the width, and allocate again as the row grows.
+        let mut values = Vec::with_capacity(width);
+        for column in 0..width {
+            values.push(cell(row, column)?);
+        }
+        found.push(values);
     }
     Ok(Rows::new(found))
 }
