@@ -48,12 +48,12 @@ impl Source {
     fn select(self, table: &str, which: &str, columns: &str) -> String {
         match self {
             Source::Page => format!(
-                "SELECT s.*{columns} FROM {table} s
+                "SELECT {columns} FROM {table} s
                  WHERE {which} s.created_us >= $1 AND (s.created_us, s.tail, s.organization) > ($1, $2, $3)
                  ORDER BY s.created_us, s.tail, s.organization LIMIT $4"
             ),
             Source::Keys(keys) => format!(
-                "SELECT s.*{columns} FROM ({keys}) k
+                "SELECT {columns} FROM ({keys}) k
                  LEFT JOIN {table} s
                      ON {which} s.organization = k.organization AND s.created_us = k.created_us AND s.tail = k.tail
                  LIMIT $2"
@@ -64,20 +64,22 @@ impl Source {
 
 impl Texts {
     fn new(source: Source) -> Texts {
-        let agents = source.select("agent_sessions", "", "");
-        let newest = ", (SELECT MAX(h.position) FROM holds h
-                         WHERE h.organization = s.organization AND h.session_us = s.created_us) AS newest";
-        let devices = source.select("sessions", "s.kind = 'device' AND", newest);
-        let logins = source.select("sessions", "s.kind = 'login' AND", "");
+        let newest = "(SELECT MAX(h.position) FROM holds h
+                       WHERE h.organization = s.organization AND h.session_us = s.created_us) AS newest";
+        let shared = "s.organization, s.created_us, s.tail, s.revision, s.principal, s.ended_us, s.end_reason, s.activity_us";
+        let keys = "s.organization, s.created_us, s.lease_us";
+        let bodies = source.select("agent_sessions", "", keys);
+        let devices = source.select("sessions", "s.kind = 'device' AND", &format!("{shared}, {newest}"));
+        let logins = source.select("sessions", "s.kind = 'login' AND", shared);
         Texts {
-            agents: format!(
-                "SELECT s.organization, s.created_us, s.tail, s.revision, s.owner, s.agent, s.state, s.origin,
-                        s.category, s.playbook, s.schedule, s.automation, s.parent_us, s.parent_tail, s.archived_us,
-                        s.updated_us, s.labels
-                 FROM ({agents}) s"
+            agents: source.select(
+                "agent_sessions",
+                "",
+                "s.organization, s.created_us, s.tail, s.revision, s.owner, s.agent, s.state, s.origin, s.category,
+                 s.playbook, s.schedule, s.automation, s.parent_us, s.parent_tail, s.archived_us, s.updated_us, s.labels",
             ),
             bodies: format!(
-                "SELECT b.created_us, s.lease_us, b.body FROM ({agents}) s
+                "SELECT b.created_us, s.lease_us, b.body FROM ({bodies}) s
                  LEFT JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us"
             ),
             // The open holds and the newest one: a session can have had a thousand.
