@@ -37,17 +37,18 @@ WHERE made.organization = s.organization AND made.created_us = s.created_us
 ALTER TABLE changes ADD COLUMN tx xid8 NOT NULL DEFAULT pg_current_xact_id();
 CREATE INDEX changes_tx ON changes (tx);
 
--- The newest transaction whose entries were pruned. A server whose last look has not seen it must read all sessions.
-CREATE TABLE pruned_changes (tx xid8 NOT NULL);
-INSERT INTO pruned_changes (tx) VALUES ('0');
+-- The newest transactions whose entries were pruned. A server whose last look has not seen one of them must read all
+-- sessions.
+CREATE TABLE pruned_changes (txs xid8[] NOT NULL);
+INSERT INTO pruned_changes (txs) VALUES ('{}');
 
 -- A restored dump may have numbers of another cluster, which are higher than all of this one.
 CREATE FUNCTION changes_pruned() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    newest xid8 := (SELECT tx FROM pruned WHERE tx < pg_current_xact_id() ORDER BY tx DESC LIMIT 1);
 BEGIN
-    UPDATE pruned_changes SET tx = newest
-    WHERE newest IS NOT NULL AND (tx < newest OR tx >= pg_current_xact_id());
+    UPDATE pruned_changes SET txs = ARRAY(
+        SELECT t.tx FROM (SELECT unnest(txs) AS tx UNION SELECT tx FROM pruned) t
+        WHERE t.tx < pg_current_xact_id() ORDER BY t.tx DESC LIMIT 100)
+    WHERE EXISTS (SELECT 1 FROM pruned);
     RETURN NULL;
 END $$;
 

@@ -30,7 +30,7 @@ fn all(sqlite: bool) -> Vec<(&'static str, Statement)> {
         all.push((index, Statement { sql, values, exactly_one: false }));
         // In PostgreSQL the account's indexes are as good: few sessions have the same time.
         let primary = if sqlite { "USING PRIMARY KEY (organization=? AND" } else { "(created_us = ((value" };
-        all.push((primary, statements.of_keys(kind, &[key(kind), key(kind)])));
+        all.push((primary, statements.look_up(kind, &[key(kind), key(kind)])));
     }
     let bodies =
         if sqlite { "agent_bodies_1 (organization=? AND created_us=?)" } else { "agent_bodies_pkey" };
@@ -64,7 +64,7 @@ async fn postgres_reads_summaries_and_looks_by_key_with_any_statistics() {
             let analyze = Statement { sql: "ANALYZE", values: vec![], exactly_one: false };
             db.apply(Batch { statements: vec![analyze], ..Batch::default() }).await.unwrap();
         }
-        let look = Statement { sql: SINCE, values: values!["5:9:5,7", "0"], exactly_one: false };
+        let look = Statement { sql: SINCE, values: values!["5:9:5,7"], exactly_one: false };
         let look = ("changes_tx on changes\n Index Cond: ((tx >= ", look);
         for (needed, Statement { sql, values, .. }) in all(false).into_iter().chain([look]) {
             let plan = explain(&db, sql, &values).await;

@@ -55,7 +55,7 @@ pub trait CommitObserver: Send + Sync {
 }
 
 /// Reads the change feeds after each commit, and tells the observer.
-pub(super) struct Follower {
+pub(super) struct ObservedFeeds {
     observer: Arc<dyn CommitObserver>,
     /// The last entry of each feed that the observer was told of; 0 for a feed that is missing.
     positions: BTreeMap<OrganizationId, i64>,
@@ -66,12 +66,12 @@ pub(super) struct Follower {
 /// Entries after a position were pruned before they were read, or another database was put in place of this one.
 struct Pruned;
 
-impl Follower {
+impl ObservedFeeds {
     pub(super) fn new(
         observer: Arc<dyn CommitObserver>,
         positions: BTreeMap<OrganizationId, i64>,
-    ) -> Follower {
-        Follower { observer, positions, is_behind: false }
+    ) -> ObservedFeeds {
+        ObservedFeeds { observer, positions, is_behind: false }
     }
 
     fn catch_up(&mut self, reader: &dyn ReadRows, extended: ExtendedFeeds) -> Result<(), DatabaseError> {
@@ -138,7 +138,7 @@ impl Follower {
     }
 }
 
-impl CommitFollower for Follower {
+impl CommitFollower for ObservedFeeds {
     fn follow(&mut self, reader: &dyn ReadRows, extended: ExtendedFeeds) {
         if let Err(error) = self.catch_up(reader, extended) {
             tracing::error!(error = error.to_string(), "cannot read what a commit has changed");
@@ -193,7 +193,7 @@ impl Subjects {
         for kind in KINDS {
             let of_kind = self.keys.iter().filter(|key| key.kind == kind).copied().collect::<Vec<_>>();
             for some in of_kind.chunks(KEYS) {
-                let mut read = read_summaries(kind, reader.read(&statements.of_keys(kind, some))?)?;
+                let mut read = read_summaries(kind, reader.read(&statements.look_up(kind, some))?)?;
                 for unlabelled in read.unlabelled.chunks(BODIES) {
                     read.summaries.extend(read_bodies(reader.read(&statements.bodies(unlabelled))?)?);
                 }

@@ -16,19 +16,18 @@ use domain::ids::OrganizationId;
 pub struct Look {
     /// PostgreSQL's snapshot: the transactions that it sees.
     snapshot: String,
-    /// The newest transaction whose entries had been pruned.
-    pruned: String,
 }
 
-const NOW: &str = "SELECT CAST(pg_current_snapshot() AS TEXT), CAST(tx AS TEXT) FROM pruned_changes";
+const NOW: &str = "SELECT CAST(pg_current_snapshot() AS TEXT)";
 
 /// The moment, whether entries were pruned that the snapshot `$1` does not see, and the entries that it does not see.
 ///
 /// No transaction of an entry is as high as the end of the present snapshot, except in a dump from another cluster.
 pub(crate) const SINCE: &str = "
-    SELECT CAST(pg_current_snapshot() AS TEXT), CAST(p.tx AS TEXT),
-           p.tx >= pg_snapshot_xmin(CAST(CAST($1 AS TEXT) AS pg_snapshot)) AND CAST(p.tx AS TEXT) <> $2
-               AND p.tx < pg_snapshot_xmax(pg_current_snapshot()),
+    SELECT CAST(pg_current_snapshot() AS TEXT),
+           EXISTS (SELECT 1 FROM unnest(p.txs) t (tx)
+                   WHERE NOT pg_visible_in_snapshot(t.tx, CAST(CAST($1 AS TEXT) AS pg_snapshot))
+                     AND t.tx < pg_snapshot_xmax(pg_current_snapshot())),
            f.organization, f.kind, f.session_us, f.session_tail
     FROM pruned_changes p LEFT JOIN (
         SELECT organization, kind, session_us, session_tail FROM changes
@@ -47,7 +46,7 @@ impl Store {
     /// [`crate::Error::Database`], also for an SQLite database: see [`Store::observe_commits`].
     pub async fn begin_looks(&self, system: &System) -> Result<Look> {
         let rows = self.read_unscoped(system, NOW, values![]).await?;
-        Ok(rows.read_one(|columns| Ok(Look { snapshot: columns.text()?, pruned: columns.text()? }))?)
+        Ok(rows.read_one(|columns| Ok(Look { snapshot: columns.text()? }))?)
     }
 
     /// What has been committed since a look at a PostgreSQL database, and the look at this moment. Without changes
@@ -60,12 +59,11 @@ impl Store {
         system: &System,
         since: &Look,
     ) -> Result<(Look, Option<CommittedChanges>)> {
-        let values = values![since.snapshot.as_str(), since.pruned.as_str()];
-        let rows = self.read_unscoped(system, SINCE, values).await?;
+        let rows = self.read_unscoped(system, SINCE, values![since.snapshot.as_str()]).await?;
         let (mut look, mut is_pruned) = (since.clone(), false);
         let mut subjects = Subjects::default();
         rows.read_all(|columns| {
-            look = Look { snapshot: columns.text()?, pruned: columns.text()? };
+            look.snapshot = columns.text()?;
             is_pruned = columns.flag()?;
             match columns.maybe_id()?.map(OrganizationId) {
                 Some(organization) => subjects.add(organization, read_subject(organization, columns)?),

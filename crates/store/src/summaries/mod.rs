@@ -13,7 +13,7 @@ use crate::access::lane::Scan;
 use crate::blocking::run_by_size;
 use crate::database::{Database, Rows, Statement};
 use crate::{Result, Store};
-use committed::Follower;
+use committed::ObservedFeeds;
 use domain::session::{SessionKey, SessionKind, Summary};
 use rows::{Found, position, read_bodies, read_summaries};
 use statements::{SummaryStatements, page_values};
@@ -56,7 +56,7 @@ impl Store {
         for kind in KINDS {
             let of_kind = keys.iter().filter(|key| key.kind == kind).copied().collect::<Vec<_>>();
             for some in of_kind.chunks(KEYS) {
-                let Statement { sql, values, .. } = self.summary_statements().of_keys(kind, some);
+                let Statement { sql, values, .. } = self.summary_statements().look_up(kind, some);
                 let rows = self.read_unscoped(system, sql, values).await?;
                 let summaries = self.complete(system, read_rows(kind, rows).await?).await?;
                 found.extend(summaries.into_iter().map(|summary| (summary.key, summary)));
@@ -72,7 +72,7 @@ impl Store {
     /// [`crate::Error::Database`], also for a PostgreSQL database: see [`Store::look_for_changes`].
     pub async fn observe_commits(&self, system: &System, observer: Arc<dyn CommitObserver>) -> Result<()> {
         let positions = self.load_feed_positions(system).await?;
-        Ok(self.database.follow_commits(Box::new(Follower::new(observer, positions)))?)
+        Ok(self.database.follow_commits(Box::new(ObservedFeeds::new(observer, positions)))?)
     }
 
     /// Adds the summaries of sessions whose labels are of another revision.

@@ -102,7 +102,7 @@ impl Texts {
         }
     }
 
-    fn of_kind(&'static self, kind: SessionKind) -> &'static str {
+    fn text_for(&'static self, kind: SessionKind) -> &'static str {
         match kind {
             SessionKind::Agent => &self.agents,
             SessionKind::Device => &self.devices,
@@ -114,27 +114,27 @@ impl Texts {
 /// The statements of one database.
 #[derive(Clone, Copy)]
 pub(crate) struct SummaryStatements {
-    of_keys: &'static LazyLock<Texts>,
+    by_key: &'static LazyLock<Texts>,
 }
 
 impl SummaryStatements {
     pub(crate) fn new(sqlite: bool) -> SummaryStatements {
-        SummaryStatements { of_keys: if sqlite { &OF_SQLITE_KEYS } else { &OF_POSTGRES_KEYS } }
+        SummaryStatements { by_key: if sqlite { &OF_SQLITE_KEYS } else { &OF_POSTGRES_KEYS } }
     }
 
     /// The text that reads a page of a kind.
     pub(crate) fn page(kind: SessionKind) -> &'static str {
-        PAGE.of_kind(kind)
+        PAGE.text_for(kind)
     }
 
     /// Reads the sessions of one kind with these keys.
-    pub(crate) fn of_keys(self, kind: SessionKind, keys: &[SessionKey]) -> Statement {
-        any_rows(self.of_keys.of_kind(kind), keys_values(keys))
+    pub(crate) fn look_up(self, kind: SessionKind, keys: &[SessionKey]) -> Statement {
+        any_rows(self.by_key.text_for(kind), keys_values(keys))
     }
 
     /// Reads agent sessions with these keys by their bodies.
     pub(crate) fn bodies(self, keys: &[SessionKey]) -> Statement {
-        let texts: &'static Texts = self.of_keys;
+        let texts: &'static Texts = self.by_key;
         any_rows(&texts.bodies, keys_values(keys))
     }
 }

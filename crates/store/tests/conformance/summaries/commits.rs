@@ -184,6 +184,23 @@ async fn a_transaction_that_commits_after_a_look_is_not_missed() {
     }
 }
 
+/// A transaction elsewhere that stays open for long must not make every pruning look like a loss.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_open_transaction_does_not_hide_what_was_seen() {
+    let Some(db) = fresh_postgres().await else { return };
+    let (store, mirror, [(first, owner), _]) = two_sessions(&db).await;
+    let (client, connection) = tokio_postgres::connect(&db.url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    for _ in 0..2 {
+        import_old(&store, first, owner).await;
+        mirror.check().await;
+        store.prune_changes(&system(), NOW + Span::minutes(1)).await.unwrap();
+        mirror.check().await;
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_from_another_cluster_are_not_new_at_every_look() {
     let Some(db) = fresh_postgres().await else { return };
