@@ -1,7 +1,7 @@
 //! The cost of lists of agent sessions: of one organization, of the account, and with each filter. Rows and totals are
 //! measured separately.
 //!
-//! It measures at the store, one query at a time, because a wire adds the same cost to all of them.
+//! It measures the index and the store, one list at a time, because a wire adds the same cost to all of them.
 
 use crate::Outcome;
 use clap::Args;
@@ -9,13 +9,15 @@ use domain::agent::{Agent, AgentSession, AgentState, NewSession, SessionFilter, 
 use domain::ids::{AgentId, OrganizationId, PrincipalId, SessionId};
 use domain::json::Json;
 use domain::organization::Organization;
+use domain::page::ListRange;
 use domain::principal::PrincipalKind;
+use domain::session::{ListScope, SessionKind};
 use domain::time::{Micros, Span};
 use futures_util::stream::{self, StreamExt};
+use index::Index;
 use std::time::Instant;
 use store::access::ViewSessions;
-use store::testing::{Part, Reached, part_of_list};
-use store::{Database, NewAgentSession, OpenMode, Store, System};
+use store::{Database, Granted, GrantedAccount, NewAgentSession, OpenMode, Store, System};
 
 /// Number of concurrent imports.
 const AT_ONCE: usize = 256;
@@ -48,7 +50,7 @@ struct Case {
     filter: SessionFilter,
     rows: Vec<f64>,
     totals: Vec<f64>,
-    total: i64,
+    total: u64,
 }
 
 impl Case {
@@ -60,21 +62,36 @@ impl Case {
     }
 }
 
+/// The sessions that are listed.
+enum Reach {
+    Organization(Granted<ViewSessions>),
+    Account(GrantedAccount<ViewSessions>),
+}
+
+/// One part of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The sessions of the page: which they are, and their rows.
+    Rows,
+    /// The total.
+    Total,
+}
+
 /// Measures all lists, and prints a table of medians and ratios.
 pub async fn run(agents: Agents) -> Outcome {
     let store = Store::new(Database::open(&agents.database, OpenMode::Migrate, START.0).await?);
     let system = System::for_administration();
     let organizations = fill(&store, &system, &agents).await?;
-    let own = Reached::Organization(system.grant::<ViewSessions>(organizations[organizations.len() / 2]));
-    let account = Reached::Account(system.grant_account::<ViewSessions>());
+    let own = Reach::Organization(system.grant(organizations[organizations.len() / 2]));
+    let account = Reach::Account(system.grant_account());
+    let index = load_index(&store, &system).await?;
     let mut cases = cases(&organizations);
-    // Totals come last: they read everything and push the rows of the next page out of the caches. The first rounds
-    // are not counted: they fill the caches and prepare the statements.
+    // The first rounds are not counted: they fill the caches and prepare the statements.
     for (part, first, rounds) in [(Part::Rows, 10, agents.rounds * 10), (Part::Total, 1, agents.rounds)] {
         for round in 0..first + rounds {
             for case in &mut cases {
                 let reach = if case.account { &account } else { &own };
-                let (time, total) = time_part(&store, reach, &case.filter, part).await?;
+                let (time, total) = time_part(&store, &index, reach, &case.filter, part).await?;
                 if round >= first {
                     case.times(part).push(time);
                 }
@@ -87,16 +104,59 @@ pub async fn run(agents: Agents) -> Outcome {
     Ok(())
 }
 
-/// The time of one part of a list, in microseconds, and its result.
+/// Loads the summaries of all agent sessions into an index, as a server does when it starts.
+async fn load_index(store: &Store, system: &System) -> Outcome<Index> {
+    let (mut index, mut after, began) = (Index::default(), None, Instant::now());
+    loop {
+        let page = store.list_summaries(system, SessionKind::Agent, after, 10_000).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.key);
+        page.into_iter().for_each(|summary| index.apply(summary));
+    }
+    index.shrink();
+    let memory = index.memory();
+    println!(
+        "loaded {} sessions in {:.1} s; the index holds {:.0} bytes a session\n",
+        memory.sessions,
+        began.elapsed().as_secs_f64(),
+        memory.bytes() as f64 / memory.sessions.max(1) as f64
+    );
+    Ok(index)
+}
+
+/// The time of one part of a list, in microseconds, and the number of rows or the total.
 async fn time_part(
     store: &Store,
-    reach: &Reached,
+    index: &Index,
+    reach: &Reach,
     filter: &SessionFilter,
     part: Part,
-) -> Outcome<(f64, i64)> {
+) -> Outcome<(f64, u64)> {
     let began = Instant::now();
-    let answer = part_of_list(store, reach, filter, PAGE, part).await?;
-    Ok((began.elapsed().as_secs_f64() * 1e6, answer))
+    let found = match (reach, &filter.search) {
+        (Reach::Organization(granted), Some(text)) => Some(store.search_agent_sessions(granted, text).await?),
+        _ => None,
+    };
+    let scope = match reach {
+        Reach::Organization(granted) => ListScope::Organization(granted.organization()),
+        Reach::Account(_) => filter.account_scope(),
+    };
+    let filter = filter.to_filter(found);
+    if part == Part::Total {
+        let total = index.count(&scope, &filter, START);
+        return Ok((began.elapsed().as_secs_f64() * 1e6, total));
+    }
+    let range = ListRange::Before { position: None, limit: PAGE };
+    let keys = index.select(&scope, &filter, START, range).sessions.into_iter().map(|session| session.key);
+    let loaded = match reach {
+        Reach::Organization(granted) => {
+            store.load_agent_sessions(granted, &keys.map(|key| key.id).collect::<Vec<_>>()).await?
+        }
+        Reach::Account(granted) => {
+            store.load_account_agent_sessions(granted, &keys.collect::<Vec<_>>()).await?
+        }
+    };
+    Ok((began.elapsed().as_secs_f64() * 1e6, loaded.items.len() as u64))
 }
 
 fn cases(organizations: &[OrganizationId]) -> Vec<Case> {

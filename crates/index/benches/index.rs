@@ -38,6 +38,61 @@ fn organization(number: u64) -> u64 {
     if share < 100 { 0 } else { 1 + (random(number, 2) % 999) * (random(number, 3) % 999) / 999 }
 }
 
+/// What only an agent session has, of the organization with this number.
+fn agent(organization: u64, created: i64, pick: u64, open: bool) -> (SessionState, KindSummary) {
+    let tag = |at| format!("tag-{}", random(organization, 6 + at) % 40);
+
+    let states = match open {
+        true => [
+            AgentState::New,
+            AgentState::Running(RunPhase::Working),
+            AgentState::Running(RunPhase::WaitingForUser),
+        ],
+        false => [AgentState::Exit, AgentState::Error, AgentState::Suspended(SuspendReason::Inactivity)],
+    };
+    let agent = AgentSummary {
+        agent: Some(AgentId(uuid(organization * 10 + pick % 10))),
+        titled: true,
+        archived: pick.is_multiple_of(10),
+        tags: vec![tag(pick % 40), tag(pick / 40 % 40)],
+        origin: ["api", "cli", "slack", "webapp"][(pick % 4) as usize].into(),
+        model: Some(["opus", "sonnet", "haiku"][(pick % 3) as usize].into()),
+        category: pick.is_multiple_of(3).then(|| "code_review".into()),
+        playbook: pick.is_multiple_of(9).then(|| format!("playbook-{}", pick % 50)),
+        repos: vec![format!("acme-{organization}/repo-{}", pick % 20)],
+        parent: pick.is_multiple_of(20).then(|| SessionId::new(Micros(created - STEP), 7)),
+        usage: Usage {
+            acus: Acus((pick % 9_000_000) as i64),
+            input_tokens: (pick % 90_000) as i64,
+            ..Usage::default()
+        },
+        ..AgentSummary::default()
+    };
+    (SessionState::Agent(states[(pick % 3) as usize]), KindSummary::Agent(agent))
+}
+
+fn device(pick: u64, open: bool) -> (SessionState, KindSummary) {
+    let device = DeviceSummary {
+        platform: Some(["android", "ios"][(pick % 2) as usize].into()),
+        device: Some(DeviceId(uuid(pick % 500))),
+        device_type: Some("real".into()),
+        name: Some(format!("Pixel {}", pick % 30)),
+        version: Some(format!("{}", pick % 9)),
+    };
+    let state = if open { DeviceState::Holding } else { DeviceState::Ended };
+    (SessionState::Device(state), KindSummary::Device(device))
+}
+
+fn login(pick: u64, open: bool) -> (SessionState, KindSummary) {
+    let login = LoginSummary {
+        address: Some(format!("10.{}.{}.{}", pick % 8, pick / 8 % 250, pick / 2_000 % 250)),
+        client: "pc".into(),
+        methods: vec!["pwd".into()],
+    };
+    let state = if open { LoginState::Open } else { LoginState::Ended };
+    (SessionState::Login(state), KindSummary::Login(login))
+}
+
 fn summary(number: u64, newest: u64) -> Summary {
     let created = START + number as i64 * STEP;
     let place = organization(number);
@@ -47,60 +102,11 @@ fn summary(number: u64, newest: u64) -> Summary {
         if kind == SessionKind::Login { OrganizationId::PEOPLE } else { OrganizationId(uuid(place)) };
     let lasted = (random(number, 5) % 7_200_000_000) as i64;
     let open = newest - number < 20_000;
-    let tag = |at| format!("tag-{}", random(place, 6 + at) % 40);
     let pick = random(number, 8);
     let (state, of_kind) = match kind {
-        SessionKind::Agent => {
-            let states = match open {
-                true => [
-                    AgentState::New,
-                    AgentState::Running(RunPhase::Working),
-                    AgentState::Running(RunPhase::WaitingForUser),
-                ],
-                false => {
-                    [AgentState::Exit, AgentState::Error, AgentState::Suspended(SuspendReason::Inactivity)]
-                }
-            };
-            let agent = AgentSummary {
-                agent: Some(AgentId(uuid(place * 10 + pick % 10))),
-                titled: true,
-                archived: pick.is_multiple_of(10),
-                tags: vec![tag(pick % 40), tag(pick / 40 % 40)],
-                origin: ["api", "cli", "slack", "webapp"][(pick % 4) as usize].into(),
-                model: Some(["opus", "sonnet", "haiku"][(pick % 3) as usize].into()),
-                category: pick.is_multiple_of(3).then(|| "code_review".into()),
-                playbook: pick.is_multiple_of(9).then(|| format!("playbook-{}", pick % 50)),
-                repos: vec![format!("acme-{place}/repo-{}", pick % 20)],
-                parent: pick.is_multiple_of(20).then(|| SessionId::new(Micros(created - STEP), 7)),
-                usage: Usage {
-                    acus: Acus((pick % 9_000_000) as i64),
-                    input_tokens: (pick % 90_000) as i64,
-                    ..Usage::default()
-                },
-                ..AgentSummary::default()
-            };
-            (SessionState::Agent(states[(pick % 3) as usize]), KindSummary::Agent(agent))
-        }
-        SessionKind::Device => {
-            let device = DeviceSummary {
-                platform: Some(["android", "ios"][(pick % 2) as usize].into()),
-                device: Some(DeviceId(uuid(pick % 500))),
-                device_type: Some("real".into()),
-                name: Some(format!("Pixel {}", pick % 30)),
-                version: Some(format!("{}", pick % 9)),
-            };
-            let state = if open { DeviceState::Holding } else { DeviceState::Ended };
-            (SessionState::Device(state), KindSummary::Device(device))
-        }
-        SessionKind::Login => {
-            let login = LoginSummary {
-                address: Some(format!("10.{}.{}.{}", pick % 8, pick / 8 % 250, pick / 2_000 % 250)),
-                client: "pc".into(),
-                methods: vec!["pwd".into()],
-            };
-            let state = if open { LoginState::Open } else { LoginState::Ended };
-            (SessionState::Login(state), KindSummary::Login(login))
-        }
+        SessionKind::Agent => agent(place, created, pick, open),
+        SessionKind::Device => device(pick, open),
+        SessionKind::Login => login(pick, open),
     };
     Summary {
         key: SessionKey { organization, kind, id: SessionId::new(Micros(created), random(number, 9)) },
@@ -139,13 +145,7 @@ fn measure(bench: &mut Criterion) {
         std::env::var("INDEX_BENCH_SESSIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     let index = load(sessions);
     let now = Micros(START + sessions as i64 * STEP);
-    let organization = |number| ListScope::Organization(OrganizationId(uuid(number)));
     let account = ListScope::Account { organizations: None, deleted: false };
-    let agents = |filters: Vec<Filter>| {
-        let kind = Filter::has_text(ValueField::Kind, ["agent"]);
-        Filter::And([kind, Filter::flag(ValueField::Archived, false)].into_iter().chain(filters).collect())
-    };
-    let tag = || Filter::has_text(ValueField::Tag, ["tag-3", "tag-7"]);
     let origin = || Filter::has_text(ValueField::Origin, ["api"]);
     let updated = || {
         let from = Some(Micros(now.0 - now.0.wrapping_sub(START) / 3));
@@ -162,10 +162,10 @@ fn measure(bench: &mut Criterion) {
     let deep = ListRange::Before { position: Some((middle.creation_time(), middle)), limit: 100 };
     let far = ListRange::Offset { offset: sessions / 40, limit: 20 };
     for (name, scope, filter, range) in [
-        ("organization of a tenth, 100 with total", organization(0), agents(vec![]), first),
-        ("the same from a cursor in the middle", organization(0), agents(vec![]), deep),
-        ("the same at an offset of a fortieth", organization(0), agents(vec![]), far),
-        ("small organization, 100 with total", organization(500), agents(vec![]), first),
+        ("organization of a tenth, 100 with total", organization_scope(0), agents(vec![]), first),
+        ("the same from a cursor in the middle", organization_scope(0), agents(vec![]), deep),
+        ("the same at an offset of a fortieth", organization_scope(0), agents(vec![]), far),
+        ("small organization, 100 with total", organization_scope(500), agents(vec![]), first),
         ("account, 100 with total", account.clone(), agents(vec![]), first),
         ("account, two tags", account.clone(), agents(vec![tag()]), first),
         ("account, origin", account.clone(), agents(vec![origin()]), first),
@@ -183,18 +183,38 @@ fn measure(bench: &mut Criterion) {
             bench.iter(|| black_box(index.select(&scope, &filter, now, range)));
         });
     }
+    measure_facets(bench, &index, now);
+    measure_changes(bench, index, sessions);
+}
+
+fn agents(filters: Vec<Filter>) -> Filter {
+    let kind = Filter::has_text(ValueField::Kind, ["agent"]);
+    Filter::And([kind, Filter::flag(ValueField::Archived, false)].into_iter().chain(filters).collect())
+}
+
+fn tag() -> Filter {
+    Filter::has_text(ValueField::Tag, ["tag-3", "tag-7"])
+}
+
+fn organization_scope(number: u64) -> ListScope {
+    ListScope::Organization(OrganizationId(uuid(number)))
+}
+
+fn measure_facets(bench: &mut Criterion, index: &Index, now: Micros) {
     let fields = [ValueField::State, ValueField::Origin, ValueField::Agent, ValueField::Tag];
     for (name, filter) in [
         ("facets of the organization of a tenth", agents(vec![])),
         ("facets with a tag", agents(vec![tag()])),
         ("facets with an owner", agents(vec![Filter::has_id(ValueField::Owner, [uuid(7)])])),
     ] {
-        let scope = organization(0);
+        let scope = organization_scope(0);
         bench.bench_function(name, |bench| {
-            bench.iter(|| black_box(index.facets(&scope, &filter, now, &fields)));
+            bench.iter(|| black_box(index.facets(&scope, &filter, now, fields)));
         });
     }
-    let mut index = index;
+}
+
+fn measure_changes(bench: &mut Criterion, mut index: Index, sessions: u64) {
     let mut number = 0;
     bench.bench_function("a change of a session", |bench| {
         bench.iter_batched(

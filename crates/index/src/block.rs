@@ -1,6 +1,6 @@
 //! A block: up to 65,536 sessions in the order of lists, oldest first.
 
-use crate::column::Column;
+use crate::column::NumberColumn;
 use crate::dictionary::Term;
 use domain::session::{NumberField, TimeField};
 
@@ -17,7 +17,7 @@ pub(crate) const COLUMNS: usize = 2 + NumberField::ALL.len();
 
 impl ColumnField {
     /// The column of a time; `None` for the time of creation, which is a part of the key.
-    pub(crate) fn of_time(field: TimeField) -> Option<ColumnField> {
+    pub(crate) fn for_time_field(field: TimeField) -> Option<ColumnField> {
         match field {
             TimeField::Created => None,
             TimeField::Updated => Some(ColumnField::Updated),
@@ -50,7 +50,7 @@ pub(crate) struct Row {
 /// The record of a removed row.
 const REMOVED: u32 = u32::MAX;
 
-/// Rows in columns. The cell, the revision and the terms of a row are one record of variable length.
+/// SealedRows in columns. The cell, the revision and the terms of a row are one record of variable length.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     created: Vec<i64>,
@@ -60,7 +60,7 @@ pub(crate) struct Block {
     /// The bytes of records that were replaced.
     waste: usize,
     removed: usize,
-    columns: [Column; COLUMNS],
+    columns: [NumberColumn; COLUMNS],
 }
 
 impl Block {
@@ -168,7 +168,7 @@ impl Block {
     }
 
     /// A column.
-    pub(crate) fn column(&self, field: ColumnField) -> &Column {
+    pub(crate) fn column(&self, field: ColumnField) -> &NumberColumn {
         &self.columns[field.number()]
     }
 
@@ -225,7 +225,7 @@ impl Block {
             + self.tails.capacity() * 8
             + self.records.capacity() * 4
             + self.bytes.capacity()
-            + self.columns.iter().map(Column::memory).sum::<usize>()
+            + self.columns.iter().map(NumberColumn::memory).sum::<usize>()
     }
 }
 

@@ -10,7 +10,7 @@ const FAR: u64 = (1 << (8 * WIDTH)) - 1;
 
 /// Some rows have a number. The caller knows each row's base: the row's time of creation, or 0.
 #[derive(Debug, Default)]
-pub(crate) struct Column {
+pub(crate) struct NumberColumn {
     packed: Vec<[u8; WIDTH]>,
     /// The numbers that five bytes cannot reach.
     far: HashMap<u16, i64>,
@@ -29,7 +29,7 @@ pub(crate) enum ZoneFit {
     All,
 }
 
-impl Column {
+impl NumberColumn {
     /// Stores the number of a row. A column without numbers takes no memory.
     pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
         let at = usize::from(row);
@@ -114,7 +114,7 @@ mod tests {
         fn numbers_are_stored_exactly(
             numbers in proptest::collection::vec((0u16..3_000, proptest::option::of(any::<i64>()), -9i64..1 << 41), 1..300),
         ) {
-            let (mut column, mut plain) = (Column::default(), HashMap::new());
+            let (mut column, mut plain) = (NumberColumn::default(), HashMap::new());
             for (row, number, near) in numbers {
                 let base = i64::from(row) * 1_000;
                 let number = number.map(|number| if number % 2 == 0 { number } else { base.saturating_add(near) });

@@ -1,6 +1,6 @@
 //! Values as numbers.
 
-use domain::session::{Value, ValueField, ValueRef};
+use domain::session::{FieldValue, FieldValueRef, ValueField};
 use foldhash::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -25,17 +25,17 @@ pub(crate) struct Dictionary {
 
 impl Dictionary {
     /// The number of a value, which is new when `values` grows.
-    pub(crate) fn intern(&mut self, field: ValueField, value: ValueRef<'_>) -> Term {
+    pub(crate) fn intern(&mut self, field: ValueField, value: FieldValueRef<'_>) -> Term {
         if let Some(term) = self.find(field, value) {
             return term;
         }
         let term = Term::try_from(self.values.len()).expect("fewer values than 2^32");
         match value {
-            ValueRef::Id(id) => {
+            FieldValueRef::Id(id) => {
                 self.ids.insert((field, id), term);
                 self.values.push((field, StoredValue::Id(id)));
             }
-            ValueRef::Text(text) => {
+            FieldValueRef::Text(text) => {
                 let text: Arc<str> = text.into();
                 self.texts.entry(field).or_default().insert(text.clone(), term);
                 self.values.push((field, StoredValue::Text(text)));
@@ -46,10 +46,10 @@ impl Dictionary {
     }
 
     /// The number of a value that some session has had.
-    pub(crate) fn find(&self, field: ValueField, value: ValueRef<'_>) -> Option<Term> {
+    pub(crate) fn find(&self, field: ValueField, value: FieldValueRef<'_>) -> Option<Term> {
         match value {
-            ValueRef::Id(id) => self.ids.get(&(field, id)).copied(),
-            ValueRef::Text(text) => self.texts.get(&field)?.get(text).copied(),
+            FieldValueRef::Id(id) => self.ids.get(&(field, id)).copied(),
+            FieldValueRef::Text(text) => self.texts.get(&field)?.get(text).copied(),
         }
     }
 
@@ -64,10 +64,10 @@ impl Dictionary {
     }
 
     /// The value with a number.
-    pub(crate) fn value(&self, term: Term) -> Value {
+    pub(crate) fn value(&self, term: Term) -> FieldValue {
         match &self.values[term as usize].1 {
-            StoredValue::Id(id) => Value::Id(*id),
-            StoredValue::Text(text) => Value::Text(text.as_ref().to_owned()),
+            StoredValue::Id(id) => FieldValue::Id(*id),
+            StoredValue::Text(text) => FieldValue::Text(text.as_ref().to_owned()),
         }
     }
 

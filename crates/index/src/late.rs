@@ -1,11 +1,11 @@
 //! Sessions that arrive with an old time, such as imports: they are merged into the blocks that they belong to.
 
 use crate::block::{Block, Row};
-use crate::rows::{Rows, row_id};
+use crate::rows::{SealedRows, row_id};
 use crate::sizes::{BLOCK, MAX_BLOCK};
 use std::collections::BTreeMap;
 
-impl Rows {
+impl SealedRows {
     /// Merges rows that are older than the newest block's last row.
     pub(crate) fn merge(&mut self, late: Vec<Row>) {
         if self.order.is_empty() {

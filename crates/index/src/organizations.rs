@@ -19,7 +19,7 @@ impl CellMask {
     pub(crate) const ARCHIVED: CellMask = CellMask(0b0100);
 
     /// The cells of a kind.
-    pub(crate) fn of_kind(kind: SessionKind) -> CellMask {
+    pub(crate) fn with_kind(kind: SessionKind) -> CellMask {
         CellMask(match kind {
             SessionKind::Device => 0b0001,
             SessionKind::Agent => 0b0110,
@@ -47,7 +47,7 @@ impl CellMask {
 
 /// The rows of one organization.
 #[derive(Debug)]
-pub(crate) struct Organization {
+pub(crate) struct OrganizationRows {
     pub(crate) id: OrganizationId,
     /// Whether it was deleted.
     pub(crate) deleted: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Organization {
 #[derive(Debug, Default)]
 pub(crate) struct Organizations {
     numbers: HashMap<OrganizationId, u32>,
-    all: Vec<Organization>,
+    all: Vec<OrganizationRows>,
     /// The number of rows of each cell, in all organizations and in those that were deleted.
     pub(crate) totals: [u64; CELLS],
     pub(crate) deleted_totals: [u64; CELLS],
@@ -73,7 +73,7 @@ impl Organizations {
         let number = *self.numbers.entry(id).or_insert(next);
         if number == next {
             let (cells, values) = (Default::default(), HashMap::new());
-            self.all.push(Organization { id, deleted: false, cells, values });
+            self.all.push(OrganizationRows { id, deleted: false, cells, values });
         }
         number
     }
@@ -99,27 +99,27 @@ impl Organizations {
     }
 
     /// The organization of a cell.
-    pub(crate) fn of_cell(&self, cell: u32) -> &Organization {
+    pub(crate) fn organization_at(&self, cell: u32) -> &OrganizationRows {
         &self.all[cell as usize / CELLS]
     }
 
     /// The organization of a cell, and the rows of the cell.
-    pub(crate) fn of_cell_mut(&mut self, cell: u32) -> (&mut Organization, usize) {
+    pub(crate) fn organization_mut(&mut self, cell: u32) -> (&mut OrganizationRows, usize) {
         (&mut self.all[cell as usize / CELLS], cell as usize % CELLS)
     }
 
     /// An organization with sessions.
-    pub(crate) fn get(&self, id: OrganizationId) -> Option<&Organization> {
+    pub(crate) fn get(&self, id: OrganizationId) -> Option<&OrganizationRows> {
         self.numbers.get(&id).map(|number| &self.all[*number as usize])
     }
 
     /// All that have or had sessions.
-    pub(crate) fn all(&self) -> &[Organization] {
+    pub(crate) fn all(&self) -> &[OrganizationRows] {
         &self.all
     }
 
     /// Marks an organization as deleted.
-    pub(crate) fn mark_deleted(&mut self, id: OrganizationId) -> &Organization {
+    pub(crate) fn mark_deleted(&mut self, id: OrganizationId) -> &OrganizationRows {
         let number = self.intern(id) as usize;
         let organization = &mut self.all[number];
         organization.deleted = true;
@@ -144,15 +144,15 @@ impl Organizations {
 
     /// About how many bytes they hold.
     pub(crate) fn memory(&self) -> usize {
-        let one = |organization: &Organization| {
+        let one = |organization: &OrganizationRows| {
             let cells = organization.cells.iter().map(Posting::memory).sum::<usize>();
-            cells + organization.values.capacity() * (4 + 4 * CELLS + 1) + size_of::<Organization>()
+            cells + organization.values.capacity() * (4 + 4 * CELLS + 1) + size_of::<OrganizationRows>()
         };
         self.all.iter().map(one).sum::<usize>() + self.numbers.capacity() * 24
     }
 }
 
-impl Organization {
+impl OrganizationRows {
     /// The rows of some cells, without cells that have none.
     pub(crate) fn rows(&self, mask: CellMask) -> impl Iterator<Item = &Posting> {
         self.cells

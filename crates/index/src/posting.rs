@@ -77,7 +77,7 @@ impl Posting {
     }
 
     /// Visits all rows, in the order of their numbers.
-    pub(crate) fn for_each(&self, visit: impl FnMut(RowId)) {
+    pub(crate) fn visit_rows(&self, visit: impl FnMut(RowId)) {
         match self {
             Posting::Bitmap(bitmap) => bitmap.iter().for_each(visit),
             Posting::List(rows) => rows.iter().copied().for_each(visit),
@@ -168,7 +168,7 @@ mod tests {
             }
             prop_assert_eq!(posting.len(), set.len() as u64);
             let mut rows = Vec::new();
-            posting.for_each(|row| rows.push(row));
+            posting.visit_rows(|row| rows.push(row));
             prop_assert_eq!(&rows, &set.iter().copied().collect::<Vec<_>>());
             let mut back = Vec::new();
             posting.walk_back(1_000..=100_000, |row| { back.push(row); true });

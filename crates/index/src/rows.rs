@@ -19,7 +19,7 @@ pub(crate) fn place(id: SessionId) -> Place {
 
 /// All sealed rows.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct SealedRows {
     pub(crate) dictionary: Dictionary,
     pub(crate) organizations: Organizations,
     /// The rows of each value.
@@ -48,7 +48,7 @@ pub(crate) fn row_id(block: u16, number: u16) -> RowId {
     (u32::from(block) << 16) | u32::from(number)
 }
 
-impl Rows {
+impl SealedRows {
     /// What is known of a session, as a row. The clock decides the state of a session that expires.
     pub(crate) fn encode(&mut self, summary: &Summary, clock: Micros) -> Row {
         use crate::block::ColumnField;
@@ -83,7 +83,7 @@ impl Rows {
         let block = &self.blocks[usize::from(block)];
         let (created, tail) = block.place(number);
         let (revision, cell) = block.head(number);
-        let organization = self.organizations.of_cell(cell).id;
+        let organization = self.organizations.organization_at(cell).id;
         let id = SessionId::new(Micros(created), tail);
         (SessionKey { organization, kind: Organizations::kind(cell), id }, revision)
     }
@@ -103,7 +103,7 @@ impl Rows {
     pub(crate) fn find_all(&self, id: SessionId) -> impl Iterator<Item = RowId> {
         let place = place(id);
         let last = if self.order.is_empty() { None } else { Some(self.position_of(place)) };
-        // Rows with one place may lie in two blocks.
+        // SealedRows with one place may lie in two blocks.
         let positions = last.into_iter().flat_map(|last| (0..=last).rev());
         let blocks = positions.map(|position| self.order[position]);
         let near = blocks.take_while(move |block| self.blocks[usize::from(*block)].last() >= place);
@@ -211,7 +211,7 @@ impl Rows {
     }
 
     fn link_cell(&mut self, id: RowId, cell: u32) {
-        let (organization, within) = self.organizations.of_cell_mut(cell);
+        let (organization, within) = self.organizations.organization_mut(cell);
         organization.cells[within].insert(id);
         let deleted = organization.deleted;
         self.organizations.totals[within] += 1;
@@ -222,7 +222,7 @@ impl Rows {
     }
 
     fn unlink_cell(&mut self, id: RowId, cell: u32) {
-        let (organization, within) = self.organizations.of_cell_mut(cell);
+        let (organization, within) = self.organizations.organization_mut(cell);
         organization.cells[within].remove(id);
         let deleted = organization.deleted;
         self.organizations.totals[within] -= 1;
@@ -244,7 +244,7 @@ impl Rows {
 
     fn count(&mut self, cell: u32, term: Term, more: bool) {
         if self.dictionary.field(term).info().spread == Spread::Few {
-            let (organization, within) = self.organizations.of_cell_mut(cell);
+            let (organization, within) = self.organizations.organization_mut(cell);
             organization.count(within, term, more);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::organizations::CellMask;
 use crate::posting::Posting;
-use crate::rows::{Place, Rows, place, split};
+use crate::rows::{Place, SealedRows, place, split};
 use crate::sizes::{LATE, SETTLE};
 use domain::ids::OrganizationId;
 use domain::session::{LoginState, SessionKey, SessionKind, SessionState, Summary};
@@ -23,7 +23,7 @@ pub struct SessionRef {
 pub struct Memory {
     /// The number of sessions.
     pub sessions: u64,
-    /// Rows in columns.
+    /// SealedRows in columns.
     pub blocks: usize,
     /// Sets of rows.
     pub postings: usize,
@@ -41,14 +41,14 @@ impl Memory {
 /// A key in the order of lists, oldest first.
 pub(crate) type OrderedKey = (Place, SessionKind, OrganizationId);
 
-pub(crate) fn ordered(key: &SessionKey) -> OrderedKey {
+pub(crate) fn list_key(key: &SessionKey) -> OrderedKey {
     (place(key.id), key.kind, key.organization)
 }
 
 /// The session index. See the crate's documentation.
 #[derive(Debug, Default)]
 pub struct Index {
-    pub(crate) rows: Rows,
+    pub(crate) rows: SealedRows,
     /// The newest sessions, and those with an old time that are not merged yet.
     pub(crate) recent: BTreeMap<OrderedKey, Summary>,
     /// The newest place that a row has had.
@@ -65,7 +65,7 @@ pub struct Index {
 impl Index {
     /// Adds a session, or replaces what is known of it. An older revision than the known one changes nothing.
     pub fn apply(&mut self, summary: Summary) {
-        let key = ordered(&summary.key);
+        let key = list_key(&summary.key);
         if let Some(known) = self.recent.get_mut(&key) {
             if known.revision <= summary.revision {
                 *known = summary;
@@ -85,7 +85,7 @@ impl Index {
 
     /// Removes a session that was deleted.
     pub fn remove(&mut self, session: &SessionKey) {
-        let key = ordered(session);
+        let key = list_key(session);
         if self.recent.remove(&key).is_some() {
             self.late -= usize::from(self.is_late(key.0));
         } else if let Some(row) = self.rows.find(session) {
@@ -105,7 +105,7 @@ impl Index {
         }
         let deleted = &mut self.rows.deleted;
         for rows in self.rows.organizations.mark_deleted(id).rows(CellMask::ALL) {
-            rows.for_each(|row| deleted.insert(row));
+            rows.visit_rows(|row| deleted.insert(row));
         }
     }
 
@@ -116,12 +116,12 @@ impl Index {
 
     /// Whether a session expires between the last [`Index::advance`] and `now`.
     pub fn needs_advance(&self, now: Micros) -> bool {
-        self.crossed(now).next().is_some()
+        self.find_crossed(now).next().is_some()
     }
 
     /// Moves the time. It may go back. Questions about `now` need it whenever [`Index::needs_advance`] says so.
     pub fn advance(&mut self, now: Micros) {
-        let crossed = self.crossed(now).collect::<Vec<_>>();
+        let crossed = self.find_crossed(now).collect::<Vec<_>>();
         self.clock = now;
         for (expires, key) in crossed {
             let session = SessionKey {
@@ -139,7 +139,7 @@ impl Index {
     }
 
     /// The sessions that expire between the index's time and `now`, in either direction.
-    fn crossed(&self, now: Micros) -> impl Iterator<Item = (Micros, OrderedKey)> {
+    fn find_crossed(&self, now: Micros) -> impl Iterator<Item = (Micros, OrderedKey)> {
         let (from, until) = (self.clock.min(now), self.clock.max(now));
         let first = ((i64::MIN, 0), SessionKind::Device, OrganizationId::ACCOUNT);
         let after = |time: Micros| (time + domain::time::Span(1), first);
@@ -147,12 +147,12 @@ impl Index {
     }
 
     fn set_login_state(&mut self, id: u32, state: LoginState) {
-        use domain::session::{ValueField, ValueRef};
+        use domain::session::{FieldValueRef, ValueField};
         let (block, number) = split(id);
         let mut row = self.rows.blocks[usize::from(block)].row(number);
         let mut term = |state| {
             let name = SessionState::Login(state).name();
-            self.rows.dictionary.intern(ValueField::State, ValueRef::Text(name))
+            self.rows.dictionary.intern(ValueField::State, FieldValueRef::Text(name))
         };
         let others = [LoginState::Open, LoginState::Expired].map(&mut term);
         let new = term(state);
@@ -170,7 +170,7 @@ impl Index {
 
     /// The revision of a session.
     pub fn revision(&self, key: &SessionKey) -> Option<i64> {
-        let recent = self.recent.get(&ordered(key)).map(|summary| summary.revision);
+        let recent = self.recent.get(&list_key(key)).map(|summary| summary.revision);
         recent.or_else(|| self.rows.find(key).map(|row| self.rows.key(row).1))
     }
 

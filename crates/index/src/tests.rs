@@ -6,9 +6,9 @@ use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
 use domain::page::ListRange;
 use domain::principal::PrincipalKind;
 use domain::session::{
-    AgentSummary, DeviceState, DeviceSummary, EndReason, Filter, KindSummary, ListScope, LoginState,
-    LoginSummary, NumberField, NumberRange, SessionKey, SessionKind, SessionState, Summary, TimeField, Value,
-    ValueField,
+    AgentSummary, DeviceState, DeviceSummary, EndReason, FieldValue, Filter, KindSummary, ListScope,
+    LoginState, LoginSummary, NumberField, NumberRange, SessionKey, SessionKind, SessionState, Summary,
+    TimeField, ValueField,
 };
 use domain::time::Micros;
 use proptest::prelude::*;
@@ -268,7 +268,7 @@ impl Both {
         prop_assert_eq!(self.index.count(scope, filter, self.now), expected.len() as u64, "count");
         prop_assert_eq!(self.index.exists(scope, filter, self.now), !expected.is_empty(), "exists");
         let fields = [ValueField::State, ValueField::Tag, ValueField::Organization, ValueField::Owner];
-        let facets = self.index.facets(scope, filter, self.now, &fields);
+        let facets = self.index.facets(scope, filter, self.now, fields);
         for (field, facets) in fields.into_iter().zip(facets) {
             prop_assert_eq!(facets, count_values(&expected, field, self.now), "facets of {:?}", field);
         }
@@ -312,7 +312,7 @@ fn scope() -> impl Strategy<Value = ListScope> {
     ]
 }
 
-fn values(field: ValueField) -> impl Strategy<Value = Vec<Value>> {
+fn values(field: ValueField) -> impl Strategy<Value = Vec<FieldValue>> {
     let names = match field {
         ValueField::Kind => vec!["agent", "device", "login"],
         ValueField::State => {
@@ -324,11 +324,11 @@ fn values(field: ValueField) -> impl Strategy<Value = Vec<Value>> {
         _ => NAMES.to_vec(),
     };
     let value = if field == ValueField::Parent {
-        Just(Value::Id(SessionId::new(Micros(START), 1).uuid())).boxed()
+        Just(FieldValue::Id(SessionId::new(Micros(START), 1).uuid())).boxed()
     } else if field.info().values == domain::session::ValueType::Id {
-        (0u8..5).prop_map(|number| Value::Id(uuid(number))).boxed()
+        (0u8..5).prop_map(|number| FieldValue::Id(uuid(number))).boxed()
     } else {
-        proptest::sample::select(names).prop_map(|name| Value::Text(name.to_owned())).boxed()
+        proptest::sample::select(names).prop_map(|name| FieldValue::Text(name.to_owned())).boxed()
     };
     proptest::collection::vec(value, 0..3)
 }
@@ -394,7 +394,7 @@ proptest! {
             prop_assert_eq!(both.index.revision(&session.key), Some(session.revision));
         }
 
-        // An index that is built anew, from the oldest session on, answers the same.
+        // A new index of the same sessions, oldest first, answers the same.
         let mut again = Index::default();
         again.advance(both.now);
         both.sessions.values().cloned().for_each(|summary| again.apply(summary));

@@ -12,6 +12,7 @@ use crate::services::password_hasher::PasswordHasher;
 use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
 use crate::services::schema_validator::SchemaValidator;
+use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub front: Arc<Front>,
     /// Counts open WebSockets and event streams.
     pub sockets: SocketCounts,
+    /// The index of all sessions.
+    pub sessions: SessionIndex,
     /// Validates values by JSON Schemas.
     pub schema_validator: SchemaValidator,
 }

@@ -88,6 +88,9 @@ pub enum Unanswered {
     /// All callers together run too many lists, searches and counts at once.
     #[error("the server is busy with other lists, searches and counts: try again in a few seconds")]
     Crowded,
+    /// The server has just started.
+    #[error("the server is loading its sessions: try again in a few seconds")]
+    Loading,
     /// The database cannot be reached.
     #[error("the database cannot be reached at the moment: try again in a few seconds")]
     Away,

@@ -26,6 +26,7 @@ const SEAL_EVERY: Duration = Duration::from_secs(3600);
 pub fn start(app: &App) {
     app.tasks.spawn(queue::run_queue(app.clone()));
     app.tasks.spawn(signals::follow(app.clone()));
+    app.tasks.spawn(app.sessions.clone().run(app.stop.clone()));
     let every = app.settings.sweep_interval;
     repeat(app, every, |app| async move {
         sweep::sweep(&app).await;

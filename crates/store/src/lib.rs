@@ -26,7 +26,7 @@ pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse
 pub use access::own_keys::{ApiKey, ApiKeyName};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
-pub use agents::lists::{SessionFacets, SessionStats};
+pub use agents::lists::LoadedSessions;
 pub use agents::secrets::{SealedSecret, SecretPlace};
 pub use agents::session_body::LoadedAgentSession;
 pub use agents::sessions::NewAgentSession;

@@ -3,52 +3,18 @@
 //! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` starts one and
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
-use crate::access::ViewSessions;
-use crate::agents::filter::ListReach;
 use crate::database::{Columns, Database, DatabaseError, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any_rows, batch};
-use crate::{Granted, GrantedAccount, Result, Store};
-use domain::agent::SessionFilter;
-use domain::page::ListRange;
+use crate::{Result, Store};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::io::{Seek, SeekFrom, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
-
-/// Runs one query of a list of agent sessions, for load programs that measure each. Returns the number of rows, or
-/// the total.
-///
-/// # Errors
-/// [`crate::Error::Database`].
-pub async fn part_of_list(
-    store: &Store,
-    reach: &Reached,
-    filter: &SessionFilter,
-    limit: u32,
-    part: Part,
-) -> Result<i64> {
-    let select = ListRange::Before { position: None, limit };
-    let rows = match reach {
-        Reached::Organization(granted) => {
-            let [rows, total] = store.list_queries(ListReach::Organization, filter, select);
-            let (sql, values) = if part == Part::Rows { rows } else { total };
-            store.read(granted, sql, values).await?
-        }
-        Reached::Account(granted) => {
-            let [rows, total] = store.list_queries(ListReach::Account, filter, select);
-            let query = if part == Part::Rows { rows } else { total };
-            let [rows] = store.read_account(granted, [query]).await?;
-            rows
-        }
-    };
-    match part {
-        Part::Rows => Ok(rows.len() as i64),
-        Part::Total => Ok(rows.read_one(Columns::int)?),
-    }
-}
 
 /// Deletes the responses that are stored for idempotency keys, but keeps what the requests created. A server that
 /// dies before it stores a response leaves the same state.
@@ -58,24 +24,6 @@ pub async fn part_of_list(
 pub async fn lose_responses(store: &Store) -> Result<()> {
     let sql = "UPDATE idempotency SET status = NULL, headers = NULL, body = NULL, created_us = 0";
     Ok(store.database.apply(batch([], vec![any_rows(sql, Vec::new())])).await?)
-}
-
-/// The sessions that are listed.
-#[derive(Debug, Clone)]
-pub enum Reached {
-    /// Those of one organization.
-    Organization(Granted<ViewSessions>),
-    /// Those of all organizations.
-    Account(GrantedAccount<ViewSessions>),
-}
-
-/// One query of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The rows of the page, with the sessions' bodies.
-    Rows,
-    /// The total.
-    Total,
 }
 
 /// A scan that never ends, for each database.
@@ -341,6 +289,19 @@ pub async fn count_anonymous_rows(store: &Store) -> Result<i64> {
 pub(crate) fn read_plan_line(columns: &mut Columns) -> std::result::Result<String, DatabaseError> {
     let (_id, _parent, _unused) = (columns.int()?, columns.int()?, columns.int()?);
     columns.text()
+}
+
+/// Keeps one copy of a statement's text for the life of the program.
+pub(crate) fn intern_sql(sql: String) -> &'static str {
+    static INTERNED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut interned = INTERNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let interned = interned.get_or_insert_default();
+    if let Some(known) = interned.get(sql.as_str()) {
+        return known;
+    }
+    let new: &'static str = Box::leak(sql.into_boxed_str());
+    interned.insert(new);
+    new
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::ids::{AgentId, MessageId, OrganizationId, PrincipalId, SessionId};
 use crate::json::Json;
 use crate::principal::PrincipalKind;
 use crate::refusal::Refusal;
-use crate::session::Ending;
+use crate::session::{Ending, SessionKey, SessionKind};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -294,6 +294,11 @@ impl AgentSession {
             revision: 1,
             ended: None,
         }
+    }
+
+    /// What identifies it.
+    pub fn key(&self) -> SessionKey {
+        SessionKey { organization: self.organization, kind: SessionKind::Agent, id: self.id }
     }
 
     /// The sequence of the newest message.

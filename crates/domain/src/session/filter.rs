@@ -1,7 +1,7 @@
 //! Filters of lists of sessions.
 
 use super::fields::{NumberField, TimeField, ValueField};
-use super::summary::{PRESENT, Summary, Value, ValueRef};
+use super::summary::{FieldValue, FieldValueRef, PRESENT, Summary};
 use crate::agent::TimeRange;
 use crate::ids::{OrganizationId, SessionId};
 use crate::time::Micros;
@@ -33,7 +33,7 @@ pub enum Filter {
     /// The filter does not match.
     Not(Box<Filter>),
     /// The session has one of the values. An empty list matches no session.
-    HasAny(ValueField, Vec<Value>),
+    HasAny(ValueField, Vec<FieldValue>),
     /// The session has a value.
     Has(ValueField),
     /// The session has the time, and it lies in the range.
@@ -50,12 +50,12 @@ impl Filter {
 
     /// The session has one of these texts.
     pub fn has_text<T: Into<String>>(field: ValueField, texts: impl IntoIterator<Item = T>) -> Filter {
-        Filter::HasAny(field, texts.into_iter().map(|text| Value::Text(text.into())).collect())
+        Filter::HasAny(field, texts.into_iter().map(|text| FieldValue::Text(text.into())).collect())
     }
 
     /// The session has one of these ids.
     pub fn has_id(field: ValueField, ids: impl IntoIterator<Item = uuid::Uuid>) -> Filter {
-        Filter::HasAny(field, ids.into_iter().map(Value::Id).collect())
+        Filter::HasAny(field, ids.into_iter().map(FieldValue::Id).collect())
     }
 
     /// A field that is only present or absent is present, or is absent.
@@ -87,7 +87,7 @@ fn has_value(
     summary: &Summary,
     now: Micros,
     field: ValueField,
-    mut fits: impl FnMut(ValueRef<'_>) -> bool,
+    mut fits: impl FnMut(FieldValueRef<'_>) -> bool,
 ) -> bool {
     let mut found = false;
     summary.visit_values(now, |other, value| found |= other == field && fits(value));

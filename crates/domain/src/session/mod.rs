@@ -8,8 +8,8 @@ mod summary;
 pub use fields::{NumberField, Spread, TimeField, ValueField, ValueFieldInfo, ValueType};
 pub use filter::{Filter, ListScope, NumberRange};
 pub use summary::{
-    AgentSummary, DeviceState, DeviceSummary, KindSummary, LoginState, LoginSummary, PRESENT, SessionState,
-    Summary, Value, ValueRef,
+    AgentSummary, DeviceState, DeviceSummary, FieldValue, FieldValueRef, KindSummary, LoginState,
+    LoginSummary, PRESENT, SessionState, Summary,
 };
 
 use crate::ids::{OrganizationId, PrincipalId, SessionId};

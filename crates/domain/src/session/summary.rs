@@ -152,7 +152,7 @@ pub struct Summary {
 
 /// A value of a [`ValueField`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ValueRef<'a> {
+pub enum FieldValueRef<'a> {
     /// An id.
     Id(Uuid),
     /// A text.
@@ -161,29 +161,29 @@ pub enum ValueRef<'a> {
 
 /// A value of a [`ValueField`] that a filter asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Value {
+pub enum FieldValue {
     /// An id.
     Id(Uuid),
     /// A text.
     Text(String),
 }
 
-impl Value {
+impl FieldValue {
     /// The value, borrowed.
-    pub fn borrow(&self) -> ValueRef<'_> {
+    pub fn borrow(&self) -> FieldValueRef<'_> {
         match self {
-            Value::Id(id) => ValueRef::Id(*id),
-            Value::Text(text) => ValueRef::Text(text),
+            FieldValue::Id(id) => FieldValueRef::Id(*id),
+            FieldValue::Text(text) => FieldValueRef::Text(text),
         }
     }
 }
 
-impl ValueRef<'_> {
+impl FieldValueRef<'_> {
     /// The value, copied.
-    pub fn to_value(self) -> Value {
+    pub fn to_value(self) -> FieldValue {
         match self {
-            ValueRef::Id(id) => Value::Id(id),
-            ValueRef::Text(text) => Value::Text(text.to_owned()),
+            FieldValueRef::Id(id) => FieldValue::Id(id),
+            FieldValueRef::Text(text) => FieldValue::Text(text.to_owned()),
         }
     }
 }
@@ -226,10 +226,10 @@ impl Summary {
     }
 
     /// Visits every value of the session at `now`, in the order of [`ValueField`].
-    pub fn visit_values<'a>(&'a self, now: Micros, mut visit: impl FnMut(ValueField, ValueRef<'a>)) {
+    pub fn visit_values<'a>(&'a self, now: Micros, mut visit: impl FnMut(ValueField, FieldValueRef<'a>)) {
         use ValueField as F;
-        let id = ValueRef::Id;
-        let text = ValueRef::Text;
+        let id = FieldValueRef::Id;
+        let text = FieldValueRef::Text;
         visit(F::Organization, id(self.key.organization.0));
         visit(F::Kind, text(self.key.kind.name()));
         visit(F::State, text(self.state_at(now).name()));
@@ -249,20 +249,20 @@ impl Summary {
 }
 
 impl AgentSummary {
-    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, ValueRef<'a>)) {
+    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, FieldValueRef<'a>)) {
         use ValueField as F;
         if self.titled {
-            visit(F::Titled, ValueRef::Text(PRESENT));
+            visit(F::Titled, FieldValueRef::Text(PRESENT));
         }
         if self.archived {
-            visit(F::Archived, ValueRef::Text(PRESENT));
+            visit(F::Archived, FieldValueRef::Text(PRESENT));
         }
         for tag in &self.tags {
-            visit(F::Tag, ValueRef::Text(tag));
+            visit(F::Tag, FieldValueRef::Text(tag));
         }
-        visit(F::Origin, ValueRef::Text(&self.origin));
+        visit(F::Origin, FieldValueRef::Text(&self.origin));
         if let Some(agent) = self.agent {
-            visit(F::Agent, ValueRef::Id(agent.0));
+            visit(F::Agent, FieldValueRef::Id(agent.0));
         }
         for (field, value) in [
             (F::Model, &self.model),
@@ -272,23 +272,23 @@ impl AgentSummary {
             (F::Automation, &self.automation),
         ] {
             if let Some(value) = value {
-                visit(field, ValueRef::Text(value));
+                visit(field, FieldValueRef::Text(value));
             }
         }
         for repo in &self.repos {
-            visit(F::Repository, ValueRef::Text(repo));
+            visit(F::Repository, FieldValueRef::Text(repo));
         }
         if let Some(parent) = self.parent {
-            visit(F::Parent, ValueRef::Id(parent.uuid()));
+            visit(F::Parent, FieldValueRef::Id(parent.uuid()));
         }
     }
 }
 
 impl DeviceSummary {
-    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, ValueRef<'a>)) {
+    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, FieldValueRef<'a>)) {
         use ValueField as F;
         if let Some(device) = self.device {
-            visit(F::Device, ValueRef::Id(device.0));
+            visit(F::Device, FieldValueRef::Id(device.0));
         }
         for (field, value) in [
             (F::Platform, &self.platform),
@@ -297,21 +297,21 @@ impl DeviceSummary {
             (F::DeviceVersion, &self.version),
         ] {
             if let Some(value) = value {
-                visit(field, ValueRef::Text(value));
+                visit(field, FieldValueRef::Text(value));
             }
         }
     }
 }
 
 impl LoginSummary {
-    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, ValueRef<'a>)) {
+    fn visit_values<'a>(&'a self, mut visit: impl FnMut(ValueField, FieldValueRef<'a>)) {
         use ValueField as F;
         if let Some(address) = &self.address {
-            visit(F::Address, ValueRef::Text(address));
+            visit(F::Address, FieldValueRef::Text(address));
         }
-        visit(F::Client, ValueRef::Text(&self.client));
+        visit(F::Client, FieldValueRef::Text(&self.client));
         for method in &self.methods {
-            visit(F::Method, ValueRef::Text(method));
+            visit(F::Method, FieldValueRef::Text(method));
         }
     }
 }

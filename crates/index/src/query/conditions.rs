@@ -3,9 +3,9 @@
 use crate::block::ColumnField;
 use crate::organizations::CellMask;
 use crate::posting::{Posting, RowId};
-use crate::rows::{Rows, split};
+use crate::rows::{SealedRows, split};
 use domain::agent::TimeRange;
-use domain::session::{Filter, ListScope, PRESENT, SessionKind, TimeField, Value, ValueField};
+use domain::session::{FieldValue, Filter, ListScope, PRESENT, SessionKind, TimeField, ValueField};
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -39,7 +39,7 @@ pub(super) enum Condition<'a> {
 
 /// Conditions that all hold for the rows of a list. One of them at least is a set that the rows are in.
 pub(super) struct Conditions<'a> {
-    pub(super) rows: &'a Rows,
+    pub(super) rows: &'a SealedRows,
     /// The smallest set first.
     pub(super) all: Vec<Condition<'a>>,
     /// The rows are whole cells of one organization, or of all of them: which, and whether deleted ones are left out.
@@ -74,10 +74,10 @@ impl<'a> Set<'a> {
     }
 
     /// Visits all rows, in no order, those of several sets more than once.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(RowId)) {
+    pub(super) fn visit_rows(&self, mut visit: impl FnMut(RowId)) {
         match self {
             Set::Computed(rows) => rows.iter().for_each(visit),
-            Set::AnyOf(sets) => sets.iter().for_each(|set| set.for_each(&mut visit)),
+            Set::AnyOf(sets) => sets.iter().for_each(|set| set.visit_rows(&mut visit)),
         }
     }
 }
@@ -95,7 +95,7 @@ fn union(sets: &[&Posting]) -> RoaringBitmap {
 
 impl Condition<'_> {
     /// Whether the condition holds for a row.
-    pub(super) fn holds(&self, rows: &Rows, row: RowId) -> bool {
+    pub(super) fn holds(&self, rows: &SealedRows, row: RowId) -> bool {
         let (block, number) = split(row);
         let block = || &rows.blocks[usize::from(block)];
         match self {
@@ -113,7 +113,7 @@ impl Condition<'_> {
 
 impl<'a> Conditions<'a> {
     /// The conditions of a filter in a scope.
-    pub(super) fn new(rows: &'a Rows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
+    pub(super) fn new(rows: &'a SealedRows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
         let mut conditions = Conditions { rows, all: Vec::new(), cells: None, matching: OnceCell::new() };
         let mut simple = Vec::new();
         flatten(filter, &mut simple);
@@ -161,7 +161,7 @@ impl<'a> Conditions<'a> {
         let condition = match filter {
             Filter::Time(TimeField::Created, range) => Condition::Created(*range),
             Filter::Time(field @ (TimeField::Updated | TimeField::Ended), range) => Condition::Within {
-                column: ColumnField::of_time(*field).unwrap_or(ColumnField::Updated),
+                column: ColumnField::for_time_field(*field).unwrap_or(ColumnField::Updated),
                 from: range.from.map(|from| from.0),
                 until: range.until.map(|until| until.0),
             },
@@ -181,8 +181,8 @@ impl<'a> Conditions<'a> {
         match filter {
             Filter::HasAny(ValueField::Organization, values) => {
                 let ids = values.iter().filter_map(|value| match value {
-                    Value::Id(id) => self.rows.organizations.get(domain::ids::OrganizationId(*id)),
-                    Value::Text(_) => None,
+                    FieldValue::Id(id) => self.rows.organizations.get(domain::ids::OrganizationId(*id)),
+                    FieldValue::Text(_) => None,
                 });
                 Set::AnyOf(ids.flat_map(|organization| organization.rows(CellMask::ALL)).collect())
             }
@@ -263,13 +263,14 @@ fn cells_of(filter: &Filter) -> Option<CellMask> {
     match filter {
         Filter::HasAny(ValueField::Kind, kinds) => {
             let kinds = kinds.iter().filter_map(|kind| match kind {
-                Value::Text(name) => SessionKind::parse(name),
-                Value::Id(_) => None,
+                FieldValue::Text(name) => SessionKind::parse(name),
+                FieldValue::Id(_) => None,
             });
-            Some(kinds.map(CellMask::of_kind).fold(CellMask::ALL.not(), CellMask::or))
+            Some(kinds.map(CellMask::with_kind).fold(CellMask::ALL.not(), CellMask::or))
         }
         Filter::HasAny(ValueField::Archived, values) => {
-            let present = values.iter().any(|value| matches!(value, Value::Text(text) if text == PRESENT));
+            let present =
+                values.iter().any(|value| matches!(value, FieldValue::Text(text) if text == PRESENT));
             Some(if present { CellMask::ARCHIVED } else { CellMask::ALL.not() })
         }
         Filter::Not(filter) => cells_of(filter).map(CellMask::not),

@@ -3,7 +3,7 @@
 use super::Selection;
 use super::conditions::{Condition, Conditions, Set};
 use crate::posting::{RowId, walk_back};
-use crate::rows::{Place, Rows, place, row_id};
+use crate::rows::{Place, SealedRows, place, row_id};
 use crate::sessions::{Index, SessionRef};
 use crate::sizes::PATIENCE;
 use domain::page::ListRange;
@@ -132,7 +132,7 @@ impl Conditions<'_> {
 
 /// The rows of a page of a set.
 fn page_of(
-    rows: &Rows,
+    rows: &SealedRows,
     set: &RoaringBitmap,
     cursor: Option<Place>,
     mut skipped: u64,
@@ -163,7 +163,10 @@ fn page_of(
 }
 
 /// The rows of each block before a place, the newest block first.
-fn ranges_back(rows: &Rows, cursor: Option<Place>) -> impl Iterator<Item = std::ops::RangeInclusive<RowId>> {
+fn ranges_back(
+    rows: &SealedRows,
+    cursor: Option<Place>,
+) -> impl Iterator<Item = std::ops::RangeInclusive<RowId>> {
     rows.order.iter().rev().filter_map(move |number| {
         let block = &rows.blocks[usize::from(*number)];
         let length = cursor.map_or(block.len(), |cursor| block.count_before(cursor));

@@ -66,7 +66,7 @@ impl<'a> Conditions<'a> {
     /// Judges the rows of a small set one by one.
     fn judge(&self, set: &Set<'_>, others: &[Condition<'_>]) -> RoaringBitmap {
         let mut rows = Vec::new();
-        set.for_each(|row| {
+        set.visit_rows(|row| {
             if others.iter().all(|condition| condition.holds(self.rows, row)) {
                 rows.push(row);
             }

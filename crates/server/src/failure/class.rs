@@ -89,7 +89,9 @@ impl Failure {
             Failure::Busy | Failure::Away(_) => (Class::Unavailable, "busy"),
             Failure::Unanswered(Unanswered::Slow { .. }) => (Class::OutOfTime, "timeout"),
             Failure::Unanswered(Unanswered::TooMany) => (Class::Throttled, "rate_limited"),
-            Failure::Unanswered(Unanswered::Crowded | Unanswered::Away) => (Class::Unavailable, "busy"),
+            Failure::Unanswered(Unanswered::Crowded | Unanswered::Loading | Unanswered::Away) => {
+                (Class::Unavailable, "busy")
+            }
             Failure::Internal { .. } => (Class::Internal, "internal"),
         }
     }

@@ -86,8 +86,13 @@ fn failures() -> Vec<Failure> {
     ];
     all.extend(refusals().into_iter().map(Failure::from));
     all.extend(request_failures().into_iter().map(Failure::from));
-    let unanswered =
-        [Unanswered::Slow { seconds: 10 }, Unanswered::TooMany, Unanswered::Crowded, Unanswered::Away];
+    let unanswered = [
+        Unanswered::Slow { seconds: 10 },
+        Unanswered::TooMany,
+        Unanswered::Crowded,
+        Unanswered::Loading,
+        Unanswered::Away,
+    ];
     all.extend(unanswered.map(Failure::from));
     all
 }

@@ -37,7 +37,7 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// `GET /readyz`: ready when the database answers and the server is not stopping.
+/// `GET /readyz`: ready when the sessions are loaded, the database answers and the server is not stopping.
 async fn ready(State(app): State<App>) -> Response {
     if app.stop.is_cancelled() {
         return unready("stopping");
@@ -45,6 +45,9 @@ async fn ready(State(app): State<App>) -> Response {
     let database = app.store.database();
     if database.damage_report().is_some() {
         return unready("the database is damaged: restore a backup");
+    }
+    if !app.sessions.is_ready() {
+        return unready("loading the sessions");
     }
     let answers = async {
         database.ping().await?;

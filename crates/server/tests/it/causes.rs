@@ -68,6 +68,7 @@ both! {
     async fn the_cause_of_an_internal_error_is_in_the_log_entry_of_its_request(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
+        ana.agent_session(None).await;
         break_tables(world).await;
         let log = Memory::default();
         let _listening = log.listen();

@@ -100,6 +100,8 @@ impl World {
         // Servers of one database must not create the same ids.
         let random = Arc::new(SeededRandom::new(number.fetch_add(1, Ordering::SeqCst).into()));
         let server = Server::start_with(settings, stop.clone(), clock.clone(), random).await.unwrap();
+        // Waits until the sessions are loaded; a test that broke the database sees that by itself.
+        let _ = server.app().sessions.read(server.app().now(), |_| ()).await;
         World { server, clock, stop, number, database, files, router: OnceLock::new() }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::access::System;
 use crate::audit::attribution::Attribution;
-use crate::database::{Database, Rows, ScanCaller, Statement};
+#[cfg(feature = "testing")]
+use crate::database::Database;
+use crate::database::{Rows, ScanCaller, Statement};
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
 
@@ -97,7 +99,7 @@ async fn check_plan(database: &Database, statement: &Statement) {
     if !matches!(database, Database::Sqlite(_)) || !is_new {
         return;
     }
-    let sql = crate::agents::filter::intern_sql(format!("EXPLAIN QUERY PLAN {}", statement.sql));
+    let sql = crate::testing::intern_sql(format!("EXPLAIN QUERY PLAN {}", statement.sql));
     let Ok(plan) = database.read(sql, statement.values.clone()).await else { return };
     let lines = plan.read_all(crate::testing::read_plan_line).unwrap_or_default();
     assert!(

@@ -121,10 +121,6 @@ pub(crate) fn statements(
             _ => {}
         }
     }
-    let removed = before.given.tags.iter().filter(|tag| !after.given.tags.contains(tag));
-    statements.extend(removed.map(|tag| delete_tag(after, tag)));
-    let added = after.given.tags.iter().filter(|tag| !before.given.tags.contains(tag));
-    statements.extend(added.map(|tag| insert_tag(after, tag)));
     Ok(statements)
 }
 
@@ -138,34 +134,6 @@ fn expect_lease(before: &AgentSession, after: &AgentSession) -> Option<Statement
              (SELECT 1 FROM agent_sessions WHERE organization = $1 AND created_us = $2 AND lease_us = $3)",
         values![before.organization, before.id.creation_time(), open_turn.lease],
     ))
-}
-
-pub(crate) fn insert_tag(session: &AgentSession, tag: &str) -> Statement {
-    any_rows(
-        "INSERT INTO session_tags (organization, tag, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        values![session.organization, tag, session.id.creation_time()],
-    )
-}
-
-pub(crate) fn delete_tag(session: &AgentSession, tag: &str) -> Statement {
-    any_rows(
-        "DELETE FROM session_tags WHERE organization = $1 AND tag = $2 AND session_us = $3",
-        values![session.organization, tag, session.id.creation_time()],
-    )
-}
-
-pub(crate) fn insert_repo(session: &AgentSession, repo: &str) -> Statement {
-    any_rows(
-        "INSERT INTO session_repos (organization, repo, session_us) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        values![session.organization, repo, session.id.creation_time()],
-    )
-}
-
-pub(crate) fn delete_repo(session: &AgentSession, repo: &str) -> Statement {
-    any_rows(
-        "DELETE FROM session_repos WHERE organization = $1 AND repo = $2 AND session_us = $3",
-        values![session.organization, repo, session.id.creation_time()],
-    )
 }
 
 fn insert_message(session: &AgentSession, message: &Message) -> Result<Statement> {

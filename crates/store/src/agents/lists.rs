@@ -1,256 +1,143 @@
-//! Lists and counts of agent sessions.
+//! The agent sessions of a page, by their keys, and the search for words. The index of the server knows which sessions
+//! a list has.
 
 use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ViewSessions};
-use crate::agents::filter::{
-    Conditions, ListReach, account_existing_tags_query, conditions, existing_tags_query, intern_sql,
-};
 use crate::agents::session_body::read_session;
-use crate::database::{Columns, Database, Rows, Value};
-use crate::rows::{MAX_PAGE_BYTES, parse_word, read_page, values};
+use crate::database::{Columns, Database, Rows};
+use crate::devices::sessions::read_session_id;
+use crate::rows::{MAX_PAGE_BYTES, contains_pattern, read_by_size, values};
 use crate::{Result, Store};
-use domain::agent::{AgentSession, AgentState, SessionFilter};
-use domain::ids::AgentId;
-use domain::page::{ListRange, ListSlice};
-use std::collections::HashMap;
+use domain::agent::AgentSession;
+use domain::ids::SessionId;
+use domain::session::SessionKey;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-/// Session counts of an organization.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionStats {
-    /// All of its sessions.
-    pub total: u64,
-    /// Session count per state; states with no sessions are omitted.
-    pub by_state: Vec<(AgentState, u64)>,
-    /// Number of archived sessions.
-    pub archived: u64,
+/// The bodies of agent sessions by keys that are bound as one JSON text, so that the text of the statement does not
+/// depend on their number. The two databases differ in how such a text becomes rows.
+pub(crate) struct BodiesQuery {
+    pub(crate) sqlite: String,
+    pub(crate) postgres: String,
 }
 
-/// Session counts by agent, state, tag and origin, for the sessions of a filter; highest count first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionFacets {
-    /// By agent.
-    pub agents: Vec<(AgentId, u64)>,
-    /// By state.
-    pub states: Vec<(AgentState, u64)>,
-    /// By tag; at most 100.
-    pub tags: Vec<(String, u64)>,
-    /// By origin.
-    pub origins: Vec<(String, u64)>,
+impl BodiesQuery {
+    /// `keys` gives the rows (organization, created_us) in each database; `size` is the parameter of the size at which
+    /// the page ends.
+    fn new([sqlite_keys, postgres_keys]: [&str; 2], size: &str) -> BodiesQuery {
+        let query = |rows: String| {
+            format!(
+                "SELECT CAST(NULL AS BIGINT), body, found FROM
+                     (SELECT r.created_us, r.tail, r.body, COUNT(*) OVER () AS found,
+                          SUM(OCTET_LENGTH(r.body)) OVER (ORDER BY r.created_us DESC, r.tail DESC)
+                              - OCTET_LENGTH(r.body) AS before
+                      FROM ({rows}) r) w
+                 WHERE before < CAST({size} AS BIGINT) ORDER BY created_us DESC, tail DESC"
+            )
+        };
+        let (by_key, same) = (
+            "s.organization = k.organization AND s.created_us = k.created_us",
+            "b.organization = s.organization AND b.created_us = s.created_us",
+        );
+        BodiesQuery {
+            // SQLite keeps the order of a cross join.
+            sqlite: query(format!(
+                "SELECT s.created_us, s.tail, b.body FROM ({sqlite_keys}) k
+                 CROSS JOIN agent_sessions s ON {by_key} JOIN agent_bodies b ON {same}"
+            )),
+            // The limit keeps PostgreSQL from turning this into a join, which would read all sessions of an organization.
+            postgres: query(format!(
+                "SELECT s.created_us, s.tail, s.body FROM ({postgres_keys}) k CROSS JOIN LATERAL
+                     (SELECT s.created_us, s.tail, b.body FROM agent_sessions s JOIN agent_bodies b ON {same}
+                      WHERE {by_key} LIMIT 1) s"
+            )),
+        }
+    }
+
+    fn text(&'static self, store: &Store) -> &'static str {
+        if matches!(store.database, Database::Sqlite(_)) { &self.sqlite } else { &self.postgres }
+    }
 }
 
-/// A statement and its values.
-pub(crate) type ListQuery = (Scan, Vec<Value>);
+/// Those of the organization `$1` with the times in `$2`.
+pub(crate) static BY_TIMES: LazyLock<BodiesQuery> = LazyLock::new(|| {
+    let keys = [
+        "SELECT $1 AS organization, value AS created_us FROM json_each($2)",
+        "SELECT CAST($1 AS UUID) AS organization, CAST(value AS BIGINT) AS created_us
+         FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value",
+    ];
+    BodiesQuery::new(keys, "$3")
+});
+
+/// Those with the organizations and times in `$1`.
+pub(crate) static BY_KEYS: LazyLock<BodiesQuery> = LazyLock::new(|| {
+    let keys = [
+        "SELECT unhex(value ->> 0) AS organization, value ->> 1 AS created_us FROM json_each($1)",
+        "SELECT CAST(value ->> 0 AS UUID) AS organization, CAST(value ->> 1 AS BIGINT) AS created_us
+         FROM jsonb_array_elements(CAST(CAST($1 AS TEXT) AS jsonb)) value",
+    ];
+    BodiesQuery::new(keys, "$2")
+});
+
+/// The sessions whose title or previews have a text.
+pub(crate) const SEARCH: &str = "
+    SELECT s.created_us, s.tail FROM agent_bodies x
+    JOIN agent_sessions s ON s.organization = x.organization AND s.created_us = x.created_us
+    WHERE x.organization = $1 AND x.search LIKE $2 ESCAPE '\\'";
+
+/// No session's title or preview is longer.
+const MAX_SEARCH_CHARS: usize = 8_000;
+
+/// Sessions that were loaded by their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedSessions<T> {
+    /// The sessions, newest first. A page ends early when its sessions are large.
+    pub items: Vec<T>,
+    /// How many of the keys have a session.
+    pub found: usize,
+}
 
 impl Store {
-    /// A page of the organization's agent sessions that match a filter, newest first, and the number of all matches,
-    /// in one snapshot.
-    pub async fn list_agent_sessions(
+    /// The organization's agent sessions with these ids, newest first, up to the size of a page.
+    pub async fn load_agent_sessions(
         &self,
         granted: &Granted<ViewSessions>,
-        filter: &SessionFilter,
-        select: ListRange,
-    ) -> Result<ListSlice<AgentSession>> {
-        let queries = self.list_queries(ListReach::Organization, filter, select);
-        let [rows, total] = self.read_snapshot(granted, queries).await?;
-        read_sessions(rows, total, select).await
+        ids: &[SessionId],
+    ) -> Result<LoadedSessions<AgentSession>> {
+        let times = ids.iter().map(|id| id.creation_time().0).collect::<Vec<_>>();
+        let values = values![json!(times).to_string(), MAX_PAGE_BYTES];
+        read_loaded(self.read(granted, BY_TIMES.text(self), values).await?).await
     }
 
-    /// A page of all agent sessions of the account that match a filter. Sessions of deleted organizations are
-    /// included when the filter says so.
-    pub async fn list_account_agent_sessions(
+    /// The agent sessions with these keys, newest first, up to the size of a page.
+    pub async fn load_account_agent_sessions(
         &self,
         granted: &GrantedAccount<ViewSessions>,
-        filter: &SessionFilter,
-        select: ListRange,
-    ) -> Result<ListSlice<AgentSession>> {
-        let queries = self.list_queries(ListReach::Account, filter, select);
-        let [rows, total] = self.read_account(granted, queries).await?;
-        read_sessions(rows, total, select).await
+        keys: &[SessionKey],
+    ) -> Result<LoadedSessions<AgentSession>> {
+        let key = |key: &SessionKey| (key.organization.0.simple().to_string(), key.id.creation_time().0);
+        let keys = keys.iter().map(key).collect::<Vec<_>>();
+        let values = values![json!(keys).to_string(), MAX_PAGE_BYTES];
+        let [rows] = self.read_account(granted, [(BY_KEYS.text(self), values)]).await?;
+        read_loaded(rows).await
     }
 
-    /// The two queries of a list: its rows and its total.
-    pub(crate) fn list_queries(
-        &self,
-        reach: ListReach,
-        filter: &SessionFilter,
-        select: ListRange,
-    ) -> [ListQuery; 2] {
-        let sqlite = matches!(self.database, Database::Sqlite(_));
-        let (position, offset, limit) = match select {
-            ListRange::Offset { offset, limit } => (None, i64::try_from(offset).unwrap_or(i64::MAX), limit),
-            ListRange::Before { position, limit } => (position, 0, limit),
-        };
-        // One more than requested shows whether others follow.
-        let limit = i64::from(limit) + 1;
-        [
-            page_query(conditions(sqlite, page_reach(reach, filter), filter, position), limit, offset),
-            count_query(conditions(sqlite, reach, filter, None)),
-        ]
-    }
-
-    /// Session counts of the organization.
-    pub async fn load_agent_session_stats(&self, granted: &Granted<ViewSessions>) -> Result<SessionStats> {
-        let sql = "SELECT state, COUNT(*), COUNT(archived_us) FROM agent_sessions
-                   WHERE organization = $1 GROUP BY state ORDER BY state";
-        let rows = self.read(granted, Scan(sql), values![]).await?;
-        let counts = rows
-            .read_all(|columns| Ok((columns.word(AgentState::parse)?, columns.count()?, columns.count()?)))?;
-        let mut stats = SessionStats::default();
-        for (state, count, archived) in counts {
-            stats.total += count;
-            stats.by_state.push((state, count));
-            stats.archived += archived;
-        }
-        Ok(stats)
-    }
-
-    /// Counts of the organization's sessions that match a filter, in one snapshot.
-    pub async fn load_agent_session_facets(
+    /// The organization's agent sessions with a text in the title or in a preview, ignoring case.
+    pub async fn search_agent_sessions(
         &self,
         granted: &Granted<ViewSessions>,
-        filter: &SessionFilter,
-    ) -> Result<SessionFacets> {
-        let sqlite = matches!(self.database, Database::Sqlite(_));
-        let conditions = |reach| conditions(sqlite, reach, filter, None);
-        let statements = [
-            count_by_columns(conditions(ListReach::Organization)),
-            count_by_tag(conditions(ListReach::Known)),
-        ];
-        let [groups, tags] = self.read_snapshot(granted, statements).await?;
-        let (mut agents, mut states, mut origins) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let groups = groups
-            .read_all(|columns| Ok((columns.id()?, columns.text()?, columns.text()?, columns.count()?)))?;
-        for (agent, state, origin, count) in groups {
-            *agents.entry(AgentId(agent)).or_default() += count;
-            *states.entry(state).or_default() += count;
-            *origins.entry(origin).or_default() += count;
-        }
-        let state = |(state, count): (String, u64)| Ok((parse_word(&state, AgentState::parse)?, count));
-        Ok(SessionFacets {
-            agents: sort_counts(agents),
-            states: sort_counts(states).into_iter().map(state).collect::<Result<_>>()?,
-            tags: tags.read_all(|columns| Ok((columns.text()?, columns.count()?)))?,
-            origins: sort_counts(origins),
-        })
-    }
-
-    /// Those of the tags that some session of the organization has.
-    pub async fn list_existing_tags(
-        &self,
-        granted: &Granted<ViewSessions>,
-        tags: &[String],
-    ) -> Result<Vec<String>> {
-        let sqlite = matches!(self.database, Database::Sqlite(_));
-        let query = existing_tags_query(sqlite, tags);
-        let [rows] = self.read_snapshot(granted, [query]).await?;
-        Ok(rows.read_all(Columns::text)?)
-    }
-
-    /// Those of the tags that some session has in the organizations of a filter.
-    pub async fn list_account_existing_tags(
-        &self,
-        granted: &GrantedAccount<ViewSessions>,
-        filter: &SessionFilter,
-        tags: &[String],
-    ) -> Result<Vec<String>> {
-        let sqlite = matches!(self.database, Database::Sqlite(_));
-        let query = account_existing_tags_query(sqlite, filter, tags);
-        let [rows] = self.read_account(granted, [query]).await?;
-        Ok(rows.read_all(Columns::text)?)
+        text: &str,
+    ) -> Result<BTreeSet<SessionId>> {
+        let short = text.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
+        let rows = self.read(granted, Scan(SEARCH), values![contains_pattern(&short)]).await?;
+        Ok(rows.read_all(read_session_id)?.into_iter().collect())
     }
 }
 
-/// Otherwise all sessions of the organizations would be read and sorted. The newest of each are enough.
-pub(crate) fn page_reach(reach: ListReach, filter: &SessionFilter) -> ListReach {
-    if reach == ListReach::Account && filter.organizations.is_some() { ListReach::Each } else { reach }
-}
-
-/// Narrow rows select the sessions, and only those of the page are joined with their bodies. Leases are left out: no
-/// list shows them, and without them the account's index has all columns. The page ends early when its bodies are
-/// large; `found` is the number of sessions without that limit.
-pub(crate) fn page_query(mut conditions: Conditions, limit: i64, offset: i64) -> ListQuery {
-    let (limit, offset) = (conditions.bind(limit), conditions.bind(offset));
-    let found = match (conditions.reach, conditions.sqlite) {
-        (ListReach::Each, true) => merge_organizations(&conditions, &limit, &offset),
-        (ListReach::Each, false) => {
-            let Conditions { sql, each, .. } = &conditions;
-            format!(
-                "SELECT s.* FROM ({each}) o CROSS JOIN LATERAL
-                     (SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {sql}
-                      ORDER BY {order} LIMIT CAST({limit} AS BIGINT) + CAST({offset} AS BIGINT)) s
-                 ORDER BY s.created_us DESC, s.tail DESC LIMIT {limit} OFFSET {offset}",
-                order = conditions.order()
-            )
-        }
-        _ => format!(
-            "SELECT s.organization, s.created_us, s.tail FROM agent_sessions s WHERE {}
-             ORDER BY {} LIMIT {limit} OFFSET {offset}",
-            conditions.sql,
-            conditions.order()
-        ),
-    };
-    let bytes = conditions.bind(MAX_PAGE_BYTES);
-    let sql = format!(
-        "SELECT CAST(NULL AS BIGINT), body, found FROM
-             (SELECT s.created_us, s.tail, b.body, COUNT(*) OVER () AS found,
-                  SUM(OCTET_LENGTH(b.body)) OVER (ORDER BY s.created_us DESC, s.tail DESC)
-                      - OCTET_LENGTH(b.body) AS before
-              FROM ({found}) s
-              JOIN agent_bodies b ON b.organization = s.organization AND b.created_us = s.created_us) w
-         WHERE before < CAST({bytes} AS BIGINT) ORDER BY created_us DESC, tail DESC"
-    );
-    (Scan(intern_sql(sql)), conditions.values)
-}
-
-/// Merges the lists of some organizations. SQLite has no lateral joins, so a recursive query takes the newest session
-/// from its queue and adds the next one of the same organization.
-fn merge_organizations(conditions: &Conditions, limit: &str, offset: &str) -> String {
-    let Conditions { sql, each, .. } = conditions;
-    let next = format!(
-        "CROSS JOIN agent_sessions n ON n.organization = o.id AND n.created_us =
-             (SELECT s.created_us FROM agent_sessions s WHERE {sql} ORDER BY s.created_us DESC LIMIT 1)"
-    );
-    format!(
-        "WITH RECURSIVE o (id, before_us, tail) AS
-             (SELECT n.organization, n.created_us, n.tail FROM ({each}) o {next}
-              UNION ALL SELECT n.organization, n.created_us, n.tail FROM o {next}
-              ORDER BY 2 DESC, 3 DESC LIMIT {limit} OFFSET {offset})
-         SELECT id AS organization, before_us AS created_us, tail FROM o"
-    )
-}
-
-pub(crate) fn count_query(Conditions { sql, values, .. }: Conditions) -> ListQuery {
-    (Scan(intern_sql(format!("SELECT COUNT(*) FROM agent_sessions s WHERE {sql}"))), values)
-}
-
-/// Counts sessions by agent, state and origin in one search.
-pub(crate) fn count_by_columns(Conditions { sql, values, .. }: Conditions) -> ListQuery {
-    let sql = format!(
-        "SELECT s.agent, s.state, s.origin, COUNT(*) FROM agent_sessions s WHERE {sql}
-         GROUP BY s.agent, s.state, s.origin"
-    );
-    (Scan(intern_sql(sql)), values)
-}
-
-/// The tags lead to the sessions.
-pub(crate) fn count_by_tag(Conditions { sql, values, .. }: Conditions) -> ListQuery {
-    let sql = format!(
-        "SELECT x.tag, COUNT(*) FROM session_tags x WHERE x.organization = $1 AND
-             (SELECT s.created_us FROM agent_sessions s
-              WHERE s.organization = $1 AND s.created_us = x.session_us AND {sql}) IS NOT NULL
-         GROUP BY x.tag ORDER BY COUNT(*) DESC, x.tag LIMIT 100"
-    );
-    (Scan(intern_sql(sql)), values)
-}
-
-/// Highest count first.
-fn sort_counts<T: Ord>(counts: HashMap<T, u64>) -> Vec<(T, u64)> {
-    let mut counts = counts.into_iter().collect::<Vec<_>>();
-    counts.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
-    counts
-}
-
-async fn read_sessions(rows: Rows, total: Rows, select: ListRange) -> Result<ListSlice<AgentSession>> {
-    let (ListRange::Offset { limit, .. } | ListRange::Before { limit, .. }) = select;
-    read_page(rows, total, limit, |columns| Ok(read_session(columns)?.into_session())).await
+async fn read_loaded(rows: Rows) -> Result<LoadedSessions<AgentSession>> {
+    let read = |columns: &mut Columns| Ok((read_session(columns)?.into_session(), columns.count()?));
+    let rows = read_by_size(rows, read).await?;
+    let found = rows.first().map_or(0, |(_, found)| usize::try_from(*found).unwrap_or(usize::MAX));
+    Ok(LoadedSessions { items: rows.into_iter().map(|(session, _)| session).collect(), found })
 }

@@ -1,11 +1,10 @@
 //! Agents and their sessions: messages, events, turns, secrets and usage.
 //!
-//! `filter` and `changes` turn filters and decisions of the domain into SQL.
+//! `changes` turns decisions of the domain into SQL.
 
 pub(crate) mod changes;
 pub(crate) mod definitions;
 pub(crate) mod events;
-pub(crate) mod filter;
 pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod messages;

@@ -192,8 +192,6 @@ impl Store {
                 values![created],
             ),
         ];
-        statements.extend(before.given.tags.iter().map(|tag| written::delete_tag(before, tag)));
-        statements.extend(before.given.repos.iter().map(|repo| written::delete_repo(before, repo)));
         statements.extend(feed_entry(key(before), before.revision + 1, FeedChange::Deleted, now));
         statements.extend(record_creation(granted, before.id.uuid()));
         self.apply(batch([organization], statements).with_topic(session_topic(before)), |_| Error::Stale)
@@ -278,10 +276,7 @@ fn build_new_session(new: &NewAgentSession, now: Micros) -> Result<(LoadedAgentS
         "INSERT INTO served (organization, number) VALUES ($1, 0) ON CONFLICT DO NOTHING",
         values![organization],
     ));
-    let mut untagged = new.session.clone();
-    untagged.given.tags.clear();
-    statements.extend(written::statements(&untagged, &session, &new.changes, now, None)?);
-    statements.extend(session.given.repos.iter().map(|repo| written::insert_repo(&session, repo)));
+    statements.extend(written::statements(&new.session, &session, &new.changes, now, None)?);
     statements.extend(new.secrets.iter().map(|secret| secrets::insert(&session, secret)));
     // Nobody can follow a session before it exists.
     let mut topics = work_topic(None, &session).into_iter().collect::<BTreeSet<_>>();

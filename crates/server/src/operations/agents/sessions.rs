@@ -3,16 +3,20 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents::change::change_agent_session;
-use domain::agent::{self, AgentCommand, AgentSession, SessionFilter};
-use domain::ids::SessionId;
+use crate::operations::session_lists::{SessionLoader, list_sessions};
+use domain::agent::{self, AgentCommand, AgentSession, AgentState, SessionFilter};
+use domain::ids::{AgentId, SessionId};
 use domain::page::{ListRange, ListSlice};
-use domain::session::EndReason;
+use domain::session::{EndReason, FieldValue, Filter, ListScope, ValueField};
+use index::{Facet, Index, SessionRef};
 use std::collections::HashSet;
 use store::access::{UseSessions, ViewSessions};
-use store::{Granted, GrantedAccount, SessionFacets, SessionStats};
+use store::{Granted, GrantedAccount, LoadedSessions, Store};
 
 /// How many sessions of one family are archived together. This is only a safety bound: families have no cycles.
 const MAX_FAMILY: usize = 10_000;
+/// How many tags are counted at most.
+const MAX_TAG_FACETS: usize = 100;
 
 /// Changes to a session.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +36,30 @@ pub enum TagsUpdate {
     Append(Vec<String>),
 }
 
+/// Session counts of an organization.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// All of its sessions.
+    pub total: u64,
+    /// Session count per state; states with no sessions are omitted.
+    pub by_state: Vec<(AgentState, u64)>,
+    /// Number of archived sessions.
+    pub archived: u64,
+}
+
+/// Session counts by agent, state, tag and origin, for the sessions of a filter; highest count first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFacets {
+    /// By agent.
+    pub agents: Vec<(AgentId, u64)>,
+    /// By state.
+    pub states: Vec<(AgentState, u64)>,
+    /// By tag; at most 100.
+    pub tags: Vec<(String, u64)>,
+    /// By origin.
+    pub origins: Vec<(String, u64)>,
+}
+
 /// Lists a page of the organization's agent sessions, newest first, with the total.
 pub async fn list_agent_sessions(
     app: &App,
@@ -39,7 +67,8 @@ pub async fn list_agent_sessions(
     filter: &SessionFilter,
     select: ListRange,
 ) -> Result<ListSlice<AgentSession>, Failure> {
-    Ok(app.store.list_agent_sessions(granted, filter, select).await?)
+    let (scope, filter) = organization_list(app, granted, filter).await?;
+    list_sessions(app, &OrganizationAgents { store: &app.store, granted }, &scope, &filter, select).await
 }
 
 /// Lists agent sessions of all organizations, newest first, with the total.
@@ -49,7 +78,59 @@ pub async fn list_account_agent_sessions(
     filter: &SessionFilter,
     select: ListRange,
 ) -> Result<ListSlice<AgentSession>, Failure> {
-    Ok(app.store.list_account_agent_sessions(granted, filter, select).await?)
+    let (scope, filter) = (filter.account_scope(), filter.to_filter(None));
+    list_sessions(app, &AccountAgents { store: &app.store, granted }, &scope, &filter, select).await
+}
+
+/// The scope and the filter of an organization's list. The database finds the words of a search.
+async fn organization_list(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    filter: &SessionFilter,
+) -> Result<(ListScope, Filter), Failure> {
+    let found = match &filter.search {
+        Some(text) => Some(app.store.search_agent_sessions(granted, text).await?),
+        None => None,
+    };
+    Ok((ListScope::Organization(granted.organization()), filter.to_filter(found)))
+}
+
+/// Loads agent sessions of one organization.
+struct OrganizationAgents<'a> {
+    store: &'a Store,
+    granted: &'a Granted<ViewSessions>,
+}
+
+/// Loads agent sessions of all organizations.
+struct AccountAgents<'a> {
+    store: &'a Store,
+    granted: &'a GrantedAccount<ViewSessions>,
+}
+
+impl SessionLoader for OrganizationAgents<'_> {
+    type Session = AgentSession;
+
+    async fn load(&self, sessions: &[SessionRef]) -> Result<LoadedSessions<AgentSession>, store::Error> {
+        let ids = sessions.iter().map(|session| session.key.id).collect::<Vec<_>>();
+        self.store.load_agent_sessions(self.granted, &ids).await
+    }
+
+    fn session_ref(session: &AgentSession) -> SessionRef {
+        SessionRef { key: session.key(), revision: session.revision }
+    }
+}
+
+impl SessionLoader for AccountAgents<'_> {
+    type Session = AgentSession;
+
+    async fn load(&self, sessions: &[SessionRef]) -> Result<LoadedSessions<AgentSession>, store::Error> {
+        let keys = sessions.iter().map(|session| session.key).collect::<Vec<_>>();
+        self.store.load_account_agent_sessions(self.granted, &keys).await
+    }
+
+    fn session_ref(session: &AgentSession) -> SessionRef {
+        SessionRef { key: session.key(), revision: session.revision }
+    }
 }
 
 /// Those of `tags` that a session of the organization has.
@@ -58,17 +139,25 @@ pub async fn list_existing_tags(
     granted: &Granted<ViewSessions>,
     tags: &[String],
 ) -> Result<Vec<String>, Failure> {
-    Ok(app.store.list_existing_tags(granted, tags).await?)
+    existing_tags(app, &ListScope::Organization(granted.organization()), tags).await
 }
 
 /// Those of `tags` that a session has in the organizations that the filter names.
 pub async fn list_account_existing_tags(
     app: &App,
-    granted: &GrantedAccount<ViewSessions>,
+    _: &GrantedAccount<ViewSessions>,
     filter: &SessionFilter,
     tags: &[String],
 ) -> Result<Vec<String>, Failure> {
-    Ok(app.store.list_account_existing_tags(granted, filter, tags).await?)
+    existing_tags(app, &filter.account_scope(), tags).await
+}
+
+async fn existing_tags(app: &App, scope: &ListScope, tags: &[String]) -> Result<Vec<String>, Failure> {
+    let now = app.now();
+    let exists =
+        |index: &Index, tag: &String| index.exists(scope, &Filter::has_text(ValueField::Tag, [tag]), now);
+    let find = |index: &Index| tags.iter().filter(|tag| exists(index, tag)).cloned().collect();
+    app.sessions.read(now, find).await
 }
 
 /// Loads an agent session.
@@ -231,21 +320,48 @@ pub async fn list_pinned_sessions(
     Ok(app.store.list_pinned_sessions(granted, ids).await?.into_iter().collect())
 }
 
-/// Counts the organization's sessions by state.
+/// Counts the organization's sessions.
 pub async fn load_agent_session_stats(
     app: &App,
     granted: &Granted<ViewSessions>,
 ) -> Result<SessionStats, Failure> {
-    Ok(app.store.load_agent_session_stats(granted).await?)
+    let scope = ListScope::Organization(granted.organization());
+    let filter = SessionFilter::default().to_filter(None);
+    let fields = [ValueField::State, ValueField::Archived];
+    let now = app.now();
+    let count = |index: &Index| index.facets(&scope, &filter, now, fields);
+    let [states, archived] = app.sessions.read(now, count).await?;
+    let mut by_state = read_states(states);
+    by_state.sort_by_key(|(state, _)| state.name());
+    Ok(SessionStats {
+        total: by_state.iter().map(|(_, count)| count).sum(),
+        by_state,
+        archived: archived.iter().map(|facet| facet.count).sum(),
+    })
 }
 
-/// Counts the values that the sessions of a list have.
+/// Counts the organization's sessions that match a filter.
 pub async fn load_agent_session_facets(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
 ) -> Result<SessionFacets, Failure> {
-    Ok(app.store.load_agent_session_facets(granted, filter).await?)
+    let (scope, filter) = organization_list(app, granted, filter).await?;
+    let fields = [ValueField::Agent, ValueField::State, ValueField::Tag, ValueField::Origin];
+    let now = app.now();
+    let count = |index: &Index| index.facets(&scope, &filter, now, fields);
+    let [agents, states, mut tags, origins] = app.sessions.read(now, count).await?;
+    tags.truncate(MAX_TAG_FACETS);
+    let agents = agents.into_iter().filter_map(|facet| match facet.value {
+        FieldValue::Id(id) => Some((AgentId(id), facet.count)),
+        FieldValue::Text(_) => None,
+    });
+    Ok(SessionFacets {
+        agents: agents.collect(),
+        states: read_states(states),
+        tags: read_texts(tags),
+        origins: read_texts(origins),
+    })
 }
 
 async fn end_session(
@@ -265,4 +381,17 @@ async fn run_command(
     command: AgentCommand,
 ) -> Result<AgentSession, Failure> {
     Ok(change_agent_session(app, granted, id, |_| Ok(command.clone())).await?.session)
+}
+
+fn read_states(facets: Vec<Facet>) -> Vec<(AgentState, u64)> {
+    let texts = read_texts(facets).into_iter();
+    texts.filter_map(|(name, count)| Some((AgentState::parse(&name)?, count))).collect()
+}
+
+fn read_texts(facets: Vec<Facet>) -> Vec<(String, u64)> {
+    let text = |facet: Facet| match facet.value {
+        FieldValue::Text(text) => Some((text, facet.count)),
+        FieldValue::Id(_) => None,
+    };
+    facets.into_iter().filter_map(text).collect()
 }

@@ -3,11 +3,10 @@
 use crate::agents::world::{act, claim, create, finish, given, message, moment, report, texts};
 use crate::world::{NOW, bytes, organization, system, user, viewer};
 use domain::agent::{
-    Agent, AgentCommand, AgentSession, AgentState, Attachment, EventKind, EventQuery, MessageSource,
-    TurnItem, decide,
+    Agent, AgentCommand, AgentSession, Attachment, EventKind, EventQuery, MessageSource, TurnItem, decide,
 };
 use domain::ids::{AgentId, FileId, OrganizationId, SessionId, random_tail};
-use domain::page::{ListRange, ListSlice};
+use domain::page::ListSlice;
 use domain::refusal::{Refusal, Thing};
 use domain::session::{FeedChange, SessionKind};
 use domain::time::{Micros, Span};
@@ -268,9 +267,8 @@ both! {
         assert_eq!((known.children.clone(), known.revision), (vec![child.id], 2));
         let stale = store.create_agent_session(&granted, NOW, tail(), birth(parent)).await;
         assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
-        let both = ListRange::Offset { offset: 0, limit: 10 };
-        let all = store.list_agent_sessions(&viewer(acme), &Default::default(), both).await.unwrap();
-        assert_eq!(all.items, [child.clone().into_session(), known.into_session()], "the second left nothing behind");
+        let all = store.list_session_revisions(&viewer(acme), SessionKind::Agent, 10).await.unwrap();
+        assert_eq!(all, [(known.id, 2), (child.id, child.revision)], "the second left nothing behind");
         let secrets = store.list_session_secrets(&user(acme), child.id).await.unwrap();
         assert_eq!(secrets, [SealedSecret { key: "TOKEN".into(), ciphertext: vec![0, 1, 255], sensitive: true }]);
         let (place, sealed) = store.list_all_secrets(&system(), None, 9).await.unwrap().remove(0);
@@ -364,8 +362,7 @@ both! {
         not_found(store.load_agent_session(&viewer(acme), session.id).await, Thing::Session);
         not_found(store.list_messages(&viewer(acme), session.id, 0, 9).await, Thing::Session);
         assert!(store.list_pinned_sessions(&viewer(acme), &[session.id]).await.unwrap().is_empty());
-        let facets = store.load_agent_session_facets(&viewer(acme), &Default::default()).await.unwrap();
-        assert_eq!(facets, Default::default());
+        assert_eq!(store.list_session_revisions(&viewer(acme), SessionKind::Agent, 9).await.unwrap(), []);
         // No session takes its time while some of its rows are left.
         let other = Store::new(db.open_again().await);
         assert_eq!(create(&other, acme, given(owner), None, NOW).await.id.creation_time(), NOW + Span(1));
@@ -377,8 +374,7 @@ both! {
         assert!(rounds > 3, "bit by bit: {rounds}");
         assert_eq!(store.list_expired_files(&system(), NOW).await.unwrap()[0].id, file);
         let left = "SELECT (SELECT COUNT(*) FROM messages WHERE session_us = $1)
-                         + (SELECT COUNT(*) FROM pins WHERE session_us = $1)
-                         + (SELECT COUNT(*) FROM session_tags WHERE session_us = $1)";
+                         + (SELECT COUNT(*) FROM pins WHERE session_us = $1)";
         assert_eq!(db.read(left, vec![NOW.0.into()]).await.unwrap().read_one(store::database::Columns::int).unwrap(), 0);
     }
 
@@ -402,18 +398,5 @@ both! {
             store.unpin_session(&mine, two).await.unwrap();
         }
         assert!(store.list_pinned_sessions(&mine, &[one, two]).await.unwrap().is_empty());
-    }
-
-    async fn stats_count_every_session_once(db: &TestDatabase) {
-        let store = Store::new(db.database.clone());
-        let (acme, owner) = organization(&store).await;
-        let first = create(&store, acme, given(owner), None, NOW).await;
-        create(&store, acme, given(owner), None, NOW).await;
-        let first = act(&store, &first, AgentCommand::Archive, NOW).await.unwrap();
-        let stats = store.load_agent_session_stats(&viewer(acme)).await.unwrap();
-        assert_eq!((stats.total, stats.archived), (2, 1));
-        let mut by_state = stats.by_state;
-        by_state.sort_by_key(|(state, _)| state.name());
-        assert_eq!(by_state, [(AgentState::New, 1), (first.state, 1)]);
     }
 }

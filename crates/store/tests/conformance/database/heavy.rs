@@ -224,8 +224,4 @@ both! {
         let fences = store.list_all_devices(&crate::world::system()).await.unwrap().iter().map(|device| device.fence).sum::<i64>();
         assert_eq!(fences, 64, "each hold had a number of its own");
     }
-
-    async fn each_filter_and_pair_of_filters_lists_matching_sessions_of_five_thousand(db: &TestDatabase) {
-        crate::agents::lists::every_filter(&Store::new(db.database.clone()), 5_000, 1_000).await;
-    }
 }

@@ -1,7 +1,6 @@
 //! The text that the demo prints.
 
-use domain::agent::SessionFilter;
-use domain::page::{ListRange, PageRequest};
+use domain::page::PageRequest;
 use store::Granted;
 use store::access::ViewSessions;
 
@@ -80,9 +79,7 @@ Ctrl-C stops it. The data stays in ./tenure-demo; `tenure demo --fresh` starts o
 
 /// The Everruns id of the session that an agent is working on.
 async fn find_busy_session(admin: &Administration, granted: &Granted<ViewSessions>) -> CommandResult<String> {
-    let filter = SessionFilter { search: Some("nightly build".to_owned()), ..SessionFilter::default() };
-    let newest = ListRange::Offset { offset: 0, limit: 1 };
-    let found = admin.store.list_agent_sessions(granted, &filter, newest).await?;
-    let session = found.items.first().map(|session| session.id.uuid().simple().to_string());
+    let found = admin.store.search_agent_sessions(granted, "nightly build").await?;
+    let session = found.last().map(|id| id.uuid().simple().to_string());
     Ok(session.map_or_else(|| "SESSION".to_owned(), |id| format!("session_{id}")))
 }

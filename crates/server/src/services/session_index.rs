@@ -1,0 +1,309 @@
+//! The index of all sessions, kept up to date with the database.
+//!
+//! On SQLite, the writer tells it of each commit before the commit is acknowledged. On PostgreSQL, a read waits for a
+//! look at the database that began after the read did; reads that come while a look is under way share the next one. So
+//! a read that begins after a write was acknowledged, on whichever server, sees it.
+
+use crate::failure::{Failure, Unanswered};
+use domain::ids::OrganizationId;
+use domain::session::{SessionKey, SessionKind, Summary};
+use domain::time::Micros;
+use index::Index;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+use store::{CommitObserver, CommittedChanges, Look, Store, System, Topic};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How many sessions of a kind are loaded at once.
+const PAGE: u32 = 10_000;
+/// How long a read waits for a server that has just started.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The shortest time between two looks that no read asks for.
+const PACE: Duration = Duration::from_millis(100);
+/// How long to wait after a failure to load.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The index of all sessions. Cheap to clone.
+#[derive(Clone)]
+pub struct SessionIndex(Arc<Shared>);
+
+struct Shared {
+    store: Store,
+    index: RwLock<Index>,
+    pending: Mutex<Pending>,
+    /// Whether all sessions are loaded.
+    ready: watch::Sender<bool>,
+    looks: tokio::sync::Mutex<LookState>,
+    /// The number of looks that have begun.
+    begun: AtomicU64,
+}
+
+/// What was committed while the sessions are being loaded.
+#[derive(Default)]
+struct Pending {
+    /// `None` once they are loaded.
+    changes: Option<Vec<CommittedChanges>>,
+    /// How often everything had to be loaded again.
+    reloads: u64,
+}
+
+/// The looks at a PostgreSQL database.
+#[derive(Default)]
+struct LookState {
+    last: Option<Look>,
+    /// The number of the last look that ended.
+    ended: u64,
+    /// Whether it failed.
+    failed: bool,
+}
+
+impl SessionIndex {
+    /// An index that is not loaded yet.
+    pub fn new(store: Store) -> SessionIndex {
+        SessionIndex(Arc::new(Shared {
+            store,
+            index: RwLock::default(),
+            pending: Mutex::new(Pending { changes: Some(Vec::new()), reloads: 0 }),
+            ready: watch::Sender::new(false),
+            looks: tokio::sync::Mutex::default(),
+            begun: AtomicU64::new(0),
+        }))
+    }
+
+    /// Loads all sessions, and again whenever nobody can say what has changed, until the server stops.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut follows = false;
+        let mut ready = self.0.ready.subscribe();
+        loop {
+            let step = async {
+                if !follows {
+                    self.begin_to_follow().await?;
+                    follows = true;
+                }
+                self.load().await?;
+                tokio::select! {
+                    _ = ready.wait_for(|ready| !ready) => {}
+                    () = self.look_after_commits() => {}
+                }
+                Ok::<_, store::Error>(())
+            };
+            let outcome = tokio::select! {
+                outcome = step => outcome,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "the sessions cannot be loaded: trying again");
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
+
+    /// From here on, no commit is missed.
+    async fn begin_to_follow(&self) -> Result<(), store::Error> {
+        let system = System::for_background_jobs();
+        if self.0.is_sqlite() {
+            return self.0.store.observe_commits(&system, self.0.clone()).await;
+        }
+        self.0.looks.lock().await.last = Some(self.0.store.begin_looks(&system).await?);
+        Ok(())
+    }
+
+    /// Loads all sessions into a new index, and puts it in place of the old one.
+    async fn load(&self) -> Result<(), store::Error> {
+        let system = System::for_background_jobs();
+        let reloads = self.0.lock_pending().reloads;
+        let mut index = Index::default();
+        let mut kinds = Vec::new();
+        for kind in [SessionKind::Device, SessionKind::Agent, SessionKind::Login] {
+            kinds.push(Loading {
+                store: &self.0.store,
+                kind,
+                page: VecDeque::new(),
+                after: None,
+                ended: false,
+            });
+        }
+        // The index takes sessions best in the order of lists.
+        loop {
+            let mut oldest: Option<(SessionKey, usize)> = None;
+            for (at, kind) in kinds.iter_mut().enumerate() {
+                if let Some(next) = kind.peek_next(&system).await? {
+                    let is_older = oldest.is_none_or(|(oldest, _)| next.id < oldest.id);
+                    oldest = if is_older { Some((next, at)) } else { oldest };
+                }
+            }
+            let Some((_, at)) = oldest else { break };
+            if let Some(summary) = kinds[at].page.pop_front() {
+                index.apply(summary);
+                if index.len().is_multiple_of(1_000_000) {
+                    tracing::info!(sessions = index.len(), "loading the sessions");
+                }
+            }
+        }
+        index.shrink();
+        for organization in self.0.store.list_organizations(&system).await? {
+            if organization.deleted.is_some() {
+                index.delete_organization(organization.id);
+            }
+        }
+        self.0.finish_load(index, reloads);
+        Ok(())
+    }
+
+    /// Asks the index a question about `now`. The answer has all that was committed before.
+    ///
+    /// # Errors
+    /// [`Unanswered::Loading`] when the server has just started; [`Unanswered::Away`] when the database does not say
+    /// whether the index is up to date.
+    pub async fn read<T>(&self, now: Micros, ask: impl FnOnce(&Index) -> T) -> Result<T, Failure> {
+        loop {
+            self.wait_until_ready().await?;
+            if !self.0.is_sqlite() {
+                self.look().await?;
+            }
+            // The look may have found that everything has to be loaded again.
+            if self.is_ready() {
+                break;
+            }
+        }
+        loop {
+            let index = self.0.index.read().unwrap_or_else(PoisonError::into_inner);
+            if !index.needs_advance(now) {
+                return Ok(ask(&index));
+            }
+            drop(index);
+            self.0.index.write().unwrap_or_else(PoisonError::into_inner).advance(now);
+        }
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), Failure> {
+        if *self.0.ready.borrow() {
+            return Ok(());
+        }
+        let mut ready = self.0.ready.subscribe();
+        let loaded = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready)).await;
+        loaded.map(drop).map_err(|_| Unanswered::Loading.into())
+    }
+
+    /// Waits for a look at the database that begins after this call.
+    async fn look(&self) -> Result<(), Failure> {
+        let needed = self.0.begun.load(Ordering::SeqCst) + 1;
+        let mut looks = self.0.looks.lock().await;
+        if looks.ended < needed {
+            let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            // Until here, cancelling it changes nothing.
+            let outcome = self.0.look_from(looks.last.as_ref()).await;
+            looks.ended = number;
+            looks.failed = outcome.is_err();
+            looks.last = Some(outcome?);
+        }
+        if looks.failed { Err(Unanswered::Away.into()) } else { Ok(()) }
+    }
+
+    /// Looks at a PostgreSQL database after commits, so that no read has to wait for many changes.
+    async fn look_after_commits(&self) {
+        let mut commits = self.0.store.database().watch([Topic::AnyFeed]);
+        while !self.0.is_sqlite() && commits.wait_for_commit().await {
+            // A read reports it when it fails.
+            if self.look().await.is_ok() {
+                tokio::time::sleep(PACE).await;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Whether all sessions are loaded.
+    pub fn is_ready(&self) -> bool {
+        *self.0.ready.borrow()
+    }
+}
+
+impl Shared {
+    fn is_sqlite(&self) -> bool {
+        self.store.database().kind() == "sqlite"
+    }
+
+    fn lock_pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a loaded index in place, with what was committed meanwhile, unless everything has to be loaded again.
+    fn finish_load(&self, mut index: Index, reloads: u64) {
+        let mut pending = self.lock_pending();
+        if pending.reloads != reloads {
+            return;
+        }
+        for changes in pending.changes.take().into_iter().flatten() {
+            apply(&mut index, changes);
+        }
+        let memory = index.memory();
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        self.ready.send_replace(true);
+        tracing::info!(sessions = memory.sessions, bytes = memory.bytes(), "the sessions are loaded");
+    }
+
+    /// Looks at the database, and applies what has changed.
+    async fn look_from(&self, last: Option<&Look>) -> Result<Look, Failure> {
+        let system = System::for_background_jobs();
+        let Some(last) = last else { return Err(Unanswered::Loading.into()) };
+        let (look, changes) = self.store.look_for_changes(&system, last).await?;
+        match changes {
+            Some(changes) => self.apply(changes),
+            None => self.reload(),
+        }
+        Ok(look)
+    }
+}
+
+impl CommitObserver for Shared {
+    fn apply(&self, changes: CommittedChanges) {
+        match &mut self.lock_pending().changes {
+            Some(pending) => pending.push(changes),
+            None => apply(&mut self.index.write().unwrap_or_else(PoisonError::into_inner), changes),
+        }
+    }
+
+    fn reload(&self) {
+        let mut pending = self.lock_pending();
+        pending.changes = Some(Vec::new());
+        pending.reloads += 1;
+        self.ready.send_replace(false);
+    }
+}
+
+fn apply(index: &mut Index, changes: CommittedChanges) {
+    for (key, summary) in changes.sessions {
+        match summary {
+            Some(summary) => index.apply(summary),
+            None => index.remove(&key),
+        }
+    }
+    changes.deleted_organizations.into_iter().for_each(|id: OrganizationId| index.delete_organization(id));
+}
+
+/// The sessions of one kind, while they are loaded.
+struct Loading<'a> {
+    store: &'a Store,
+    kind: SessionKind,
+    page: VecDeque<Summary>,
+    after: Option<SessionKey>,
+    ended: bool,
+}
+
+impl Loading<'_> {
+    /// The next session, without taking it.
+    async fn peek_next(&mut self, system: &System) -> Result<Option<SessionKey>, store::Error> {
+        if self.page.is_empty() && !self.ended {
+            self.page = self.store.list_summaries(system, self.kind, self.after, PAGE).await?.into();
+            self.after = self.page.back().map(|summary| summary.key);
+            self.ended = self.page.is_empty();
+        }
+        Ok(self.page.front().map(|summary| summary.key))
+    }
+}

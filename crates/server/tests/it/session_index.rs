@@ -1,0 +1,240 @@
+//! The session index agrees with the database after every acknowledged write, of this server and of another one.
+
+use crate::agents::{create_session, draft, grant};
+use crate::world::{Actor, World};
+use axum::body::Body;
+use domain::agent::{AgentState, SessionFilter, TimeRange};
+use domain::ids::{OrganizationId, SessionId};
+use domain::page::ListRange;
+use domain::permission::Role;
+use domain::session::{FieldValue, Filter, ListScope, SessionKind, Summary, ValueField};
+use domain::time::{Micros, Span};
+use index::{Index, Selection, SessionRef};
+use server::failure::{Failure, Unanswered};
+use server::operations::agents::create::AgentSessionDraft;
+use server::operations::agents::messages;
+use server::operations::agents::sessions::{self, AgentSessionUpdate, TagsUpdate};
+use server::services::session_index::SessionIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use store::System;
+use store::access::UseSessions;
+
+const TAGS: [&str; 4] = ["red", "blue", "a,b", "ünï"];
+const ORIGINS: [&str; 3] = ["api", "cli", "slack"];
+const REPOS: [&str; 3] = ["o/a", "o/b", "p/a"];
+
+/// A source of choices that are the same in every run.
+struct Choices(u64);
+
+impl Choices {
+    fn next(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % count
+    }
+
+    fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.next(all.len())]
+    }
+
+    fn some(&mut self, all: &[&str]) -> Vec<String> {
+        all.iter().filter(|_| self.next(3) == 0).map(|text| (*text).to_owned()).collect()
+    }
+
+    fn maybe<T>(&mut self, value: T) -> Option<T> {
+        (self.next(4) == 0).then_some(value)
+    }
+}
+
+/// A member of an organization, and the sessions that were created there.
+struct Tenant<'w> {
+    id: OrganizationId,
+    admin: Actor<'w>,
+    agents: Vec<SessionId>,
+    devices: Vec<String>,
+    deleted: bool,
+}
+
+/// Lets something happen in a tenant, at one of the servers. What the rules refuse changes nothing.
+async fn act(choices: &mut Choices, tenant: &mut Tenant<'_>, server: &World) {
+    let admin = tenant.admin.at_server(server);
+    let app = server.app();
+    let granted = grant::<UseSessions>(&admin).await;
+    let agent = (!tenant.agents.is_empty()).then(|| *choices.one(&tenant.agents));
+    match (choices.next(10), agent) {
+        (0..=2, _) | (_, None) => {
+            let new = AgentSessionDraft {
+                title: choices.maybe("title".to_owned()),
+                tags: choices.some(&TAGS),
+                origin: Some((*choices.one(&ORIGINS)).to_owned()),
+                playbook: choices.maybe("playbook-1".to_owned()),
+                category: choices.maybe("security".to_owned()),
+                repos: choices.some(&REPOS),
+                parent: agent.filter(|_| choices.next(3) == 0),
+                ..AgentSessionDraft::default()
+            };
+            if let Ok(session) = create_session(&admin, new).await {
+                tenant.agents.push(session.id);
+            }
+        }
+        (3, Some(id)) => {
+            let tags = Some(TagsUpdate::Replace(choices.some(&TAGS)));
+            let update = AgentSessionUpdate { title: choices.maybe(None), tags };
+            let _ = sessions::update_agent_session(app, &granted, id, update).await;
+        }
+        (4, Some(id)) => drop(sessions::archive_agent_session(app, &granted, id).await),
+        (5, Some(id)) => drop(sessions::terminate_agent_session(app, &granted, id, false).await),
+        (6, Some(id)) if choices.next(2) == 0 => {
+            drop(sessions::delete_agent_session(app, &granted, id).await);
+        }
+        (7, _) => {
+            let made = admin.post("/api/v1/sessions", serde_json::json!({})).await.json();
+            tenant.devices.extend(made["id"].as_str().map(str::to_owned));
+        }
+        (8, _) if !tenant.devices.is_empty() => {
+            let id = choices.one(&tenant.devices);
+            admin.call("DELETE", &format!("/api/v1/sessions/{id}"), Body::empty()).await;
+        }
+        (_, Some(id)) => drop(messages::post_message(app, &granted, id, draft("more")).await),
+    }
+}
+
+/// A filter as a wire makes it.
+fn filter(choices: &mut Choices, tenants: &[Tenant<'_>], now: Micros) -> SessionFilter {
+    let range = |choices: &mut Choices| TimeRange {
+        from: choices.maybe(Micros(now.0 - Span::seconds(40).0)),
+        until: choices.maybe(Micros(now.0 - Span::seconds(10).0)),
+    };
+    let ids = tenants.iter().flat_map(|tenant| tenant.agents.iter().copied()).collect::<Vec<_>>();
+    let (tag, origin, archived) = (*choices.one(&TAGS), *choices.one(&ORIGINS), choices.next(2) == 0);
+    SessionFilter {
+        organizations: choices.maybe(tenants.iter().take(2).map(|tenant| tenant.id).collect()),
+        include_deleted_organizations: choices.next(2) == 0,
+        sessions: choices.maybe(ids.iter().step_by(3).copied().collect()),
+        tags: choices.maybe(vec![tag.to_owned(), "red".to_owned()]),
+        origins: choices.maybe(vec![origin.to_owned()]),
+        owners: choices.maybe(tenants.iter().take(1).map(|tenant| tenant.admin.principal).collect()),
+        created: range(choices),
+        updated: range(choices),
+        playbook: choices.maybe("playbook-1".to_owned()),
+        repos: choices.maybe(vec!["o/a".to_owned()]),
+        parent: choices.maybe(*ids.first().unwrap_or(&SessionId::new(now, 1))),
+        category: choices.maybe("security".to_owned()),
+        archived: choices.maybe(archived),
+        states: choices.maybe(vec![AgentState::New, AgentState::Exit]),
+        ..SessionFilter::default()
+    }
+}
+
+/// All sessions in the database, newest first.
+async fn all_sessions(world: &World) -> Vec<Summary> {
+    let mut all = Vec::new();
+    for kind in [SessionKind::Agent, SessionKind::Device, SessionKind::Login] {
+        all.extend(
+            world.store().list_summaries(&System::for_administration(), kind, None, 10_000).await.unwrap(),
+        );
+    }
+    all.sort_by_key(|summary| {
+        std::cmp::Reverse((summary.key.id, summary.key.kind, summary.key.organization))
+    });
+    all
+}
+
+/// Compares the index of a server with a plain loop over the sessions of the database.
+async fn compare(server: &World, scope: &ListScope, filter: &Filter, range: ListRange) {
+    let now = server.app().now();
+    let fields = [ValueField::State, ValueField::Tag, ValueField::Kind];
+    let ask =
+        |index: &Index| (index.select(scope, filter, now, range), index.facets(scope, filter, now, fields));
+    let (found, facets) = server.app().sessions.read(now, ask).await.unwrap();
+    let organizations = server.store().list_organizations(&System::for_administration()).await.unwrap();
+    let is_deleted = |id| organizations.iter().any(|one| one.id == id && one.deleted.is_some());
+    let all = all_sessions(server).await;
+    let listed = |summary: &&Summary| {
+        scope.includes(summary.key.organization, is_deleted) && filter.matches(summary, now)
+    };
+    let expected = all.iter().filter(listed).collect::<Vec<_>>();
+    let total = expected.len() as u64;
+    let ListRange::Offset { offset, limit } = range else {
+        unreachable!("only ranges by offset are asked for")
+    };
+    let page = expected.iter().skip(offset as usize).take(limit as usize);
+    let page = page.map(|summary| SessionRef { key: summary.key, revision: summary.revision }).collect();
+    let more = total > offset + u64::from(limit);
+    assert_eq!(found, Selection { sessions: page, total, more }, "{scope:?} {filter:?}");
+    for (field, facets) in fields.into_iter().zip(facets) {
+        let mut counts: BTreeMap<FieldValue, u64> = BTreeMap::new();
+        for summary in &expected {
+            let mut values = BTreeSet::new();
+            summary.visit_values(now, |other, value| {
+                if other == field {
+                    values.insert(value.to_value());
+                }
+            });
+            values.into_iter().for_each(|value| *counts.entry(value).or_default() += 1);
+        }
+        let facets = facets.into_iter().map(|facet| (facet.value, facet.count)).collect::<BTreeMap<_, _>>();
+        assert_eq!(facets, counts, "{field:?} of {scope:?} {filter:?}");
+    }
+}
+
+/// Random things happen at the servers, and the index of each agrees with the database after each.
+async fn live(world: &World, servers: &[&World], seed: u64) {
+    println!("seed {seed}");
+    let mut choices = Choices(seed);
+    let mut tenants = Vec::new();
+    for name in ["Acme", "Globex", "Initech"] {
+        let id = world.organization(&format!("{name} {seed}")).await;
+        let admin = world.member(id, Role::Admin).await;
+        tenants.push(Tenant { id, admin, agents: Vec::new(), devices: Vec::new(), deleted: false });
+    }
+    for step in 0..160 {
+        world.advance(Span::seconds(1));
+        let (number, server) = (choices.next(tenants.len()), servers[choices.next(servers.len())]);
+        if !tenants[number].deleted {
+            act(&mut choices, &mut tenants[number], server).await;
+        }
+        if step == 120 {
+            world
+                .store()
+                .delete_organization(&System::for_administration(), tenants[2].id, world.app().now())
+                .await
+                .unwrap();
+            tenants[2].deleted = true;
+        }
+        let asked = filter(&mut choices, &tenants, world.app().now());
+        let scope = match choices.next(2) {
+            0 => asked.account_scope(),
+            _ => ListScope::Organization(choices.one(&tenants).id),
+        };
+        let range = ListRange::Offset { offset: choices.next(4) as u64, limit: choices.next(9) as u32 };
+        for filter in [asked.to_filter(None), Filter::EVERY] {
+            compare(servers[choices.next(servers.len())], &scope, &filter, range).await;
+        }
+    }
+}
+
+both! {
+    async fn the_index_agrees_with_the_database(world: &World) {
+        for seed in 1..4 {
+            live(world, &[world], seed).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_not_loaded_its_sessions_answers_no_list() {
+    let world = World::sqlite().await;
+    let index = SessionIndex::new(world.store().clone());
+    tokio::time::pause();
+    let answered = index.read(world.app().now(), Index::len).await;
+    assert!(matches!(answered, Err(Failure::Unanswered(Unanswered::Loading))), "{answered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_see_each_others_writes_at_once() {
+    let Some(world) = World::postgres().await else { return };
+    let other = world.another_server(|_| {}).await;
+    for seed in 11..13 {
+        live(&world, &[&world, &other], seed).await;
+    }
+}
