@@ -3,9 +3,10 @@
 //! A login session's id is public: lists and responses contain it. The secret of the session is separate: it is part of
 //! a signed token, and only its hash is stored.
 
+use crate::agent::TimeRange;
 use crate::ids::{CredentialId, PrincipalId, SessionId};
 use crate::principal::Scopes;
-use crate::session::{EndReason, Ending};
+use crate::session::{EndReason, Ending, Filter, TimeField, ValueField};
 use crate::time::{Micros, Span};
 use std::net::IpAddr;
 
@@ -128,14 +129,19 @@ pub struct LoginQuery {
 }
 
 impl LoginQuery {
-    /// Whether a session matches.
-    pub fn matches(&self, login: &Login) -> bool {
-        let method = |name: &str| login.methods.iter().any(|method| method.name() == name);
-        self.owner.is_none_or(|owner| login.owner.0 == owner)
-            && self.remote_ip.is_none_or(|ip| login.origin.remote_ip == Some(ip))
-            && self.agent_type.as_deref().is_none_or(|kind| login.origin.agent_type == kind)
-            && self.opened_before_us.is_none_or(|before| login.id.creation_time().0 < before)
-            && self.method.as_deref().is_none_or(method)
+    /// The filter of the sessions that match.
+    pub fn to_filter(&self) -> Filter {
+        let text = |field, text: &Option<String>| text.as_ref().map(|text| Filter::has_text(field, [text]));
+        let before =
+            |us: i64| Filter::Time(TimeField::Created, TimeRange { from: None, until: Some(Micros(us)) });
+        let all = [
+            self.owner.map(|owner| Filter::has_id(ValueField::Owner, [owner])),
+            text(ValueField::Address, &self.remote_ip.map(|ip| ip.to_string())),
+            text(ValueField::Client, &self.agent_type),
+            text(ValueField::Method, &self.method),
+            self.opened_before_us.map(before),
+        ];
+        Filter::And(all.into_iter().flatten().collect())
     }
 }
 
@@ -291,7 +297,8 @@ mod tests {
         found.origin.remote_ip = Some("192.0.2.1".parse().unwrap());
         found.origin.agent_type = "pc".to_owned();
         let any = LoginQuery::default();
-        assert!(any.matches(&found));
+        let matches = |query: &LoginQuery| query.to_filter().matches(&found.summary(None), START);
+        assert!(matches(&any));
         let cases = [
             (LoginQuery { owner: Some(Uuid::from_u128(1)), ..any.clone() }, true),
             (LoginQuery { owner: Some(Uuid::from_u128(2)), ..any.clone() }, false),
@@ -306,7 +313,7 @@ mod tests {
             (LoginQuery { owner: Some(Uuid::from_u128(1)), method: Some("otp".into()), ..any }, false),
         ];
         for (query, fits) in cases {
-            assert_eq!(query.matches(&found), fits, "{query:?}");
+            assert_eq!(matches(&query), fits, "{query:?}");
         }
     }
 

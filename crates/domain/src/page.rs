@@ -3,15 +3,6 @@
 use crate::ids::SessionId;
 use crate::time::Micros;
 
-/// A request for a page of a list. Lists are ordered by the time of creation, newest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
-    /// Maximum number of items; at least 1.
-    pub limit: u32,
-    /// Only items created strictly before this time.
-    pub before: Option<Micros>,
-}
-
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

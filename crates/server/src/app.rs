@@ -12,6 +12,7 @@ use crate::services::password_hasher::PasswordHasher;
 use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
 use crate::services::schema_validator::SchemaValidator;
+use crate::services::session_bodies::SessionBodies;
 use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub sockets: SocketCounts,
     /// The index of all sessions.
     pub sessions: SessionIndex,
+    /// Sessions as the wires wrote them last.
+    pub bodies: SessionBodies,
     /// Validates values by JSON Schemas.
     pub schema_validator: SchemaValidator,
 }

@@ -19,6 +19,7 @@ use crate::services::queue_runner::QueueRunner;
 use crate::services::recaptcha::Recaptcha;
 use crate::services::ring_provider;
 use crate::services::schema_validator::SchemaValidator;
+use crate::services::session_bodies::SessionBodies;
 use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
@@ -157,6 +158,7 @@ impl Server {
             node: NodeId::new(clock.now(), node),
             started: clock.now(),
             sessions: SessionIndex::new(store.clone()),
+            bodies: SessionBodies::new(settings.body_cache),
             services: Services { store, clock, random, settings },
             clocks: Clocks::default(),
             passwords,

@@ -26,7 +26,6 @@ pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse
 pub use access::own_keys::{ApiKey, ApiKeyName};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
-pub use agents::lists::LoadedSessions;
 pub use agents::secrets::{SealedSecret, SecretPlace};
 pub use agents::session_body::LoadedAgentSession;
 pub use agents::sessions::NewAgentSession;
@@ -54,6 +53,7 @@ pub use logins::sessions::LoginExpectations;
 pub use logins::signing_keys::PublicKey;
 pub use maintenance::doctor::{Orphans, OverprivilegedServiceUser};
 pub use maintenance::restore;
+pub use rows::{LoadedSessions, MAX_PAGE_BYTES};
 pub use summaries::{CommitObserver, CommittedChanges, Look};
 
 use domain::Refusal;

@@ -126,9 +126,18 @@ pub(crate) fn format_scopes(scopes: Option<Scopes>) -> Option<String> {
     scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))
 }
 
+/// Sessions that were loaded by their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedSessions<T> {
+    /// The sessions, newest first. A page ends early when its sessions are large.
+    pub items: Vec<T>,
+    /// How many of the keys have a session.
+    pub found: usize,
+}
+
 /// The size in bytes at which a page of rows with JSON ends, whatever its limit. A client decides how large such a
 /// row is.
-pub(crate) const MAX_PAGE_BYTES: i64 = 4 << 20;
+pub const MAX_PAGE_BYTES: i64 = 4 << 20;
 
 /// Reads rows with JSON; see [`run_by_size`].
 pub(crate) async fn read_by_size<T: Send + 'static>(

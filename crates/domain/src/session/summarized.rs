@@ -15,7 +15,7 @@ impl AgentSession {
     pub fn summary(&self) -> Summary {
         let given = &self.given;
         Summary {
-            key: SessionKey { organization: self.organization, kind: SessionKind::Agent, id: self.id },
+            key: self.key(),
             revision: self.revision,
             owner: given.owner,
             owner_kind: Some(given.owner_kind),
@@ -44,13 +44,18 @@ impl AgentSession {
 }
 
 impl DeviceSession {
+    /// What identifies it.
+    pub fn key(&self) -> SessionKey {
+        SessionKey { organization: self.organization, kind: SessionKind::Device, id: self.id }
+    }
+
     /// Its summary. The kind of its owner is known elsewhere.
     pub fn summary(&self, owner_kind: Option<PrincipalKind>) -> Summary {
         let newest = self.newest_hold();
         let held = newest.and_then(|hold| hold.held.as_ref());
         let ended = self.ended.as_ref().map(|(at, ending)| (*at, ending.reason));
         Summary {
-            key: SessionKey { organization: self.organization, kind: SessionKind::Device, id: self.id },
+            key: self.key(),
             revision: self.revision,
             owner: self.owner,
             owner_kind,
@@ -83,12 +88,17 @@ impl DeviceSession {
 }
 
 impl Login {
+    /// What identifies it.
+    pub fn key(&self) -> SessionKey {
+        SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id: self.id }
+    }
+
     /// Its summary. The kind of its owner is known elsewhere. Its last use is not in the summary: it changes without a
     /// revision.
     pub fn summary(&self, owner_kind: Option<PrincipalKind>) -> Summary {
         let ended = self.ended.as_ref().map(|(at, ending)| (*at, ending.reason));
         Summary {
-            key: SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id: self.id },
+            key: self.key(),
             revision: self.revision,
             owner: self.owner,
             owner_kind,

@@ -6,8 +6,9 @@ use crate::posting::{RowId, walk_back};
 use crate::rows::{Place, SealedRows, place, row_id};
 use crate::sessions::{Index, SessionRef};
 use crate::sizes::PATIENCE;
+use domain::ids::{OrganizationId, SessionId};
 use domain::page::ListRange;
-use domain::session::{Filter, ListScope, Summary};
+use domain::session::{Filter, ListScope, SessionKind, Summary};
 use domain::time::Micros;
 use roaring::RoaringBitmap;
 
@@ -49,6 +50,26 @@ impl Index {
     pub fn exists(&self, scope: &ListScope, filter: &Filter, now: Micros) -> bool {
         !self.recent_matching(scope, filter, now).is_empty()
             || !Conditions::new(&self.rows, scope, filter).page(None, 0, 1).is_empty()
+    }
+
+    /// A session with an id that matches a filter.
+    pub fn find(&self, scope: &ListScope, filter: &Filter, now: Micros, id: SessionId) -> Option<SessionRef> {
+        let place = place(id);
+        let first = (place, SessionKind::Device, OrganizationId::ACCOUNT);
+        let recent = self.recent.range(first..).take_while(|(key, _)| key.0 == place);
+        let mut recent = recent.map(|(_, summary)| summary).filter(|summary| {
+            scope.includes(summary.key.organization, |id| self.is_deleted(id)) && filter.matches(summary, now)
+        });
+        if let Some(summary) = recent.next() {
+            return Some(SessionRef { key: summary.key, revision: summary.revision });
+        }
+        let mut rows = self.rows.find_all(id).peekable();
+        rows.peek()?;
+        let conditions = Conditions::new(&self.rows, scope, filter);
+        let row =
+            rows.find(|row| conditions.all.iter().all(|condition| condition.holds(&self.rows, *row)))?;
+        let (key, revision) = self.rows.key(row);
+        Some(SessionRef { key, revision })
     }
 
     /// The recent sessions that match a filter, newest first.

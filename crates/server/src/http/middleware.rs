@@ -385,6 +385,20 @@ pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response 
     response
 }
 
+/// The JSON of a list of sessions, in one buffer.
+///
+/// # Errors
+/// [`Failure::Internal`] when it cannot be serialized.
+pub fn encode_list(
+    list: &impl serde::Serialize,
+    sessions: &[crate::operations::sessions::ListedSession],
+) -> Result<Vec<u8>, Failure> {
+    let size = sessions.iter().map(|session| session.body.get().len() + 1).sum::<usize>();
+    let mut bytes = Vec::with_capacity(size + 256);
+    serde_json::to_writer(&mut bytes, list).map_err(Failure::internal)?;
+    Ok(bytes)
+}
+
 /// Extractor: the whole request, so that a handler reads the body after the caller is authorized.
 pub struct WholeRequest(pub Request);
 

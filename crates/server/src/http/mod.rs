@@ -1,6 +1,7 @@
 //! HTTP code that all wires share: middleware, credentials, cookies, rate limits, and reading bodies.
 
 pub mod client_address;
+pub mod conditional;
 pub mod cookies;
 pub mod cors;
 pub mod credential;

@@ -10,5 +10,5 @@ pub mod directory;
 pub mod feed;
 pub mod idempotency;
 pub mod login;
-pub mod session_lists;
+pub mod sessions;
 pub mod sweep;

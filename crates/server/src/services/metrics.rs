@@ -134,6 +134,8 @@ pub struct Metrics {
     sessions_created: Family<KindLabel, Counter>,
     allocations: Family<OutcomeLabel, Counter>,
     looks: Family<ReaderLabel, Counter>,
+    bodies_kept: Counter,
+    bodies_loaded: Counter,
     commits: Counter,
     committed_batches: Counter,
     database_damaged: Gauge,
@@ -161,6 +163,8 @@ impl Metrics {
             sessions_created: Family::default(),
             allocations: Family::default(),
             looks: Family::default(),
+            bodies_kept: Counter::default(),
+            bodies_loaded: Counter::default(),
             commits: Counter::default(),
             committed_batches: Counter::default(),
             database_damaged: Gauge::default(),
@@ -187,6 +191,10 @@ impl Metrics {
         registry.register("holds", "Holds that are open or wait in the queue", self.holds.clone());
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("allocations", "Requests for a device by outcome", self.allocations.clone());
+        let help = "Sessions in answers that were still in memory as their wire writes them";
+        registry.register("session_bodies_kept", help, self.bodies_kept.clone());
+        let help = "Sessions in answers that were read from the database";
+        registry.register("session_bodies_loaded", help, self.bodies_loaded.clone());
     }
 
     fn register_writes(&mut self) {
@@ -258,6 +266,12 @@ impl Metrics {
     /// Counts a request for a device.
     pub fn allocation(&self, outcome: AllocationOutcome) {
         self.allocations.get_or_create(&OutcomeLabel { outcome: outcome.label() }).inc();
+    }
+
+    /// Counts the sessions of an answer: those whose bodies were kept, and those that were loaded.
+    pub fn count_bodies(&self, kept: usize, loaded: usize) {
+        self.bodies_kept.inc_by(kept as u64);
+        self.bodies_loaded.inc_by(loaded as u64);
     }
 
     /// Counts a read of the database after a commit.

@@ -10,6 +10,7 @@ pub mod queue_runner;
 pub mod recaptcha;
 pub(crate) mod ring_provider;
 pub mod schema_validator;
+pub mod session_bodies;
 pub mod session_index;
 pub mod signing;
 pub mod throttle;

@@ -34,6 +34,8 @@ struct Shared {
     store: Store,
     index: RwLock<Index>,
     pending: Mutex<Pending>,
+    /// How often everything had to be loaded again. It changes under the lock of `pending`.
+    generation: AtomicU64,
     /// Whether all sessions are loaded.
     ready: watch::Sender<bool>,
     looks: tokio::sync::Mutex<LookState>,
@@ -46,8 +48,6 @@ struct Shared {
 struct Pending {
     /// `None` once they are loaded.
     changes: Option<Vec<CommittedChanges>>,
-    /// How often everything had to be loaded again.
-    reloads: u64,
 }
 
 /// The looks at a PostgreSQL database.
@@ -66,7 +66,8 @@ impl SessionIndex {
         SessionIndex(Arc::new(Shared {
             store,
             index: RwLock::default(),
-            pending: Mutex::new(Pending { changes: Some(Vec::new()), reloads: 0 }),
+            pending: Mutex::new(Pending { changes: Some(Vec::new()) }),
+            generation: AtomicU64::new(0),
             ready: watch::Sender::new(false),
             looks: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
@@ -117,7 +118,7 @@ impl SessionIndex {
     /// Loads all sessions into a new index, and puts it in place of the old one.
     async fn load(&self) -> Result<(), store::Error> {
         let system = System::for_background_jobs();
-        let reloads = self.0.lock_pending().reloads;
+        let generation = self.generation();
         let mut index = Index::default();
         let mut kinds = Vec::new();
         for kind in [SessionKind::Device, SessionKind::Agent, SessionKind::Login] {
@@ -152,7 +153,7 @@ impl SessionIndex {
                 index.delete_organization(organization.id);
             }
         }
-        self.0.finish_load(index, reloads);
+        self.0.finish_load(index, generation);
         Ok(())
     }
 
@@ -218,6 +219,11 @@ impl SessionIndex {
         std::future::pending().await
     }
 
+    /// How often nobody could say what has changed. What was read of sessions before may be wrong.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
     /// Whether all sessions are loaded.
     pub fn is_ready(&self) -> bool {
         *self.0.ready.borrow()
@@ -234,9 +240,9 @@ impl Shared {
     }
 
     /// Puts a loaded index in place, with what was committed meanwhile, unless everything has to be loaded again.
-    fn finish_load(&self, mut index: Index, reloads: u64) {
+    fn finish_load(&self, mut index: Index, generation: u64) {
         let mut pending = self.lock_pending();
-        if pending.reloads != reloads {
+        if self.generation.load(Ordering::Acquire) != generation {
             return;
         }
         for changes in pending.changes.take().into_iter().flatten() {
@@ -272,7 +278,7 @@ impl CommitObserver for Shared {
     fn reload(&self) {
         let mut pending = self.lock_pending();
         pending.changes = Some(Vec::new());
-        pending.reloads += 1;
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.ready.send_replace(false);
     }
 }

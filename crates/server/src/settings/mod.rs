@@ -195,6 +195,8 @@ settings! {
         "Number of threads that read a SQLite database. A third of them serve lists, searches and counts; the others serve reads by key. Each group has at least one.";
     postgres_connections: u32, kinds::Count, "16",
         "Number of connections for reading PostgreSQL, divided like `sqlite_readers`. Three more write, listen for commits and check that the database responds.";
+    body_cache: u64, kinds::ByteSize, "64MiB",
+        "Memory for sessions as they were last sent, in bytes. Lists and sessions that are in it are answered without the database.";
     database_check: Duration, kinds::Length, "24h",
         "Interval between two background checks of a SQLite database for damage. The first one runs at startup.";
     trusted_proxies: Proxies, kinds::ProxyList, "",

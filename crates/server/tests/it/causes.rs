@@ -68,7 +68,10 @@ both! {
     async fn the_cause_of_an_internal_error_is_in_the_log_entry_of_its_request(world: &World) {
         let acme = world.organization("Acme").await;
         let ana = world.member(acme, Role::Admin).await;
+        // A session of each kind: an empty list asks the database nothing.
         ana.agent_session(None).await;
+        assert_eq!(ana.post("/api/v1/sessions", json!({})).await.status, 201);
+        assert_eq!(ana.post("/frontend/api/v1/auth/jwt", json!({})).await.status, 200);
         break_tables(world).await;
         let log = Memory::default();
         let _listening = log.listen();

@@ -69,8 +69,9 @@ both! {
         let person = world.user(acme, Role::Readwrite, "ana@example.com").await;
         let ana = world.sign_in("ana@example.com").await;
         let id = ana.get(SESSIONS).await.json();
-        let granted = System::for_sign_in().grant_person(person);
-        let login = world.store().list_logins(&granted, world.app().now()).await.unwrap()[0].id;
+        let system = System::for_sign_in();
+        let granted = system.grant_person(person);
+        let login = world.store().list_open_logins(&system, person).await.unwrap()[0].id;
         assert_eq!(ana.delete(&format!("{AUTH}/sign-out")).await.status, 200, "{id}");
         for (days, there) in [(0, true), (89, true), (2, false)] {
             world.advance(Span::minutes(days * 24 * 60));

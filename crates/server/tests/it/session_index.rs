@@ -1,6 +1,6 @@
 //! The session index agrees with the database after every acknowledged write, of this server and of another one.
 
-use crate::agents::{create_session, draft, grant};
+use crate::agents::{create_session, draft, grant, list_agent_sessions};
 use crate::world::{Actor, World};
 use axum::body::Body;
 use domain::agent::{AgentState, SessionFilter, TimeRange};
@@ -10,14 +10,18 @@ use domain::permission::Role;
 use domain::session::{FieldValue, Filter, ListScope, SessionKind, Summary, ValueField};
 use domain::time::{Micros, Span};
 use index::{Index, Selection, SessionRef};
+use serde_json::value::{RawValue, to_raw_value};
 use server::failure::{Failure, Unanswered};
 use server::operations::agents::create::AgentSessionDraft;
 use server::operations::agents::messages;
-use server::operations::agents::sessions::{self, AgentSessionUpdate, TagsUpdate};
+use server::operations::agents::sessions::{self, AgentSessionUpdate, OrganizationAgents, TagsUpdate};
+use server::operations::devices::sessions::{LoadedHolds, OrganizationDevices};
+use server::operations::sessions::{self as reading, Encoding, SessionSource};
+use server::services::session_bodies::BodyShape;
 use server::services::session_index::SessionIndex;
 use std::collections::{BTreeMap, BTreeSet};
 use store::System;
-use store::access::UseSessions;
+use store::access::{UseSessions, ViewSessions};
 
 const TAGS: [&str; 4] = ["red", "blue", "a,b", "ünï"];
 const ORIGINS: [&str; 3] = ["api", "cli", "slack"];
@@ -177,6 +181,40 @@ async fn compare(server: &World, scope: &ListScope, filter: &Filter, range: List
     }
 }
 
+/// A session of any kind as a text that shows everything of it.
+fn encode<S: std::fmt::Debug>(session: &S) -> serde_json::Result<Box<RawValue>> {
+    to_raw_value(&format!("{session:?}"))
+}
+
+/// Compares what a server answers with what is in the store: lists, and sessions by their ids.
+async fn compare_bodies<S: SessionSource>(server: &World, source: &S, shape: BodyShape)
+where
+    S::Session: std::fmt::Debug,
+{
+    let app = server.app();
+    let encoding = || Encoding { shape, encode: &encode::<S::Session> };
+    let range = ListRange::Before { position: None, limit: 40 };
+    let listed = reading::list_sessions(app, source, Filter::EVERY, range, encoding()).await.unwrap();
+    let stored = reading::load_sessions(app, source, Filter::EVERY, range).await.unwrap();
+    assert_eq!((listed.total, listed.more), (stored.total, stored.more));
+    let stored = stored.items.iter().map(|session| encode(session).unwrap().get().to_owned());
+    let shown = listed.items.iter().map(|listed| listed.body.get().to_owned());
+    assert_eq!(shown.collect::<Vec<_>>(), stored.collect::<Vec<_>>());
+    for listed in listed.items.iter().take(3) {
+        let found = reading::find_session(app, source, listed.session.key.id, encoding()).await.unwrap();
+        assert_eq!((found.session, found.body.get()), (listed.session, listed.body.get()));
+    }
+}
+
+/// Compares what a server answers to a tenant's administrator.
+async fn compare_answers(server: &World, tenant: &Tenant<'_>) {
+    let app = server.app();
+    let granted = grant::<ViewSessions>(&tenant.admin.at_server(server)).await;
+    compare_bodies(server, &OrganizationAgents::new(app, &granted), BodyShape::Devin).await;
+    let devices = OrganizationDevices::new(app, &granted, LoadedHolds::Newest);
+    compare_bodies(server, &devices, BodyShape::MobileNext).await;
+}
+
 /// Random things happen at the servers, and the index of each agrees with the database after each.
 async fn live(world: &World, servers: &[&World], seed: u64) {
     println!("seed {seed}");
@@ -210,6 +248,10 @@ async fn live(world: &World, servers: &[&World], seed: u64) {
         for filter in [asked.to_filter(None), Filter::EVERY] {
             compare(servers[choices.next(servers.len())], &scope, &filter, range).await;
         }
+        let tenant = choices.one(&tenants);
+        if !tenant.deleted {
+            compare_answers(servers[choices.next(servers.len())], tenant).await;
+        }
     }
 }
 
@@ -217,6 +259,68 @@ both! {
     async fn the_index_agrees_with_the_database(world: &World) {
         for seed in 1..4 {
             live(world, &[world], seed).await;
+        }
+    }
+
+    async fn an_answer_that_the_client_has_is_not_sent_again(world: &World) {
+        let acme = world.organization("Acme").await;
+        let (ana, bob) = (world.member(acme, Role::Admin).await, world.member(acme, Role::Admin).await);
+        let mut agent = create_session(&ana, AgentSessionDraft::default()).await.unwrap();
+        for _ in 0..2 {
+            agent = create_session(&ana, AgentSessionDraft::default()).await.unwrap();
+        }
+        let device = ana.post("/api/v1/sessions", serde_json::json!({})).await.json();
+        let device = device["id"].as_str().unwrap();
+        let org = format!("/v3/organizations/org-{}/sessions", acme.0.simple());
+        let id = agent.id.uuid().simple();
+        let pages = [
+            "/api/v1/sessions".to_owned(),
+            format!("/api/v1/sessions/{device}"),
+            "/v1/sessions?limit=2".to_owned(),
+            format!("/v1/sessions/session_{id}"),
+            format!("{org}?first=2"),
+            format!("{org}/{id}"),
+            format!("{org}/insights"),
+            format!("{org}/{id}/insights"),
+        ];
+        let get = async |actor: &Actor<'_>, path: &str, tags: &str| {
+            let answer = actor.send("GET", path, &[("if-none-match", tags)], Body::empty()).await;
+            let tag = answer.headers["etag"].to_str().unwrap().to_owned();
+            assert_eq!(answer.status == 304, answer.body.is_empty(), "{path}");
+            (answer.status.as_u16(), tag)
+        };
+        for path in &pages {
+            let (status, tag) = get(&ana, path, "\"other\"").await;
+            assert_eq!(status, 200, "{path}");
+            assert_eq!(get(&ana, path, &format!("\"other\", W/{tag}")).await, (304, tag.clone()), "{path}");
+            assert_eq!(get(&ana, path, "*").await, (304, tag.clone()), "{path}");
+            // A cursor belongs to its reader.
+            let is_list = path.contains('?') || path.ends_with("sessions") || path == &pages[6];
+            assert_eq!(get(&bob, path, &tag).await.0, if is_list { 200 } else { 304 }, "{path}");
+            // A change of a session, and a pin, make another answer.
+            if path.starts_with("/api/") {
+                continue;
+            }
+            let update = AgentSessionUpdate { title: Some(Some(format!("about {path}"))), tags: None };
+            let granted = grant::<UseSessions>(&ana).await;
+            sessions::update_agent_session(world.app(), &granted, agent.id, update).await.unwrap();
+            assert_eq!(get(&ana, path, &tag).await.0, 200, "{path}");
+            if path.starts_with("/v1/") {
+                let (_, tag) = get(&ana, path, "").await;
+                let pin = format!("/v1/sessions/session_{id}/pin");
+                assert_eq!(ana.call("PUT", &pin, Body::empty()).await.status, 204);
+                assert_eq!(get(&ana, path, &tag).await.0, 200, "{path}");
+                assert_eq!(ana.delete(&pin).await.status, 204);
+                assert_eq!(get(&ana, path, &tag).await.0, 304, "{path}");
+            }
+        }
+        // More sessions than the page has make another answer too.
+        for path in [&pages[2], &pages[4]] {
+            let (_, tag) = get(&ana, path, "").await;
+            let granted = grant::<UseSessions>(&ana).await;
+            let oldest = list_agent_sessions(world, &granted.authorize().unwrap()).await.pop().unwrap();
+            sessions::delete_agent_session(world.app(), &granted, oldest.id).await.unwrap();
+            assert_eq!(get(&ana, path, &tag).await.0, 200, "{path}");
         }
     }
 }

@@ -21,8 +21,8 @@
 //!
 //! ```compile_fail
 //! // Nothing is listed without a grant.
-//! async fn list(store: store::Store, page: domain::page::PageRequest) {
-//!     store.list_device_sessions(page).await;
+//! async fn list(store: store::Store, ids: &[domain::ids::SessionId]) {
+//!     store.load_device_sessions(ids).await;
 //! }
 //! ```
 //!
@@ -34,17 +34,17 @@
 //! ```compile_fail
 //! // A permission in an organization does not give access to a person's sessions.
 //! async fn list(store: store::Store, granted: store::Granted<store::access::ManageMembers>) {
-//!     store.list_logins(&granted, domain::time::Micros(0)).await;
+//!     store.load_logins(&granted, &[]).await;
 //! }
 //! ```
 //!
 //! ```
 //! // Checked access compiles.
-//! async fn list(store: store::Store, caller: store::Caller, page: domain::page::PageRequest) {
+//! async fn list(store: store::Store, caller: store::Caller, ids: &[domain::ids::SessionId]) {
 //!     let granted = caller.authorize::<store::access::ViewSessions>().unwrap();
-//!     store.list_device_sessions(&granted, page).await.unwrap();
+//!     store.load_device_sessions(&granted, ids).await.unwrap();
 //!     let own = caller.authorize_self("read:user").unwrap();
-//!     store.list_logins(&own, domain::time::Micros(0)).await.unwrap();
+//!     store.load_logins(&own, ids).await.unwrap();
 //! }
 //! ```
 

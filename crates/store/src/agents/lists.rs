@@ -5,8 +5,8 @@ use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ViewSessions};
 use crate::agents::session_body::read_session;
 use crate::database::{Columns, Database, Rows};
-use crate::devices::sessions::read_session_id;
-use crate::rows::{MAX_PAGE_BYTES, contains_pattern, read_by_size, values};
+use crate::devices::sessions::{read_session_id, times_json};
+use crate::rows::{LoadedSessions, MAX_PAGE_BYTES, contains_pattern, read_by_size, values};
 use crate::{Result, Store};
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
@@ -89,15 +89,6 @@ pub(crate) const SEARCH: &str = "
 /// No session's title or preview is longer.
 const MAX_SEARCH_CHARS: usize = 8_000;
 
-/// Sessions that were loaded by their keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadedSessions<T> {
-    /// The sessions, newest first. A page ends early when its sessions are large.
-    pub items: Vec<T>,
-    /// How many of the keys have a session.
-    pub found: usize,
-}
-
 impl Store {
     /// The organization's agent sessions with these ids, newest first, up to the size of a page.
     pub async fn load_agent_sessions(
@@ -105,8 +96,7 @@ impl Store {
         granted: &Granted<ViewSessions>,
         ids: &[SessionId],
     ) -> Result<LoadedSessions<AgentSession>> {
-        let times = ids.iter().map(|id| id.creation_time().0).collect::<Vec<_>>();
-        let values = values![json!(times).to_string(), MAX_PAGE_BYTES];
+        let values = values![times_json(ids), MAX_PAGE_BYTES];
         read_loaded(self.read(granted, BY_TIMES.text(self), values).await?).await
     }
 

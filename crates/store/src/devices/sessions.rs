@@ -3,19 +3,19 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, UseSessions, ViewSessions};
-use crate::database::{Batch, Columns, DatabaseError, Statement, Topic, Value};
+use crate::database::{Batch, Columns, Database, DatabaseError, Statement, Topic, Value};
 use crate::devices::holds::{self, hold_columns, read_hold};
 use crate::feed::feed_entry;
-use crate::rows::{batch, one_row, values};
+use crate::rows::{LoadedSessions, batch, one_row, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
 use domain::device::{DeviceChange, DeviceSession, Hold};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
-use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
 use domain::session::{EndReason, FeedChange, SessionKey, SessionKind};
 use domain::time::Micros;
+use serde_json::json;
 
 /// The columns of a session; see [`read_session`].
 macro_rules! session_columns {
@@ -25,39 +25,55 @@ macro_rules! session_columns {
     };
 }
 
-/// The sessions of a page: a backward scan of the key.
-///
-/// The whole key is compared and is the order, so that no other index gives this order. With `organization = $1 …
-/// ORDER BY created_us`, PostgreSQL may walk the account's index and skip the rows of other organizations one by one.
-macro_rules! page {
-    ($columns:expr) => {
-        concat!(
-            "SELECT ",
-            $columns,
-            " FROM sessions s
-             WHERE (organization, kind, created_us) < ($1, 'device', $2)
-               AND (organization, kind, created_us) >= ($1, 'device', 0)
-             ORDER BY organization DESC, kind DESC, created_us DESC LIMIT $3"
-        )
-    };
+/// Sessions of one organization `$1` by the times in `$2`, and their holds. The two databases differ in how a JSON text
+/// becomes rows.
+pub(crate) struct ByTimes {
+    pub(crate) sessions: &'static str,
+    /// Only open holds and the newest 50 of each session: a page has hundreds of sessions, and each may have had a
+    /// thousand holds.
+    pub(crate) holds: &'static str,
 }
 
-pub(crate) const PAGE: &str = page!(session_columns!());
+/// SQLite keeps the order of a cross join.
+pub(crate) const SQLITE_BY_TIMES: ByTimes = ByTimes {
+    sessions: concat!(
+        "SELECT ",
+        session_columns!(),
+        " FROM json_each($2) k
+          CROSS JOIN sessions s ON s.organization = $1 AND s.kind = 'device' AND s.created_us = k.value
+          ORDER BY s.created_us DESC"
+    ),
+    holds: concat!(
+        "SELECT h.session_us, ",
+        hold_columns!(),
+        " FROM (SELECT h.*, ROW_NUMBER() OVER (PARTITION BY h.session_us ORDER BY h.position DESC) AS age
+                FROM json_each($2) k CROSS JOIN holds h ON h.organization = $1 AND h.session_us = k.value) h
+          WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
+    ),
+};
 
-/// The holds of a page's sessions, which are one range of their key. A join would be slow: PostgreSQL guesses the
-/// number of sessions on a page, and then reads all holds, or all of the organization's for each session.
-///
-/// Only open holds and the newest 50 of each session: a page has hundreds of sessions, and each may have had a
-/// thousand holds.
-pub(crate) const PAGE_HOLDS: &str = concat!(
-    "SELECT h.session_us, ",
-    hold_columns!(),
-    " FROM (SELECT h.*, ROW_NUMBER() OVER (PARTITION BY h.session_us ORDER BY h.position DESC) AS age
-            FROM holds h WHERE h.organization = $1 AND h.session_us < $2
-                AND h.session_us >= (SELECT MIN(created_us) FROM (",
-    page!("created_us"),
-    ") p)) h WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
-);
+/// The limit and the numbering keep PostgreSQL from turning these into joins, which would read all sessions or holds of an
+/// organization.
+pub(crate) const POSTGRES_BY_TIMES: ByTimes = ByTimes {
+    sessions: concat!(
+        "SELECT ",
+        session_columns!(),
+        " FROM (SELECT CAST(value AS BIGINT) AS created_us
+                FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value) k
+          CROSS JOIN LATERAL (SELECT * FROM sessions s
+              WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = k.created_us LIMIT 1) s
+          ORDER BY s.created_us DESC"
+    ),
+    holds: concat!(
+        "SELECT h.session_us, ",
+        hold_columns!(),
+        " FROM (SELECT CAST(value AS BIGINT) AS created_us
+                FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value) k
+          CROSS JOIN LATERAL (SELECT h.*, ROW_NUMBER() OVER (ORDER BY h.position DESC) AS age FROM holds h
+              WHERE h.organization = $1 AND h.session_us = k.created_us) h
+          WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
+    ),
+};
 
 /// One session with its holds.
 pub(crate) const ONE: &str = concat!(
@@ -81,23 +97,21 @@ const TAKEN: &str = "
 const MOST_TAKEN: u32 = 1_000;
 
 impl Store {
-    /// A page of the organization's device sessions, newest first.
-    pub async fn list_device_sessions(
+    /// The organization's device sessions with these ids, newest first, with their open holds and their newest ones.
+    pub async fn load_device_sessions(
         &self,
         granted: &Granted<ViewSessions>,
-        page: PageRequest,
-    ) -> Result<Page<DeviceSession>> {
-        let before = page.before.map_or(i64::MAX, |before| before.0);
-        // One more than requested shows whether older ones follow.
-        let values = || values![before, i64::from(page.limit) + 1];
-        let statements = [(PAGE, values()), (PAGE_HOLDS, values())];
+        ids: &[SessionId],
+    ) -> Result<LoadedSessions<DeviceSession>> {
+        let statements =
+            if matches!(self.database, Database::Sqlite(_)) { &SQLITE_BY_TIMES } else { &POSTGRES_BY_TIMES };
+        let values = || values![times_json(ids)];
+        let statements = [(statements.sessions, values()), (statements.holds, values())];
         let [rows, holds] = self.read_snapshot(granted, statements).await?;
         let mut items = rows.read_all(|columns| read_session(granted.organization(), columns))?;
         let holds = holds.read_all(|columns| Ok((columns.time()?, read_hold(columns)?)))?;
         join_holds(&mut items, holds);
-        let more = items.len() > page.limit as usize;
-        items.truncate(page.limit as usize);
-        Ok(Page { items, more })
+        Ok(LoadedSessions { found: items.len(), items })
     }
 
     /// A device session with its holds.
@@ -343,8 +357,7 @@ fn update_session(after: &DeviceSession, revision: i64) -> Statement {
 
 /// The entry of the change feed for a device session.
 fn session_feed_entry(session: &DeviceSession, change: FeedChange, at: Micros) -> [Statement; 2] {
-    let key = SessionKey { organization: session.organization, kind: SessionKind::Device, id: session.id };
-    feed_entry(key, session.revision, change, at)
+    feed_entry(session.key(), session.revision, change, at)
 }
 
 /// A failed expectation, or a row that exists already, means that something has changed since it was loaded.
@@ -353,6 +366,11 @@ pub(crate) fn to_stale(error: DatabaseError) -> Error {
         DatabaseError::Unmet { .. } | DatabaseError::Taken { .. } => Error::Stale,
         error => Error::Database(error),
     }
+}
+
+/// The times of ids, as one JSON text: so the text of a statement does not depend on their number.
+pub(crate) fn times_json(ids: &[SessionId]) -> String {
+    json!(ids.iter().map(|id| id.creation_time().0).collect::<Vec<_>>()).to_string()
 }
 
 /// Reads a session's id from two columns: its time and its tail.

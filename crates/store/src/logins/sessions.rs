@@ -10,17 +10,17 @@ use crate::access::reads::Scope;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Columns, DatabaseError, Statement, Topic, Value};
-use crate::devices::sessions::{read_session_id, to_stale};
+use crate::database::{Columns, Database, DatabaseError, Statement, Topic, Value};
+use crate::devices::sessions::{read_session_id, times_json, to_stale};
 use crate::feed::feed_entry;
-use crate::rows::{any_rows, batch, format_scopes, one_row, parse_word, values};
+use crate::rows::{LoadedSessions, any_rows, batch, format_scopes, one_row, parse_word, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
 use domain::login::{Login, Method, Origin};
 use domain::refusal::Thing;
-use domain::session::{Ending, FeedChange, SessionKey, SessionKind};
+use domain::session::{Ending, FeedChange, SessionKind};
 use domain::time::{Micros, Span};
 use serde_json::json;
 
@@ -41,11 +41,26 @@ pub(crate) const OPEN: &str = concat!(
       WHERE s.principal = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
-const ONE: &str = concat!(
+/// A person's sessions by the times in `$3`. SQLite keeps the order of a cross join.
+pub(crate) const SQLITE_BY_TIMES: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM sessions s JOIN logins l ON l.created_us = s.created_us
-      WHERE s.principal = $1 AND s.organization = $2 AND s.kind = 'login' AND s.created_us = $3 AND s.tail = $4"
+    " FROM json_each($3) k
+      CROSS JOIN sessions s ON s.organization = $2 AND s.kind = 'login' AND s.created_us = k.value
+      CROSS JOIN logins l ON l.created_us = s.created_us
+      WHERE s.principal = $1 ORDER BY s.created_us DESC"
+);
+
+/// The limit keeps PostgreSQL from turning this into a join, which would read the sessions of all people.
+pub(crate) const POSTGRES_BY_TIMES: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT CAST(value AS BIGINT) AS created_us
+            FROM jsonb_array_elements_text(CAST(CAST($3 AS TEXT) AS jsonb)) value) k
+      CROSS JOIN LATERAL (SELECT * FROM sessions s
+          WHERE s.organization = $2 AND s.kind = 'login' AND s.created_us = k.created_us LIMIT 1) s
+      CROSS JOIN LATERAL (SELECT * FROM logins l WHERE l.created_us = k.created_us LIMIT 1) l
+      WHERE s.principal = $1 ORDER BY s.created_us DESC"
 );
 
 const OVER: &str = concat!(
@@ -254,11 +269,17 @@ impl Store {
         Ok(self.database.apply(batch([], vec![statement])).await?)
     }
 
-    /// The person's sessions that are open at `now`, newest first.
-    pub async fn list_logins(&self, granted: &GrantedPerson, now: Micros) -> Result<Vec<Login>> {
-        let mut open = self.read(granted, OPEN, values![]).await?.read_all(read_login)?;
-        open.retain(|login| login.is_open(now));
-        Ok(open)
+    /// The person's sessions with these ids, newest first, open or not.
+    pub async fn load_logins(
+        &self,
+        granted: &GrantedPerson,
+        ids: &[SessionId],
+    ) -> Result<LoadedSessions<Login>> {
+        let sql =
+            if matches!(self.database, Database::Sqlite(_)) { SQLITE_BY_TIMES } else { POSTGRES_BY_TIMES };
+        let rows = self.read(granted, sql, values![OrganizationId::PEOPLE, times_json(ids)]).await?;
+        let items = rows.read_all(read_login)?;
+        Ok(LoadedSessions { found: items.len(), items })
     }
 
     /// A person's open sessions, including expired ones that no sweep has ended yet.
@@ -271,9 +292,8 @@ impl Store {
     /// # Errors
     /// [`Refusal::NotFound`].
     pub async fn load_login(&self, granted: &GrantedPerson, id: SessionId) -> Result<Login> {
-        let values = values![OrganizationId::PEOPLE, id.creation_time(), id.tail() as i64];
-        let rows = self.read(granted, ONE, values).await?;
-        rows.read_first(read_login)?.ok_or(Refusal::NotFound(Thing::Session).into())
+        let found = self.load_logins(granted, &[id]).await?.items.into_iter().find(|login| login.id == id);
+        found.ok_or(Refusal::NotFound(Thing::Session).into())
     }
 
     /// Ends one of the person's sessions for ever.
@@ -393,8 +413,7 @@ fn opening_statements(
         statements.extend(end_statements(&OF_ID, new.owner.0, id.creation_time(), ending, now));
     }
     statements.extend(insert(new, hash, opening.bound));
-    let key = SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id: new.id };
-    statements.extend(feed_entry(key, new.revision, FeedChange::Created, now));
+    statements.extend(feed_entry(new.key(), new.revision, FeedChange::Created, now));
     statements
 }
 

@@ -3,13 +3,15 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::agents::change::change_agent_session;
-use crate::operations::session_lists::{SessionLoader, list_sessions};
+use crate::operations::sessions::{
+    Encoding, ListedSession, SessionSource, count_sessions, ids, list_sessions,
+};
 use domain::agent::{self, AgentCommand, AgentSession, AgentState, SessionFilter};
-use domain::ids::{AgentId, SessionId};
+use domain::ids::{AgentId, OrganizationId, SessionId};
 use domain::page::{ListRange, ListSlice};
-use domain::session::{EndReason, FieldValue, Filter, ListScope, ValueField};
+use domain::session::{EndReason, FieldValue, Filter, ListScope, SessionKey, SessionKind, ValueField};
 use index::{Facet, Index, SessionRef};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use store::access::{UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount, LoadedSessions, Store};
 
@@ -65,10 +67,11 @@ pub async fn list_agent_sessions(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
-    select: ListRange,
-) -> Result<ListSlice<AgentSession>, Failure> {
-    let (scope, filter) = organization_list(app, granted, filter).await?;
-    list_sessions(app, &OrganizationAgents { store: &app.store, granted }, &scope, &filter, select).await
+    range: ListRange,
+    encoding: Encoding<'_, AgentSession>,
+) -> Result<ListSlice<ListedSession>, Failure> {
+    let filter = filter.to_filter(search(app, granted, filter).await?);
+    list_sessions(app, &OrganizationAgents::new(app, granted), filter, range, encoding).await
 }
 
 /// Lists agent sessions of all organizations, newest first, with the total.
@@ -76,43 +79,83 @@ pub async fn list_account_agent_sessions(
     app: &App,
     granted: &GrantedAccount<ViewSessions>,
     filter: &SessionFilter,
-    select: ListRange,
-) -> Result<ListSlice<AgentSession>, Failure> {
-    let (scope, filter) = (filter.account_scope(), filter.to_filter(None));
-    list_sessions(app, &AccountAgents { store: &app.store, granted }, &scope, &filter, select).await
+    range: ListRange,
+    encoding: Encoding<'_, AgentSession>,
+) -> Result<ListSlice<ListedSession>, Failure> {
+    let source = AccountAgents { scope: filter.account_scope(), ..AccountAgents::new(app, granted) };
+    list_sessions(app, &source, filter.to_filter(None), range, encoding).await
 }
 
-/// The scope and the filter of an organization's list. The database finds the words of a search.
-async fn organization_list(
+/// Counts agent sessions of all organizations.
+pub async fn count_account_agent_sessions(
+    app: &App,
+    granted: &GrantedAccount<ViewSessions>,
+    filter: &SessionFilter,
+) -> Result<u64, Failure> {
+    let source = AccountAgents { scope: filter.account_scope(), ..AccountAgents::new(app, granted) };
+    count_sessions(app, &source, filter.to_filter(None)).await
+}
+
+/// The sessions that have the words of a filter. The database finds them.
+async fn search(
     app: &App,
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
-) -> Result<(ListScope, Filter), Failure> {
-    let found = match &filter.search {
-        Some(text) => Some(app.store.search_agent_sessions(granted, text).await?),
-        None => None,
-    };
-    Ok((ListScope::Organization(granted.organization()), filter.to_filter(found)))
+) -> Result<Option<BTreeSet<SessionId>>, Failure> {
+    match &filter.search {
+        Some(text) => Ok(Some(app.store.search_agent_sessions(granted, text).await?)),
+        None => Ok(None),
+    }
 }
 
-/// Loads agent sessions of one organization.
-struct OrganizationAgents<'a> {
+/// The agent sessions of one organization.
+pub struct OrganizationAgents<'a> {
     store: &'a Store,
     granted: &'a Granted<ViewSessions>,
 }
 
-/// Loads agent sessions of all organizations.
-struct AccountAgents<'a> {
+impl<'a> OrganizationAgents<'a> {
+    /// Those that the grant gives access to.
+    pub fn new(app: &'a App, granted: &'a Granted<ViewSessions>) -> OrganizationAgents<'a> {
+        OrganizationAgents { store: &app.store, granted }
+    }
+}
+
+/// The agent sessions of several organizations.
+pub struct AccountAgents<'a> {
     store: &'a Store,
     granted: &'a GrantedAccount<ViewSessions>,
+    scope: ListScope,
 }
 
-impl SessionLoader for OrganizationAgents<'_> {
+impl<'a> AccountAgents<'a> {
+    /// Those of all organizations, also of deleted ones.
+    pub fn new(app: &'a App, granted: &'a GrantedAccount<ViewSessions>) -> AccountAgents<'a> {
+        let scope = ListScope::Account { organizations: None, deleted: true };
+        AccountAgents { store: &app.store, granted, scope }
+    }
+
+    /// Only those of one organization; none without one.
+    #[must_use]
+    pub fn limit(self, organization: Option<OrganizationId>) -> AccountAgents<'a> {
+        let organizations = Some(organization.into_iter().collect());
+        AccountAgents { scope: ListScope::Account { organizations, deleted: true }, ..self }
+    }
+}
+
+impl SessionSource for OrganizationAgents<'_> {
     type Session = AgentSession;
 
-    async fn load(&self, sessions: &[SessionRef]) -> Result<LoadedSessions<AgentSession>, store::Error> {
-        let ids = sessions.iter().map(|session| session.key.id).collect::<Vec<_>>();
-        self.store.load_agent_sessions(self.granted, &ids).await
+    fn scope(&self) -> ListScope {
+        ListScope::Organization(self.granted.organization())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()])
+    }
+
+    async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<AgentSession>, store::Error> {
+        self.store.load_agent_sessions(self.granted, &ids(keys)).await
     }
 
     fn session_ref(session: &AgentSession) -> SessionRef {
@@ -120,16 +163,23 @@ impl SessionLoader for OrganizationAgents<'_> {
     }
 }
 
-impl SessionLoader for AccountAgents<'_> {
+impl SessionSource for AccountAgents<'_> {
     type Session = AgentSession;
 
-    async fn load(&self, sessions: &[SessionRef]) -> Result<LoadedSessions<AgentSession>, store::Error> {
-        let keys = sessions.iter().map(|session| session.key).collect::<Vec<_>>();
-        self.store.load_account_agent_sessions(self.granted, &keys).await
+    fn scope(&self) -> ListScope {
+        self.scope.clone()
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()])
+    }
+
+    async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<AgentSession>, store::Error> {
+        self.store.load_account_agent_sessions(self.granted, keys).await
     }
 
     fn session_ref(session: &AgentSession) -> SessionRef {
-        SessionRef { key: session.key(), revision: session.revision }
+        OrganizationAgents::session_ref(session)
     }
 }
 
@@ -346,7 +396,8 @@ pub async fn load_agent_session_facets(
     granted: &Granted<ViewSessions>,
     filter: &SessionFilter,
 ) -> Result<SessionFacets, Failure> {
-    let (scope, filter) = organization_list(app, granted, filter).await?;
+    let scope = ListScope::Organization(granted.organization());
+    let filter = filter.to_filter(search(app, granted, filter).await?);
     let fields = [ValueField::Agent, ValueField::State, ValueField::Tag, ValueField::Origin];
     let now = app.now();
     let count = |index: &Index| index.facets(&scope, &filter, now, fields);

@@ -3,27 +3,76 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::devices::fleet;
+use crate::operations::sessions::{SessionSource, ids};
 use crate::services::metrics::AllocationOutcome;
 use domain::Refusal;
 use domain::device::{DeviceCommand, DeviceFilters, DeviceSession, Hold, HoldState, decide};
 use domain::ids::{HoldId, SessionId};
-use domain::page::{Page, PageRequest};
 use domain::refusal::Thing;
-use domain::session::EndReason;
+use domain::session::{EndReason, Filter, ListScope, SessionKey, SessionKind, ValueField};
+use index::SessionRef;
 use store::access::{UseSessions, ViewSessions};
-use store::{DueHold, Granted, Store, System};
+use store::{DueHold, Granted, LoadedSessions, Store, System};
 
 /// How often a change is decided again because another request changed the session first. Each time another request
 /// succeeded, so this many in a row mean an endless loop.
 const ATTEMPTS: u32 = 50;
 
-/// Lists a page of the organization's device sessions, newest first.
-pub async fn list_device_sessions(
-    app: &App,
-    granted: &Granted<ViewSessions>,
-    page: PageRequest,
-) -> Result<Page<DeviceSession>, Failure> {
-    Ok(app.store.list_device_sessions(granted, page).await?)
+/// The device sessions of one organization.
+pub struct OrganizationDevices<'a> {
+    store: &'a Store,
+    granted: &'a Granted<ViewSessions>,
+    holds: LoadedHolds,
+}
+
+/// Which holds of a session are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadedHolds {
+    /// Open ones and the newest: for lists.
+    Newest,
+    /// All: for one session.
+    All,
+}
+
+impl<'a> OrganizationDevices<'a> {
+    /// Those that the grant gives access to.
+    pub fn new(
+        app: &'a App,
+        granted: &'a Granted<ViewSessions>,
+        holds: LoadedHolds,
+    ) -> OrganizationDevices<'a> {
+        OrganizationDevices { store: &app.store, granted, holds }
+    }
+}
+
+impl SessionSource for OrganizationDevices<'_> {
+    type Session = DeviceSession;
+
+    fn scope(&self) -> ListScope {
+        ListScope::Organization(self.granted.organization())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::has_text(ValueField::Kind, [SessionKind::Device.name()])
+    }
+
+    async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<DeviceSession>, store::Error> {
+        if self.holds == LoadedHolds::Newest {
+            return self.store.load_device_sessions(self.granted, &ids(keys)).await;
+        }
+        let mut items = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.store.load_device_session(self.granted, key.id).await {
+                Err(store::Error::Refused(_)) => {}
+                session => items.push(session?),
+            }
+        }
+        Ok(LoadedSessions { found: items.len(), items })
+    }
+
+    fn session_ref(session: &DeviceSession) -> SessionRef {
+        SessionRef { key: session.key(), revision: session.revision }
+    }
 }
 
 /// Loads a device session.

@@ -57,7 +57,8 @@ pub(crate) async fn reuse_session(
         let lasts = login.expires + Span::seconds(1) > enough;
         login.credential == Some(key) && login.scopes == scopes && lasts && used_lately
     };
-    for login in app.store.list_logins(own, now).await?.into_iter().filter(fits) {
+    let open = app.store.list_open_logins(&System::for_sign_in(), own.person()).await?;
+    for login in open.into_iter().filter(|login| login.is_open(now) && fits(login)) {
         let until = longest.min(login.expires);
         let mut claims =
             Claims::new(login.owner.0, now, until, derive_secret(app, key, scopes, login.expires));

@@ -109,7 +109,8 @@ pub async fn find_logins(
     now: Micros,
 ) -> Result<Vec<Login>, Failure> {
     let mut logins = store.list_all_logins(granted, now).await?;
-    logins.retain(|login| query.matches(login) && Some(login.id) != except);
+    let filter = query.to_filter();
+    logins.retain(|login| filter.matches(&login.summary(None), now) && Some(login.id) != except);
     Ok(logins)
 }
 

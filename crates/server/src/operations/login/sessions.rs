@@ -2,29 +2,73 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use domain::ids::SessionId;
+use crate::operations::sessions::{SessionSource, ids, load_sessions};
+use domain::ids::{OrganizationId, SessionId};
 use domain::login::Login;
+use domain::page::ListRange;
 use domain::refusal::{Refusal, Thing};
-use domain::session::{EndReason, Ending};
+use domain::session::{
+    EndReason, Ending, Filter, ListScope, LoginState, SessionKey, SessionState, ValueField,
+};
 use domain::time::Micros;
-use store::{Authentication, Caller, GrantedPerson, System};
+use index::SessionRef;
+use store::{Authentication, Caller, GrantedPerson, LoadedSessions, Store, System};
+
+/// No person has more open sessions.
+const MAX_OPEN: u32 = 100_000;
+/// All open sessions of a person.
+pub const ALL_OPEN: ListRange = ListRange::Offset { offset: 0, limit: MAX_OPEN };
+
+/// The open login sessions of one person.
+pub struct PersonLogins<'a> {
+    store: &'a Store,
+    granted: GrantedPerson,
+}
+
+impl<'a> PersonLogins<'a> {
+    /// Those of the caller.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfScope`].
+    pub fn of_caller(app: &'a App, caller: &Caller) -> Result<PersonLogins<'a>, Refusal> {
+        Ok(PersonLogins { store: &app.store, granted: caller.authorize_self("read:user")? })
+    }
+}
+
+impl SessionSource for PersonLogins<'_> {
+    type Session = Login;
+
+    fn scope(&self) -> ListScope {
+        ListScope::Organization(OrganizationId::PEOPLE)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::And(vec![
+            Filter::has_id(ValueField::Owner, [self.granted.person().0]),
+            Filter::has_text(ValueField::State, [SessionState::Login(LoginState::Open).name()]),
+        ])
+    }
+
+    async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<Login>, store::Error> {
+        self.store.load_logins(&self.granted, &ids(keys)).await
+    }
+
+    fn session_ref(login: &Login) -> SessionRef {
+        SessionRef { key: login.key(), revision: login.revision }
+    }
+
+    fn expiry(login: &Login) -> Option<Micros> {
+        Some(login.expires.min(login.idle_until()))
+    }
+}
 
 /// Lists the caller's open sessions, newest first.
 ///
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn list_logins(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
-    Ok(app.store.list_logins(&caller.authorize_self("read:user")?, app.now()).await?)
-}
-
-/// Loads one of the caller's open sessions. One that has ended is not found.
-///
-/// # Errors
-/// [`Refusal::NotFound`], also for another user's session.
-pub async fn load_login(app: &App, caller: &Caller, id: SessionId) -> Result<Login, Failure> {
-    let login = app.store.load_login(&caller.authorize_self("read:user")?, id).await?;
-    let alive = login.is_open(app.now());
-    if alive { Ok(login) } else { Err(Refusal::NotFound(Thing::Session).into()) }
+    let source = PersonLogins::of_caller(app, caller)?;
+    Ok(load_sessions(app, &source, Filter::EVERY, ALL_OPEN).await?.items)
 }
 
 /// Ends one of the caller's sessions, which may be the current one.

@@ -4,15 +4,15 @@
 use super::errors::DevinError;
 use super::extractors::AuthorizedInAccount;
 use super::query::Query;
-use super::session_lists::Scope;
-use super::sessions::{HandlerResult, PathTexts, respond, respond_with_session};
-use super::shapes::{Insights, Session, SessionView};
+use super::session_lists::{Scope, SessionList, respond_with_listed};
+use super::sessions::{HandlerResult, PathTexts};
 use super::{attachments, insights, messages, tags};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::conditional::KnownTags;
 use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
-use crate::operations::agents::sessions::TagsUpdate;
+use crate::operations::agents::sessions::{AccountAgents, TagsUpdate};
 use axum::extract::State;
 use domain::Refusal;
 use domain::agent::AgentSession;
@@ -28,15 +28,25 @@ type Viewer = AuthorizedInAccount<ViewSessions>;
 type User = AuthorizedInAccount<UseSessions>;
 
 /// `GET /enterprise/sessions`.
-pub async fn list(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "sessions", &query).await?;
-    respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
+pub async fn list(viewer: Viewer, State(app): State<App>, known: KnownTags, query: Query) -> HandlerResult {
+    Scope::Account(&viewer.granted).respond_with_page(&app, SessionList::Sessions, &query, &known).await
 }
 
 /// `GET /enterprise/sessions/insights`.
-pub async fn list_insights(viewer: Viewer, State(app): State<App>, query: Query) -> HandlerResult {
-    let page = Scope::Account(&viewer.granted).read_page(&app, "insights", &query).await?;
-    respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
+pub async fn list_insights(
+    viewer: Viewer,
+    State(app): State<App>,
+    known: KnownTags,
+    query: Query,
+) -> HandlerResult {
+    Scope::Account(&viewer.granted).respond_with_page(&app, SessionList::Insights, &query, &known).await
+}
+
+/// The sessions of the account, or only of the query's `org_id` when it names one.
+fn read_source<'a>(app: &'a App, viewer: &'a Viewer, query: &Query) -> Result<AccountAgents<'a>, Failure> {
+    let source = AccountAgents::new(app, &viewer.granted);
+    let named = query.one("org_id")?.map(OrganizationId::parse);
+    Ok(named.into_iter().fold(source, |source, named| source.limit(named)))
 }
 
 /// Finds the session of the path in any organization, or only in the query's `org_id` when it names one.
@@ -70,8 +80,15 @@ impl User {
 }
 
 /// `GET /enterprise/sessions/{devin}`.
-pub async fn get(viewer: Viewer, State(app): State<App>, path: PathTexts, query: Query) -> HandlerResult {
-    respond_with_session(&app, &find_session(&app, &viewer.granted, &path, &query).await?, SessionView::Full)
+pub async fn get(
+    viewer: Viewer,
+    State(app): State<App>,
+    known: KnownTags,
+    path: PathTexts,
+    query: Query,
+) -> HandlerResult {
+    let source = read_source(&app, &viewer, &query)?;
+    respond_with_listed(&app, &source, path.session()?, SessionList::Sessions, &known).await
 }
 
 /// `GET …/messages`.
@@ -148,11 +165,12 @@ pub async fn list_attachments(
 pub async fn get_insights(
     viewer: Viewer,
     State(app): State<App>,
+    known: KnownTags,
     path: PathTexts,
     query: Query,
 ) -> HandlerResult {
-    let session = find_session(&app, &viewer.granted, &path, &query).await?;
-    respond(&Insights::new(&session, &app.base_url))
+    let source = read_source(&app, &viewer, &query)?;
+    respond_with_listed(&app, &source, path.session()?, SessionList::Insights, &known).await
 }
 
 /// `POST …/insights/generate`.

@@ -2,11 +2,13 @@
 
 use super::extractors::Authorized;
 use super::query::Query;
-use super::session_lists::Scope;
+use super::session_lists::{Scope, SessionList, respond_with_listed};
 use super::sessions::{HandlerResult, PathTexts, respond};
-use super::shapes::{Insights, session_id};
+use super::shapes::session_id;
 use crate::app::App;
+use crate::http::conditional::KnownTags;
 use crate::operations::agents;
+use crate::operations::agents::sessions::OrganizationAgents;
 use axum::extract::State;
 use domain::ids::SessionId;
 use serde_json::json;
@@ -17,20 +19,21 @@ use store::access::{UseSessions, ViewSessions};
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     query: Query,
 ) -> HandlerResult {
-    let page = Scope::Organization(&granted).read_page(&app, "insights", &query).await?;
-    respond(&page.to_page(|session| Insights::new(session, &app.base_url)))
+    Scope::Organization(&granted).respond_with_page(&app, SessionList::Insights, &query, &known).await
 }
 
 /// `GET /sessions/{devin}/insights`.
 pub async fn get(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     path: PathTexts,
 ) -> HandlerResult {
-    let session = agents::sessions::load_agent_session(&app, &granted, path.session()?).await?;
-    respond(&Insights::new(&session, &app.base_url))
+    let source = OrganizationAgents::new(&app, &granted);
+    respond_with_listed(&app, &source, path.session()?, SessionList::Insights, &known).await
 }
 
 /// `POST /sessions/{devin}/insights/generate`: answers that they exist.

@@ -8,7 +8,7 @@ use super::extractors::Authorized;
 use super::filter::read_paging;
 use super::query::Query;
 use super::sessions::{HandlerResult, PathTexts, respond, respond_with_session};
-use super::shapes::{Page, SessionMessage, SessionView};
+use super::shapes::{Page, SessionMessage};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::middleware::WholeRequest;
@@ -79,5 +79,5 @@ pub async fn post_message(
     let message = create_session::read_message(app, granted.organization(), &body, "message", other)
         .map_err(Failure::from)?;
     let (session, _) = agents::messages::post_message(app, granted, id, message).await?;
-    respond_with_session(app, &session, SessionView::AfterAction)
+    respond_with_session(app, &session)
 }

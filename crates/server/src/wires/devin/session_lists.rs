@@ -3,15 +3,22 @@
 use super::cursor::Binding;
 use super::filter::{Paging, SessionListFilter, read_paging};
 use super::query::Query;
-use super::shapes::Page;
+use super::sessions::HandlerResult;
+use super::shapes::{Insights, Page, Session, SessionView};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::conditional::{KnownTags, Tag, respond_with_session};
+use crate::http::middleware::{encode_list, json_response};
 use crate::operations::agents;
+use crate::operations::sessions::{self, Encoding, ListedSession, SessionSource};
+use crate::services::session_bodies::BodyShape;
+use axum::http::StatusCode;
 use domain::Refusal;
 use domain::agent::{AgentSession, MAX_TAGS, SessionFilter};
-use domain::ids::{OrganizationId, SessionId};
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::page::{ListRange, ListSlice};
 use domain::time::Micros;
+use serde_json::value::{RawValue, to_raw_value};
 use store::access::ViewSessions;
 use store::{Granted, GrantedAccount};
 use uuid::Uuid;
@@ -24,23 +31,53 @@ pub enum Scope<'a> {
     Account(&'a GrantedAccount<ViewSessions>),
 }
 
-/// A page of sessions, before they become shapes of this wire.
-pub struct SessionPage {
-    items: Vec<AgentSession>,
-    end_cursor: Option<String>,
-    total: u64,
+/// A list of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionList {
+    /// Of sessions.
+    Sessions,
+    /// Of sessions with their insights.
+    Insights,
 }
 
-impl SessionPage {
-    /// Makes the page's JSON shape: `show` makes the shape of one session.
-    pub fn to_page<'a, T>(&'a self, show: impl Fn(&'a AgentSession) -> T) -> Page<T> {
-        Page {
-            items: self.items.iter().map(show).collect(),
-            has_next_page: self.end_cursor.is_some(),
-            end_cursor: self.end_cursor.clone(),
-            total: self.total,
+impl SessionList {
+    /// The name that cursors are bound to.
+    fn name(self) -> &'static str {
+        match self {
+            SessionList::Sessions => "sessions",
+            SessionList::Insights => "insights",
         }
     }
+
+    fn shape(self) -> BodyShape {
+        match self {
+            SessionList::Sessions => BodyShape::Devin,
+            SessionList::Insights => BodyShape::DevinInsights,
+        }
+    }
+
+    fn encode(self, session: &AgentSession, base_url: &str) -> serde_json::Result<Box<RawValue>> {
+        match self {
+            SessionList::Sessions => to_raw_value(&Session::new(session, SessionView::Full, base_url)),
+            SessionList::Insights => to_raw_value(&Insights::new(session, base_url)),
+        }
+    }
+}
+
+/// Answers with a session of a list.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub async fn respond_with_listed(
+    app: &App,
+    source: &impl SessionSource<Session = AgentSession>,
+    id: SessionId,
+    list: SessionList,
+    known: &KnownTags,
+) -> HandlerResult {
+    let encode = |session: &AgentSession| list.encode(session, &app.base_url);
+    let encoding = Encoding { shape: list.shape(), encode: &encode };
+    Ok(respond_with_session(known, &sessions::find_session(app, source, id, encoding).await?)?)
 }
 
 impl Scope<'_> {
@@ -48,42 +85,70 @@ impl Scope<'_> {
         &self,
         app: &App,
         filter: &SessionFilter,
-        select: ListRange,
-    ) -> Result<ListSlice<AgentSession>, Failure> {
+        range: ListRange,
+        list: SessionList,
+    ) -> Result<ListSlice<ListedSession>, Failure> {
+        let encode = |session: &AgentSession| list.encode(session, &app.base_url);
+        let encoding = Encoding { shape: list.shape(), encode: &encode };
         match self {
             Scope::Organization(granted) => {
-                agents::sessions::list_agent_sessions(app, granted, filter, select).await
+                agents::sessions::list_agent_sessions(app, granted, filter, range, encoding).await
             }
             Scope::Account(granted) => {
-                agents::sessions::list_account_agent_sessions(app, granted, filter, select).await
+                agents::sessions::list_account_agent_sessions(app, granted, filter, range, encoding).await
             }
         }
     }
 
     /// What the cursors of a list are bound to.
-    fn binding(&self, app: &App, list: &str, filter: &SessionListFilter) -> Binding {
-        let (reader, place) = match self {
-            Scope::Organization(granted) => (granted.principal(), granted.organization()),
-            Scope::Account(granted) => (granted.principal(), OrganizationId::ACCOUNT),
+    fn binding(&self, app: &App, list: SessionList, filter: &SessionListFilter) -> Binding {
+        let place = match self {
+            Scope::Organization(granted) => granted.organization(),
+            Scope::Account(_) => OrganizationId::ACCOUNT,
         };
-        let reader = reader.map_or(Uuid::nil(), |reader| reader.0);
-        Binding::new(super::cursor::key(app), list, reader, place.0, &filter.text())
+        let reader = self.reader().map_or(Uuid::nil(), |reader| reader.0);
+        Binding::new(super::cursor::key(app), list.name(), reader, place.0, &filter.text())
     }
 
-    /// Reads the requested page. The cursors of a list with another name are refused.
+    /// Answers with the requested page. The cursors of another list are refused.
     ///
     /// # Errors
     /// [`Refusal::Invalid`] for a parameter or a cursor that is not valid.
-    pub async fn read_page(&self, app: &App, list: &str, query: &Query) -> Result<SessionPage, Failure> {
+    pub async fn respond_with_page(
+        &self,
+        app: &App,
+        list: SessionList,
+        query: &Query,
+        known: &KnownTags,
+    ) -> HandlerResult {
+        let found = self.read_page(app, list, query).await?;
+        let tag = Tag::new(self.reader(), &found.items, (found.total, found.has_next_page));
+        Ok(known.respond(tag, || Ok(json_response(StatusCode::OK, encode_list(&found, &found.items)?)))?)
+    }
+
+    fn reader(&self) -> Option<PrincipalId> {
+        match self {
+            Scope::Organization(granted) => granted.principal(),
+            Scope::Account(granted) => granted.principal(),
+        }
+    }
+
+    async fn read_page(
+        &self,
+        app: &App,
+        list: SessionList,
+        query: &Query,
+    ) -> Result<Page<ListedSession>, Failure> {
         let Paging { first, after } = read_paging(query)?;
         let filter = SessionListFilter::read(query, matches!(self, Scope::Account(_)))?;
         let binding = self.binding(app, list, &filter);
         let position = after.map(|after| binding.read(&after)).transpose()?.map(read_position).transpose()?;
         let filter = self.resolve_tags(app, filter).await?;
-        let found = self.list(app, &filter, ListRange::Before { position, limit: first }).await?;
+        let found = self.list(app, &filter, ListRange::Before { position, limit: first }, list).await?;
         let last = found.items.last().filter(|_| found.more);
-        let end_cursor = last.map(|last| binding.write(last.id.uuid().as_u128())).transpose()?;
-        Ok(SessionPage { end_cursor, items: found.items, total: found.total })
+        let end_cursor = last.map(|last| binding.write(last.session.key.id.uuid().as_u128())).transpose()?;
+        let has_next_page = end_cursor.is_some();
+        Ok(Page { end_cursor, has_next_page, items: found.items, total: found.total })
     }
 
     /// Asks the store which of the ambiguous texts exist as tags.

@@ -5,13 +5,15 @@ use super::create_session;
 use super::errors::DevinError;
 use super::extractors::Authorized;
 use super::query::Query;
-use super::session_lists::Scope;
+use super::session_lists::{Scope, SessionList, respond_with_listed};
 use super::shapes::{Session, SessionView, read_session_id};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::conditional::KnownTags;
 use crate::http::middleware::WholeRequest;
 use crate::http::middleware::json_response;
 use crate::operations::agents;
+use crate::operations::agents::sessions::OrganizationAgents;
 use axum::extract::{FromRequestParts, RawPathParams, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -65,22 +67,22 @@ pub fn respond(body: &impl Serialize) -> HandlerResult {
     Ok(json_response(StatusCode::OK, bytes))
 }
 
-/// Answers with a session.
+/// Answers an action with the session.
 ///
 /// # Errors
 /// [`Failure::Internal`] when the body cannot be serialized.
-pub fn respond_with_session(app: &App, session: &AgentSession, view: SessionView) -> HandlerResult {
-    respond(&Session::new(session, view, &app.base_url))
+pub fn respond_with_session(app: &App, session: &AgentSession) -> HandlerResult {
+    respond(&Session::new(session, SessionView::AfterAction, &app.base_url))
 }
 
 /// `GET /sessions`: newest first.
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     query: Query,
 ) -> HandlerResult {
-    let page = Scope::Organization(&granted).read_page(&app, "sessions", &query).await?;
-    respond(&page.to_page(|session| Session::new(session, SessionView::Full, &app.base_url)))
+    Scope::Organization(&granted).respond_with_page(&app, SessionList::Sessions, &query, &known).await
 }
 
 /// `POST /sessions`.
@@ -92,17 +94,18 @@ pub async fn create(
     let body = Body::read(&app, request).await?;
     let new = create_session::read_create(&app, &granted, &body)?;
     let session = agents::create::create_agent_session(&app, &granted, new).await?;
-    respond_with_session(&app, &session, SessionView::AfterAction)
+    respond_with_session(&app, &session)
 }
 
 /// `GET /sessions/{devin}`.
 pub async fn get(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     path: PathTexts,
 ) -> HandlerResult {
-    let session = agents::sessions::load_agent_session(&app, &granted, path.session()?).await?;
-    respond_with_session(&app, &session, SessionView::Full)
+    let source = OrganizationAgents::new(&app, &granted);
+    respond_with_listed(&app, &source, path.session()?, SessionList::Sessions, &known).await
 }
 
 /// `DELETE /sessions/{devin}`: ends the session for good, and archives it with `?archive=true`.
@@ -114,7 +117,7 @@ pub async fn terminate(
 ) -> HandlerResult {
     let archive = query.flag("archive").map_err(Failure::from)?.unwrap_or(false);
     let session = agents::sessions::terminate_agent_session(&app, &granted, path.session()?, archive).await?;
-    respond_with_session(&app, &session, SessionView::AfterAction)
+    respond_with_session(&app, &session)
 }
 
 /// `POST /sessions/{devin}/archive`: suspends and archives the session and its children. Clients send no body, or an
@@ -125,7 +128,7 @@ pub async fn archive(
     path: PathTexts,
 ) -> HandlerResult {
     let session = agents::sessions::archive_agent_session(&app, &granted, path.session()?).await?;
-    respond_with_session(&app, &session, SessionView::AfterAction)
+    respond_with_session(&app, &session)
 }
 
 /// `POST /sessions/{devin}/unarchive`: does not unarchive its children.
@@ -135,5 +138,5 @@ pub async fn unarchive(
     path: PathTexts,
 ) -> HandlerResult {
     let session = agents::sessions::unarchive_agent_session(&app, &granted, path.session()?).await?;
-    respond_with_session(&app, &session, SessionView::AfterAction)
+    respond_with_session(&app, &session)
 }

@@ -17,7 +17,7 @@ use axum::extract::State;
 use domain::Refusal;
 use domain::agent::{Acus, AgentState as SessionState, SessionFilter, cycle_days, day};
 use domain::ids::{OrganizationId, PrincipalId};
-use domain::page::{ListRange, Page};
+use domain::page::Page;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use store::access::{ViewAudit, ViewSessions, ViewUsage};
@@ -86,19 +86,13 @@ pub async fn queue(account: AuthorizedInAccount<ViewUsage>, State(app): State<Ap
     let view = account.caller.authorize_in_account::<ViewSessions>().map_err(Failure::from)?;
     let states = Some(vec![SessionState::New, SessionState::Resuming]);
     let filter = SessionFilter { states, archived: Some(false), ..SessionFilter::default() };
-    let waiting = agents::sessions::list_account_agent_sessions(
-        &app,
-        &view,
-        &filter,
-        ListRange::Offset { offset: 0, limit: 0 },
-    )
-    .await?;
-    let status = match waiting.total {
+    let waiting = agents::sessions::count_account_agent_sessions(&app, &view, &filter).await?;
+    let status = match waiting {
         0..ELEVATED => "normal",
         ELEVATED..HIGH => "elevated",
         _ => "high",
     };
-    respond(&json!({ "total": waiting.total, "status": status }))
+    respond(&json!({ "total": waiting, "status": status }))
 }
 
 fn entry_shape(AuditEntry { sequence, content }: &AuditEntry) -> Value {

@@ -7,6 +7,7 @@ use super::query::read_parameters;
 use super::{events, ids, messages, sessions, stats};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
+use crate::http::conditional::KnownTags;
 use crate::http::middleware;
 use crate::http::middleware::WholeRequest;
 use crate::operations::agents;
@@ -50,8 +51,13 @@ async fn carry_out(
         _ => Err(Failure::from(RequestFailure::Body("params.session_id: expected a session ID".to_owned()))),
     };
     match name {
-        "list_sessions" => sessions::list_page(app, &caller.authorize()?, &read_parameters(params)?).await,
-        "get_session" => sessions::get_by_id(app, &caller.authorize()?, session()?).await,
+        "list_sessions" => {
+            sessions::list_page(app, &caller.authorize()?, &read_parameters(params)?, &KnownTags::default())
+                .await
+        }
+        "get_session" => {
+            sessions::get_by_id(app, &caller.authorize()?, session()?, &KnownTags::default()).await
+        }
         "create_session" => sessions::create_from_body(app, &caller.authorize()?, params).await,
         "update_session" => sessions::update_from_body(app, &caller.authorize()?, session()?, &rest).await,
         "cancel_session" => sessions::cancel_by_id(app, &caller.authorize()?, session()?).await,

@@ -2,6 +2,7 @@
 
 use super::query::warning_header;
 use crate::failure::{Failure, RequestFailure};
+use crate::http::conditional::{KnownTags, Tag};
 use crate::http::unreadable_body::describe_error;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
@@ -18,6 +19,7 @@ pub struct Output {
     /// JSON; `None` for a response without a body.
     body: Option<Vec<u8>>,
     warnings: Vec<String>,
+    tag: Option<Tag>,
 }
 
 /// What handlers return.
@@ -30,12 +32,28 @@ impl Output {
     /// [`Failure::Internal`] when the body cannot be serialized.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Output, Failure> {
         let body = serde_json::to_vec(body).map_err(Failure::internal)?;
-        Ok(Output { status, body: Some(body), warnings: Vec::new() })
+        Ok(Output { status, body: Some(body), ..Output::no_content() })
+    }
+
+    /// A response with a body that is JSON, or with 304 when the client has it.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub fn unless_known(
+        known: &KnownTags,
+        tag: Tag,
+        encode: impl FnOnce() -> Result<Vec<u8>, Failure>,
+    ) -> Result<Output, Failure> {
+        let output = match known.have(tag) {
+            true => Output { status: StatusCode::NOT_MODIFIED, ..Output::no_content() },
+            false => Output { status: StatusCode::OK, body: Some(encode()?), ..Output::no_content() },
+        };
+        Ok(Output { tag: Some(tag), ..output })
     }
 
     /// A response without a body.
     pub fn no_content() -> Output {
-        Output { status: StatusCode::NO_CONTENT, body: None, warnings: Vec::new() }
+        Output { status: StatusCode::NO_CONTENT, body: None, warnings: Vec::new(), tag: None }
     }
 
     /// Adds a warning for the client.
@@ -67,6 +85,9 @@ impl IntoResponse for Output {
             Some(body) => crate::http::middleware::json_response(self.status, body),
             None => self.status.into_response(),
         };
+        if let Some(tag) = self.tag {
+            tag.set_header(response.headers_mut());
+        }
         for warning in self.warnings {
             if let Ok(value) = HeaderValue::from_str(&warning_header(&warning)) {
                 response.headers_mut().append(header::WARNING, value);

@@ -8,15 +8,18 @@ use super::shapes::{Capability, Page, Session};
 use super::{filter, ids};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
+use crate::http::conditional::{KnownTags, Tag};
 use crate::http::middleware;
-use crate::http::middleware::WholeRequest;
+use crate::http::middleware::{WholeRequest, encode_list};
 use crate::http::object;
 use crate::http::query::Query;
 use crate::operations::agents;
 use crate::operations::agents::create::AgentChoice;
 use crate::operations::agents::create::AgentSessionDraft;
-use crate::operations::agents::sessions::AgentSessionUpdate;
 use crate::operations::agents::sessions::TagsUpdate;
+use crate::operations::agents::sessions::{AgentSessionUpdate, OrganizationAgents};
+use crate::operations::sessions::{self, Encoding, ListedSession};
+use crate::services::session_bodies::BodyShape;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::agent::AgentSession;
@@ -24,6 +27,7 @@ use domain::ids::SessionId;
 use domain::json::Json;
 use domain::page::ListRange;
 use serde::Deserialize;
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
@@ -58,28 +62,32 @@ struct UpdateRequest {
 pub async fn list(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     query: Query,
 ) -> HandlerResult {
-    Ok(list_page(&app, &granted, &query).await?)
+    Ok(list_page(&app, &granted, &query, &known).await?)
 }
 
 /// Lists the requested page of sessions.
 ///
 /// # Errors
 /// [`domain::Refusal::Invalid`] for a parameter that is not valid.
-pub async fn list_page(app: &App, granted: &Granted<ViewSessions>, query: &Query) -> Result<Output, Failure> {
+pub async fn list_page(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    query: &Query,
+    known: &KnownTags,
+) -> Result<Output, Failure> {
     let paging = read_paging(query)?;
     let filter = filter::read(query, granted.principal())?;
-    let select = ListRange::Offset { offset: paging.offset, limit: paging.limit };
-    let found = agents::sessions::list_agent_sessions(app, granted, &filter, select).await?;
-    let all = found.items.iter().map(|session| session.id).collect::<Vec<_>>();
-    let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
-    let shapes = found.items.iter().map(|session| Session::new(session, pinned.contains(&session.id)));
-    let shapes = shapes.collect::<Vec<_>>();
+    let range = ListRange::Offset { offset: paging.offset, limit: paging.limit };
+    let mut found = agents::sessions::list_agent_sessions(app, granted, &filter, range, ENCODING).await?;
+    set_pins(app, granted, &mut found.items).await?;
     // A page that ends early reports its own length as the limit, so that clients go on from there.
-    let limit = if found.more { shapes.len() as u64 } else { paging.limit.into() };
-    let page = Page::new(&shapes, found.total, paging.offset, limit).add_sessions_field();
-    let response = Output::json(StatusCode::OK, &page)?;
+    let limit = if found.more { found.items.len() as u64 } else { paging.limit.into() };
+    let page = Page::new(&found.items, found.total, paging.offset, limit).add_sessions_field();
+    let tag = Tag::new(granted.principal(), &found.items, (found.total, found.more));
+    let response = Output::unless_known(known, tag, || encode_list(&page, &found.items))?;
     Ok(response.with_warning(paging.warning).with_warning(unknown_warning(query, &filter::PARAMETERS)))
 }
 
@@ -134,18 +142,27 @@ pub async fn create_from_body(
 pub async fn get(
     Authorized(granted): Authorized<ViewSessions>,
     State(app): State<App>,
+    known: KnownTags,
     session: PathText,
 ) -> HandlerResult {
-    Ok(get_by_id(&app, &granted, &path_text(session)).await?)
+    Ok(get_by_id(&app, &granted, &path_text(session), &known).await?)
 }
 
 /// Gets a session.
 ///
 /// # Errors
 /// [`RequestFailure::Body`] for a malformed id; [`domain::Refusal::NotFound`].
-pub async fn get_by_id(app: &App, granted: &Granted<ViewSessions>, id: &str) -> Result<Output, Failure> {
-    let session = agents::sessions::load_agent_session(app, granted, ids::read_session(id)?).await?;
-    session_output(StatusCode::OK, &session, is_pinned(app, granted, session.id).await?)
+pub async fn get_by_id(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    id: &str,
+    known: &KnownTags,
+) -> Result<Output, Failure> {
+    let source = OrganizationAgents::new(app, granted);
+    let mut session = [sessions::find_session(app, &source, ids::read_session(id)?, ENCODING).await?];
+    set_pins(app, granted, &mut session).await?;
+    let tag = Tag::new(None, &session, ());
+    Output::unless_known(known, tag, || Ok(session[0].body.get().into()))
 }
 
 /// `PATCH /sessions/{session}`.
@@ -269,6 +286,22 @@ pub async fn set_archived(
         false => agents::sessions::unarchive_agent_session(app, granted, id).await?,
     };
     session_output(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
+}
+
+/// How sessions are written that the caller has not pinned.
+const ENCODING: Encoding<'static, AgentSession> =
+    Encoding { shape: BodyShape::Everruns, encode: &|session| to_raw_value(&Session::new(session, false)) };
+
+/// Marks the sessions that the caller has pinned.
+async fn set_pins(
+    app: &App,
+    granted: &Granted<ViewSessions>,
+    sessions: &mut [ListedSession],
+) -> Result<(), Failure> {
+    let all = sessions.iter().map(|listed| listed.session.key.id).collect::<Vec<_>>();
+    let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
+    let pinned = |listed: &&mut ListedSession| pinned.contains(&listed.session.key.id);
+    sessions.iter_mut().filter(pinned).try_for_each(|listed| listed.set_last_field("is_pinned"))
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {

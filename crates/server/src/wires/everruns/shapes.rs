@@ -47,7 +47,6 @@ pub struct Session<'a> {
     output_preview: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<TokenUsage>,
-    is_pinned: bool,
     created_at: Time,
     updated_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +57,8 @@ pub struct Session<'a> {
     archived_at: Option<Time>,
     #[serde(flatten)]
     extras: SessionExtras,
+    /// The last field, because it is the caller's: see `set_pins`.
+    is_pinned: bool,
 }
 
 impl<'a> Session<'a> {
@@ -82,13 +83,13 @@ impl<'a> Session<'a> {
             preview: session.preview.as_deref(),
             output_preview: session.output_preview.as_deref(),
             usage: TokenUsage::from_usage(session.usage),
-            is_pinned: pinned,
             created_at: Time(session.id.creation_time()),
             updated_at: Time(session.updated),
             started_at: session.started.map(Time),
             finished_at: session.finished.map(Time),
             archived_at: session.archived.map(Time),
             extras,
+            is_pinned: pinned,
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn list(
     session: SessionPath,
 ) -> Result<Response, MobileError> {
     let session = devices::sessions::load_device_session(&app, &granted, session_id(session)?).await?;
-    respond(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect(), None))
+    respond(StatusCode::OK, &List::new(session.holds.iter().map(Allocation::from).collect::<Vec<_>>(), None))
 }
 
 /// `POST …/devices`: 201 with the device, or 202 with a place in the queue. It never waits for a device: clients time out

@@ -83,7 +83,7 @@ pub async fn list(
     State(app): State<App>,
 ) -> Result<Response, MobileError> {
     let keys = own_keys::list_own_keys(&app, &caller).await?;
-    respond(StatusCode::OK, &List::new(keys.iter().map(Key::from).collect(), None))
+    respond(StatusCode::OK, &List::new(keys.iter().map(Key::from).collect::<Vec<_>>(), None))
 }
 
 /// `POST /keys`: only this response has the secret.

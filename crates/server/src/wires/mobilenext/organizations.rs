@@ -28,7 +28,7 @@ pub async fn list(
     let found = organizations::list_visible_organizations(&app, &caller).await?;
     let entries =
         found.iter().map(|(organization, role)| OrganizationEntry::new(organization, *role, account));
-    respond(StatusCode::OK, &List::new(entries.collect(), None))
+    respond(StatusCode::OK, &List::new(entries.collect::<Vec<_>>(), None))
 }
 
 #[derive(Deserialize)]

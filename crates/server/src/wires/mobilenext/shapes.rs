@@ -15,14 +15,14 @@ use uuid::Uuid;
 #[serde(rename_all = "camelCase")]
 pub struct List<T> {
     object: &'static str,
-    data: Vec<T>,
+    data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<Time>,
 }
 
 impl<T> List<T> {
     /// A whole list, or a page with the cursor of the next one.
-    pub fn new(data: Vec<T>, next_cursor: Option<Micros>) -> List<T> {
+    pub fn new(data: T, next_cursor: Option<Micros>) -> List<T> {
         List { object: "list", data, next_cursor: next_cursor.map(Time) }
     }
 }

@@ -2,43 +2,61 @@
 
 use super::extractors::{Authenticated, SameSite};
 use super::fields::{AcceptedBody, Fields, QueryFields};
-use super::shapes::{HandlerResult, Session, Sessions, SignedIn, SignedOut, Token, respond};
+use super::shapes::{HandlerResult, Session, Sessions, SignedIn, SignedOut, Token, json_line, respond};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::client_address::RequestOrigin;
 use crate::http::cookies;
 use crate::http::cookies::OwnCookie;
 use crate::http::credential::session_token;
-use crate::http::middleware::NotStored;
-use crate::http::middleware::WholeRequest;
+use crate::http::middleware::{NotStored, WholeRequest, encode_list};
 use crate::operations::login;
-use crate::operations::login::sessions::LoginSelection;
+use crate::operations::login::sessions::{ALL_OPEN, LoginSelection, PersonLogins};
 use crate::operations::login::sign_in;
 use crate::operations::login::sign_in::SignInRequest;
 use crate::operations::login::sign_in::TokenRequest;
+use crate::operations::sessions::{self, Encoding, ListedSession};
 use crate::services::recaptcha;
+use crate::services::session_bodies::BodyShape;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
-use domain::login::Origin;
-use domain::login::return_url;
+use domain::login::{Login, Origin, return_url};
 use domain::refusal::Thing;
+use domain::session::Filter;
+use serde_json::value::to_raw_value;
+use store::Caller;
 
 /// `GET /auth/session`: the caller's sessions, newest first.
 pub async fn list(known: Authenticated, State(app): State<App>) -> HandlerResult {
-    let found = login::sessions::list_logins(&app, &known.caller).await?;
-    let current = login::sessions::current_login(&known.caller);
-    let sessions = found.iter().map(|login| Session::new(login, current)).collect::<Vec<_>>();
-    respond(&Sessions { sessions: (!sessions.is_empty()).then_some(sessions) })
+    let source = PersonLogins::of_caller(&app, &known.caller).map_err(Failure::from)?;
+    let found = sessions::list_sessions(&app, &source, Filter::EVERY, ALL_OPEN, ENCODING).await?;
+    let mut sessions = found.items;
+    mark_current(&known.caller, &mut sessions)?;
+    let list = Sessions { sessions: (!sessions.is_empty()).then_some(&sessions) };
+    Ok(json_line(encode_list(&list, &sessions)?))
 }
 
 /// `GET /auth/session/{session-id}`.
 pub async fn get(known: Authenticated, State(app): State<App>, id: SessionPath) -> HandlerResult {
-    let login = login::sessions::load_login(&app, &known.caller, session_id(id)?).await?;
-    respond(&Session::new(&login, login::sessions::current_login(&known.caller)))
+    let source = PersonLogins::of_caller(&app, &known.caller).map_err(Failure::from)?;
+    let mut session = [sessions::find_session(&app, &source, session_id(id)?, ENCODING).await?];
+    mark_current(&known.caller, &mut session)?;
+    respond(&session[0])
+}
+
+/// How sessions are written that are not the session of the request.
+const ENCODING: Encoding<'static, Login> =
+    Encoding { shape: BodyShape::Probe, encode: &|login| to_raw_value(&Session::new(login)) };
+
+/// Marks the session of this request.
+fn mark_current(caller: &Caller, sessions: &mut [ListedSession]) -> Result<(), Failure> {
+    let current = login::sessions::current_login(caller);
+    let is_current = |listed: &&mut ListedSession| Some(listed.session.key.id) == current;
+    sessions.iter_mut().filter(is_current).try_for_each(|listed| listed.set_last_field("current"))
 }
 
 /// `DELETE /auth/session`: ends all of the caller's sessions. `?keep-current=true`, which is Tenure's own, keeps the one of

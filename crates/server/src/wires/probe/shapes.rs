@@ -7,9 +7,9 @@ use crate::operations::access::api_keys::ApiKeyDetails;
 use crate::operations::access::api_keys::has_expired;
 use crate::operations::directory::users::Profile;
 use crate::operations::login::sign_in::IssuedToken;
+use crate::operations::sessions::ListedSession;
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::ids::SessionId;
 use domain::login::Login;
 use domain::permission::{AccountRole, PermissionSet};
 use domain::principal::{Person, Scopes};
@@ -23,9 +23,13 @@ pub type HandlerResult = Result<Response, ProbeError>;
 
 /// A JSON response that ends with a line break.
 pub fn respond(body: &impl Serialize) -> HandlerResult {
-    let mut bytes = serde_json::to_vec(body).map_err(Failure::internal)?;
-    bytes.push(b'\n');
-    Ok(json_response(StatusCode::OK, bytes))
+    Ok(json_line(serde_json::to_vec(body).map_err(Failure::internal)?))
+}
+
+/// A JSON response that ends with a line break.
+pub fn json_line(mut json: Vec<u8>) -> Response {
+    json.push(b'\n');
+    json_response(StatusCode::OK, json)
 }
 
 fn time(time: Micros) -> String {
@@ -43,13 +47,14 @@ pub struct Session {
     remote_ip: Option<String>,
     ua_type: String,
     user_agent: String,
-    /// Whether it is the session of this request. The vendor has no such field.
+    /// Whether it is the session of this request. The vendor has no such field. It is the last one, because it depends on
+    /// the request: see `mark_current`.
     current: bool,
 }
 
 impl Session {
-    /// The shape of a session. `current` is the session of this request.
-    pub fn new(login: &Login, current: Option<SessionId>) -> Session {
+    /// The shape of a session that is not the one of this request.
+    pub fn new(login: &Login) -> Session {
         Session {
             id: login.id.uuid(),
             created: time(login.id.creation_time()),
@@ -57,16 +62,16 @@ impl Session {
             remote_ip: login.origin.remote_ip.map(|ip| ip.to_string()),
             ua_type: login.origin.agent_type.clone(),
             user_agent: login.origin.agent.clone(),
-            current: current == Some(login.id),
+            current: false,
         }
     }
 }
 
 /// `AuthGetSessionsResponse`.
 #[derive(Debug, Serialize)]
-pub struct Sessions {
+pub struct Sessions<'a> {
     /// Null when there are none.
-    pub sessions: Option<Vec<Session>>,
+    pub sessions: Option<&'a [ListedSession]>,
 }
 
 /// `AuthJWTToken`.

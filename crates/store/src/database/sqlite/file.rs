@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::database::Value;
     use crate::database::sqlite::bind;
-    use crate::devices::sessions::{ONE, PAGE, PAGE_HOLDS};
+    use crate::devices::sessions::{ONE, SQLITE_BY_TIMES};
     use rusqlite::StatementStatus;
     use uuid::Uuid;
 
@@ -271,8 +271,9 @@ mod tests {
         for number in 0..10_u8 {
             let mut statement = connection.prepare_cached(sql).unwrap();
             let number = i64::from(number);
-            bind(&mut statement, &[Uuid::nil().into(), Value::Int(number * 100), Value::Int(number)])
-                .unwrap();
+            let values = [Uuid::nil().into(), Value::Int(number * 100), Value::Int(number)];
+            let parameters = statement.parameter_count();
+            bind(&mut statement, &values[..parameters]).unwrap();
             let mut rows = statement.raw_query();
             while rows.next().unwrap().is_some() {}
             drop(rows);
@@ -299,7 +300,7 @@ mod tests {
         for (name, connection) in
             [("writer", writer), ("reader", open_reader(path).unwrap()), ("checker", checker)]
         {
-            for sql in [ONE, PAGE, PAGE_HOLDS] {
+            for sql in [ONE, SQLITE_BY_TIMES.sessions, SQLITE_BY_TIMES.holds] {
                 assert_eq!(count_recompilations(&connection, sql), 0, "{name}: {sql}");
             }
         }

@@ -5,7 +5,6 @@ use crate::world::{
 };
 use domain::device::{DeviceCommand, DeviceSession, HoldState};
 use domain::ids::{DeviceId, HoldId, OrganizationId, PrincipalId, SessionId};
-use domain::page::PageRequest;
 use domain::refusal::Refusal;
 use domain::session::EndReason;
 use domain::time::Span;
@@ -252,10 +251,10 @@ impl<'a> Run<'a> {
 
     async fn compare_organization(&self, organization: usize) {
         let granted = viewer(self.organizations[organization].0);
-        let page = PageRequest { limit: 500, before: None };
-        let listed = self.store.list_device_sessions(&granted, page).await.unwrap().items;
         let mut models =
             self.sessions.iter().filter(|model| model.organization == organization).collect::<Vec<_>>();
+        let ids = models.iter().map(|model| model.id).collect::<Vec<_>>();
+        let listed = self.store.load_device_sessions(&granted, &ids).await.unwrap().items;
         models.sort_by_key(|model| std::cmp::Reverse(model.id.creation_time()));
         assert_eq!(listed.len(), models.len());
         for (session, model) in listed.iter().zip(&models) {

@@ -6,7 +6,6 @@ use crate::world::{
 };
 use domain::device::{DeviceCommand, HoldState};
 use domain::ids::SessionId;
-use domain::page::PageRequest;
 use domain::refusal::{Refusal, Thing};
 use domain::session::{EndReason, SessionKind};
 use domain::time::{Micros, Span};
@@ -29,8 +28,8 @@ both! {
         for (number, step) in (1..).zip(steps) {
             session = change(&store, session, step, NOW + Span::seconds(number)).await.unwrap();
             assert_eq!(store.load_device_session(&viewer(acme), session.id).await.unwrap(), session);
-            let page = store.list_device_sessions(&viewer(acme), PageRequest { limit: 10, before: None }).await.unwrap();
-            assert_eq!((page.items, page.more), (vec![session.clone()], false));
+            let loaded = store.load_device_sessions(&viewer(acme), &[session.id]).await.unwrap();
+            assert_eq!(loaded.items, [session.clone()]);
         }
         assert_eq!(session.revision, 5);
         store.record_device_cleaned(&link, "device-0", 1).await.unwrap();
@@ -97,8 +96,7 @@ both! {
         assert!(not_found(store.load_device_session(&viewer(globex), session.id).await.unwrap_err()));
         let other_tail = SessionId::new(session.id.creation_time(), session.id.tail() ^ 1);
         assert!(not_found(store.load_device_session(&viewer(acme), other_tail).await.unwrap_err()));
-        let all = PageRequest { limit: 10, before: None };
-        assert!(store.list_device_sessions(&viewer(globex), all).await.unwrap().items.is_empty());
+        assert!(store.load_device_sessions(&viewer(globex), &[session.id]).await.unwrap().items.is_empty());
         assert!(store.list_open_holds(&viewer(globex)).await.unwrap().is_empty());
         assert!(store.list_changes(&viewer(globex), 0, 10).await.unwrap().entries.is_empty());
         assert_eq!(store.count_used_bytes(&user(globex)).await.unwrap(), 0);
@@ -118,8 +116,8 @@ both! {
         store.import_device_session(&system(), twin.clone()).await.unwrap();
         assert_eq!(store.load_device_session(&viewer(globex), session.id).await.unwrap(), twin);
         assert_eq!(store.load_device_session(&viewer(acme), session.id).await.unwrap(), session);
-        let page = store.list_device_sessions(&viewer(globex), all).await.unwrap();
-        assert_eq!((page.items, page.more), (vec![twin], false), "and has none of its holds");
+        let loaded = store.load_device_sessions(&viewer(globex), &[session.id]).await.unwrap();
+        assert_eq!(loaded.items, [twin], "and has none of its holds");
     }
 
     async fn the_queue_is_in_the_order_of_commits_over_all_organizations(db: &TestDatabase) {
@@ -182,27 +180,36 @@ both! {
         change(&store, session, request().1, NOW).await.unwrap();
     }
 
-    async fn pages_say_whether_older_sessions_follow(db: &TestDatabase) {
+    async fn sessions_are_loaded_by_their_ids(db: &TestDatabase) {
         let store = Store::new(db.database.clone());
         let (acme, owner) = organization(&store).await;
         let (globex, outsider) = organization(&store).await;
         let mut made = Vec::new();
-        for number in 0..5 {
-            made.insert(0, create(&store, acme, owner, NOW + Span(number)).await.id);
+        for number in 0..3 {
+            let session = create(&store, acme, owner, NOW + Span(number)).await;
+            made.insert(0, change(&store, session, request().1, NOW).await.unwrap());
             create(&store, globex, outsider, NOW + Span(number)).await;
         }
-        let page = async |limit, before| {
-            let page = PageRequest { limit, before };
-            let page = store.list_device_sessions(&viewer(acme), page).await.unwrap();
-            (page.items.iter().map(|session| session.id).collect::<Vec<_>>(), page.more)
+        // The oldest has had many devices: only the newest 50 and the open ones are loaded.
+        let mut many = made.pop().unwrap();
+        for _ in 0..52 {
+            let (hold, ask) = request();
+            many = change(&store, many, ask, NOW).await.unwrap();
+            many = change(&store, many, release(hold), NOW).await.unwrap();
+        }
+        assert_eq!(store.load_device_session(&viewer(acme), many.id).await.unwrap(), many);
+        many.holds.drain(1..3);
+        made.push(many);
+        let load = async |ids: &[SessionId]| {
+            let loaded = store.load_device_sessions(&viewer(acme), ids).await.unwrap();
+            assert_eq!(loaded.found, loaded.items.len());
+            loaded.items
         };
-        assert_eq!(page(5, None).await, (made.clone(), false));
-        assert_eq!(page(4, None).await, (made[..4].to_vec(), true));
-        assert_eq!(page(4, Some(made[0].creation_time())).await, (made[1..].to_vec(), false), "strictly before");
-        assert_eq!(page(1, Some(made[3].creation_time() + Span(1))).await, (vec![made[3]], true));
-        assert_eq!(page(9, Some(NOW)).await, (vec![], false));
-        assert_eq!(page(9, Some(Micros(i64::MIN))).await, (vec![], false));
-        assert_eq!(page(9, Some(Micros(i64::MAX))).await, (made, false));
+        let ids = made.iter().map(|session| session.id).collect::<Vec<_>>();
+        assert_eq!(load(&ids).await, made);
+        assert_eq!(load(&[ids[2], ids[0]]).await, [made[0].clone(), made[2].clone()]);
+        assert_eq!(load(&[SessionId::new(NOW - Span(1), 1)]).await, []);
+        assert_eq!(load(&[]).await, []);
     }
 
     async fn nothing_begins_in_an_organization_that_was_deleted(db: &TestDatabase) {

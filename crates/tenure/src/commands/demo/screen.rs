@@ -1,6 +1,6 @@
 //! The text that the demo prints.
 
-use domain::page::PageRequest;
+use domain::session::SessionKind;
 use store::Granted;
 use store::access::ViewSessions;
 
@@ -16,9 +16,10 @@ use crate::values::OrgRef;
 pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) -> CommandResult<()> {
     let acme = admin.find_organization(&OrgRef::Name("Acme Mobile".to_owned())).await?;
     let granted = admin.system.grant::<ViewSessions>(acme.id);
-    let page = admin.store.list_device_sessions(&granted, PageRequest { limit: 5, before: None }).await?;
-    let (id, before) = match page.items.last() {
-        Some(session) => (session.id.to_string(), format_time(session.id.creation_time())),
+    let all = admin.store.list_session_revisions(&granted, SessionKind::Device, u32::MAX).await?;
+    // The last one on the first page of five.
+    let (id, before) = match all.iter().rev().take(5).last() {
+        Some((id, _)) => (id.to_string(), format_time(id.creation_time())),
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
     };
     let websocket = url.replacen("http", "ws", 1);

@@ -1,0 +1,280 @@
+//! Sessions of all kinds, as they are read: the index says which, their bodies are kept from the last time, and the store
+//! has what is missing.
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::services::session_bodies::{BodyShape, SessionBody};
+use domain::Refusal;
+use domain::ids::SessionId;
+use domain::page::{ListRange, ListSlice};
+use domain::refusal::Thing;
+use domain::session::{Filter, ListScope, SessionKey};
+use domain::time::Micros;
+use index::{Index, Selection, SessionRef};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use store::{LoadedSessions, MAX_PAGE_BYTES};
+
+/// How often a page is selected again when its sessions change while they are loaded.
+const ATTEMPTS: usize = 4;
+
+/// The sessions of one kind that a grant gives access to.
+pub trait SessionSource: Sync {
+    /// A session.
+    type Session: Send + Sync;
+
+    /// The organizations that they belong to.
+    fn scope(&self) -> ListScope;
+
+    /// What all of them match: their kind, and their owner if the grant is for a person.
+    fn filter(&self) -> Filter;
+
+    /// Loads sessions by their keys, in the order of lists.
+    fn load(
+        &self,
+        keys: &[SessionKey],
+    ) -> impl Future<Output = Result<LoadedSessions<Self::Session>, store::Error>> + Send;
+
+    /// Which session this is, and its revision.
+    fn session_ref(session: &Self::Session) -> SessionRef;
+
+    /// When it ends by itself unless it is used again, which does not change its revision.
+    fn expiry(_: &Self::Session) -> Option<Micros> {
+        None
+    }
+}
+
+/// How a wire writes a session.
+pub struct Encoding<'a, S> {
+    /// The name of the shape.
+    pub shape: BodyShape,
+    /// Writes a session in the shape.
+    pub encode: &'a (dyn Fn(&S) -> serde_json::Result<Box<RawValue>> + Sync),
+}
+
+/// A session in a list, as a wire writes it.
+#[derive(Debug, Clone)]
+pub struct ListedSession {
+    /// Which session it is, and its revision.
+    pub session: SessionRef,
+    /// Its JSON.
+    pub body: SessionBody,
+    /// Whether the last field was set for the caller.
+    is_marked: bool,
+}
+
+impl Hash for ListedSession {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let SessionRef { key, revision } = self.session;
+        (key.organization, key.id, revision, self.is_marked).hash(hasher);
+    }
+}
+
+impl Serialize for ListedSession {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body.serialize(serializer)
+    }
+}
+
+impl ListedSession {
+    /// Sets the last field of the JSON object to true. Its text must end with this field, and with the value false.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] for another text.
+    pub fn set_last_field(&mut self, name: &str) -> Result<(), Failure> {
+        let other = || Failure::internal(format!("a body does not end with {name:?}"));
+        let start =
+            self.body.get().strip_suffix("false}").filter(|start| start.ends_with(&format!("\"{name}\":")));
+        let text = format!("{}true}}", start.ok_or_else(other)?);
+        self.body = RawValue::from_string(text).map_err(Failure::internal)?.into();
+        self.is_marked = true;
+        Ok(())
+    }
+}
+
+/// Lists a range of the sessions that match a filter, newest first, with the number of all of them.
+pub async fn list_sessions<S: SessionSource>(
+    app: &App,
+    source: &S,
+    filter: Filter,
+    range: ListRange,
+    encoding: Encoding<'_, S::Session>,
+) -> Result<ListSlice<ListedSession>, Failure> {
+    let query = ListQuery::new(source, filter, range);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let now = app.now();
+        let selection = query.select(app, now).await?;
+        let page = load_bodies(app, source, &encoding, &selection.sessions, now).await?;
+        if page.is_current || attempt == ATTEMPTS {
+            return Ok(page.into_slice(&selection));
+        }
+        // A commit is seen in the database a moment before it is in the index.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lists a range of the sessions that match a filter, newest first, as they are in the store.
+pub async fn load_sessions<S: SessionSource>(
+    app: &App,
+    source: &S,
+    filter: Filter,
+    range: ListRange,
+) -> Result<ListSlice<S::Session>, Failure> {
+    let query = ListQuery::new(source, filter, range);
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let now = app.now();
+        let selection = query.select(app, now).await?;
+        let selected = &selection.sessions;
+        let keys = selected.iter().map(|session| session.key).collect::<Vec<_>>();
+        let LoadedSessions { mut items, found } = source.load(&keys).await?;
+        let is_selected = |(selected, item): (&SessionRef, &S::Session)| *selected == S::session_ref(item);
+        let is_current = found == keys.len() && selected.iter().zip(&items).all(is_selected);
+        if is_current || attempt == ATTEMPTS {
+            let cut = items.len() < found;
+            items.retain(|session| !has_expired::<S>(session, now));
+            return Ok(LoadedPage { items, cut, is_current }.into_slice(&selection));
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The number of sessions that match a filter.
+pub async fn count_sessions<S: SessionSource>(app: &App, source: &S, filter: Filter) -> Result<u64, Failure> {
+    let (scope, filter) = (source.scope(), limit_filter(source, filter));
+    let now = app.now();
+    app.sessions.read(now, |index| index.count(&scope, &filter, now)).await
+}
+
+/// Loads a session.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for a session that the grant gives no access to.
+pub async fn find_session<S: SessionSource>(
+    app: &App,
+    source: &S,
+    id: SessionId,
+    encoding: Encoding<'_, S::Session>,
+) -> Result<ListedSession, Failure> {
+    let (scope, filter) = (source.scope(), source.filter());
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let now = app.now();
+        let found = app.sessions.read(now, |index| index.find(&scope, &filter, now, id)).await?;
+        let found = found.ok_or(Refusal::NotFound(Thing::Session))?;
+        let mut page = load_bodies(app, source, &encoding, &[found], now).await?;
+        if page.is_current || attempt == ATTEMPTS {
+            return Ok(page.items.pop().ok_or(Refusal::NotFound(Thing::Session))?);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A question for a page.
+struct ListQuery {
+    scope: ListScope,
+    filter: Filter,
+    range: ListRange,
+}
+
+impl ListQuery {
+    fn new<S: SessionSource>(source: &S, filter: Filter, range: ListRange) -> ListQuery {
+        ListQuery { scope: source.scope(), filter: limit_filter(source, filter), range }
+    }
+
+    async fn select(&self, app: &App, now: Micros) -> Result<Selection, Failure> {
+        let select = |index: &Index| index.select(&self.scope, &self.filter, now, self.range);
+        app.sessions.read(now, select).await
+    }
+}
+
+/// The sessions of a page, as they were loaded.
+struct LoadedPage<T> {
+    items: Vec<T>,
+    /// Whether the page ends early, because its sessions are large.
+    cut: bool,
+    /// Whether they are as they were selected.
+    is_current: bool,
+}
+
+impl<T> LoadedPage<T> {
+    fn into_slice(self, selection: &Selection) -> ListSlice<T> {
+        ListSlice { items: self.items, total: selection.total, more: selection.more || self.cut }
+    }
+}
+
+/// The ids of keys.
+pub fn ids(keys: &[SessionKey]) -> Vec<SessionId> {
+    keys.iter().map(|key| key.id).collect()
+}
+
+fn limit_filter<S: SessionSource>(source: &S, filter: Filter) -> Filter {
+    Filter::And(vec![source.filter(), filter])
+}
+
+fn has_expired<S: SessionSource>(session: &S::Session, now: Micros) -> bool {
+    S::expiry(session).is_some_and(|expiry| expiry <= now)
+}
+
+/// The bodies of selected sessions.
+async fn load_bodies<S: SessionSource>(
+    app: &App,
+    source: &S,
+    encoding: &Encoding<'_, S::Session>,
+    selected: &[SessionRef],
+    now: Micros,
+) -> Result<LoadedPage<ListedSession>, Failure> {
+    let generation = app.sessions.generation();
+    let find = |session: &SessionRef| app.bodies.find(encoding.shape, session, generation, now);
+    let known = selected.iter().map(find).collect::<Vec<_>>();
+    let missing = selected.iter().zip(&known).filter(|(_, body)| body.is_none());
+    let missing = missing.map(|(session, _)| session.key).collect::<Vec<_>>();
+    app.metrics.count_bodies(selected.len() - missing.len(), missing.len());
+    let mut page = LoadedPage { items: Vec::with_capacity(selected.len()), cut: false, is_current: true };
+    let mut loaded = HashMap::new();
+    // The first session that was not loaded, because those before it are large.
+    let mut end = None;
+    if !missing.is_empty() {
+        let LoadedSessions { items, found } = source.load(&missing).await?;
+        page.cut = items.len() < found;
+        page.is_current = found == missing.len();
+        if page.cut {
+            let last = items.last().map(|session| S::session_ref(session).key);
+            let after = missing.iter().position(|key| Some(*key) == last).map_or(0, |last| last + 1);
+            end = missing.get(after).copied();
+        }
+        for session in &items {
+            let found = S::session_ref(session);
+            let body: SessionBody = (encoding.encode)(session).map_err(Failure::internal)?.into();
+            app.bodies.keep(encoding.shape, &found, generation, S::expiry(session), &body);
+            let listed = (!has_expired::<S>(session, now)).then_some(body);
+            loaded.insert(found.key, (found, listed));
+        }
+    }
+    let mut bytes = 0;
+    for (selected, known) in selected.iter().zip(known) {
+        if end == Some(selected.key) {
+            break;
+        }
+        let (session, body) = match (known, loaded.remove(&selected.key)) {
+            (Some(body), _) => (*selected, Some(body)),
+            (None, Some(loaded)) => loaded,
+            (None, None) => continue,
+        };
+        page.is_current &= session == *selected;
+        let Some(body) = body else { continue };
+        bytes += body.get().len();
+        if bytes > MAX_PAGE_BYTES as usize && !page.items.is_empty() {
+            page.cut = true;
+            break;
+        }
+        page.items.push(ListedSession { session, body, is_marked: false });
+    }
+    Ok(page)
+}

@@ -1,0 +1,97 @@
+//! Sessions as the wires write them. Each is encoded once for each revision, and kept as long as there is room.
+
+use domain::session::SessionKey;
+use domain::time::Micros;
+use index::SessionRef;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// How large a body is, about, to begin with.
+const TYPICAL: u64 = 1_024;
+/// What an entry takes beside its text, in bytes.
+const OVERHEAD: u64 = 240;
+
+/// A session as JSON.
+pub type SessionBody = Arc<RawValue>;
+
+/// How a session is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BodyShape {
+    /// In lists of Mobile Next's wire: with the newest devices.
+    MobileNext,
+    /// On Mobile Next's wire, with all devices.
+    MobileNextWhole,
+    /// On Everruns' wire.
+    Everruns,
+    /// On Devin's wire.
+    Devin,
+    /// On Devin's wire, with insights.
+    DevinInsights,
+    /// On Probe.dev's wire.
+    Probe,
+}
+
+/// The bodies that were encoded last.
+pub struct SessionBodies(Cache<(BodyShape, SessionKey), KnownBody, Weight>);
+
+/// A body, and for how long it is right.
+#[derive(Clone)]
+struct KnownBody {
+    generation: u64,
+    revision: i64,
+    expires: Option<Micros>,
+    json: SessionBody,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<(BodyShape, SessionKey), KnownBody> for Weight {
+    fn weight(&self, _: &(BodyShape, SessionKey), body: &KnownBody) -> u64 {
+        OVERHEAD + body.json.get().len() as u64
+    }
+}
+
+impl SessionBodies {
+    /// Keeps at most this many bytes.
+    pub fn new(bytes: u64) -> SessionBodies {
+        let items = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX);
+        SessionBodies(Cache::with_weighter(items, bytes, Weight))
+    }
+
+    /// The body of a session in this revision. `generation` counts how often nobody could say what has changed: bodies of
+    /// earlier generations are not right.
+    pub fn find(
+        &self,
+        shape: BodyShape,
+        session: &SessionRef,
+        generation: u64,
+        now: Micros,
+    ) -> Option<SessionBody> {
+        let known = self.0.get(&(shape, session.key))?;
+        let is_right = known.generation == generation
+            && known.revision == session.revision
+            && known.expires.is_none_or(|expires| now < expires);
+        is_right.then_some(known.json)
+    }
+
+    /// Keeps a body. It is right for this revision, until `expires`.
+    pub fn keep(
+        &self,
+        shape: BodyShape,
+        session: &SessionRef,
+        generation: u64,
+        expires: Option<Micros>,
+        json: &SessionBody,
+    ) {
+        let body = KnownBody { generation, revision: session.revision, expires, json: json.clone() };
+        self.0.insert((shape, session.key), body);
+    }
+
+    /// The bytes that are kept, about.
+    pub fn bytes(&self) -> u64 {
+        self.0.weight()
+    }
+}
