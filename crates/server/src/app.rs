@@ -3,6 +3,7 @@
 use crate::front::Front;
 use crate::operations::clock_check::Clocks;
 use crate::services::Services;
+use crate::services::caller_cache::CallerCache;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub recaptcha: Option<Recaptcha>,
     /// The OpenID Connect issuer, if the settings name one.
     pub issuer: Option<Issuer>,
+    /// Callers that were let in.
+    pub callers: CallerCache,
     /// What was recently recorded as used.
     pub used: Throttle,
     /// Connections, rate limits and the memory budget.

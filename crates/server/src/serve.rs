@@ -9,6 +9,7 @@ use crate::jobs;
 use crate::operations::clock_check::Clocks;
 use crate::private_files;
 use crate::services::Services;
+use crate::services::caller_cache::CallerCache;
 use crate::services::host_connections::Hosts;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
@@ -157,6 +158,7 @@ impl Server {
             base_url: settings.base_url(address),
             node: NodeId::new(clock.now(), node),
             started: clock.now(),
+            callers: CallerCache::new(store.clone()),
             sessions: SessionIndex::new(store.clone()),
             bodies: SessionBodies::new(settings.body_cache),
             services: Services { store, clock, random, settings },

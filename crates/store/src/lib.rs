@@ -24,6 +24,7 @@ pub use access::authentication::Authentication;
 pub use access::credentials::OrganizationChoice;
 pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse};
 pub use access::own_keys::{ApiKey, ApiKeyName};
+pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
 pub use agents::secrets::{SealedSecret, SecretPlace};

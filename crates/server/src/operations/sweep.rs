@@ -112,7 +112,8 @@ async fn release_lost_hosts(app: &App) -> Result<(), Failure> {
 
 async fn prune_feed(app: &App) -> Result<(), Failure> {
     let retention = Span::from(app.settings.feed_kept);
-    Ok(app.store.prune_changes(&System::for_background_jobs(), app.now() - retention).await?)
+    app.store.prune_changes(&System::for_background_jobs(), app.now() - retention).await?;
+    Ok(app.store.prune_access_changes(&System::for_background_jobs()).await?)
 }
 
 /// Purges deleted agent sessions in small batches, so that other writes get through.

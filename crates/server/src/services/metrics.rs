@@ -136,6 +136,7 @@ pub struct Metrics {
     looks: Family<ReaderLabel, Counter>,
     bodies_kept: Counter,
     bodies_loaded: Counter,
+    callers: Family<OutcomeLabel, Counter>,
     commits: Counter,
     committed_batches: Counter,
     database_damaged: Gauge,
@@ -165,6 +166,7 @@ impl Metrics {
             looks: Family::default(),
             bodies_kept: Counter::default(),
             bodies_loaded: Counter::default(),
+            callers: Family::default(),
             commits: Counter::default(),
             committed_batches: Counter::default(),
             database_damaged: Gauge::default(),
@@ -181,6 +183,8 @@ impl Metrics {
         registry.register("requests", "Requests answered", self.requests.clone());
         let help = "Time from a request to its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, self.request_seconds.clone());
+        let help = "Uses of credentials: their callers were remembered or read from the database";
+        registry.register("callers", help, self.callers.clone());
         registry.register("websockets", "WebSockets open", self.websockets.clone());
     }
 
@@ -291,6 +295,14 @@ impl Metrics {
         self.committed_batches.inner().store(written.batches, Ordering::Relaxed);
     }
 
+    /// Sets how many uses of credentials had callers that were remembered, and how many had not, since the server
+    /// started.
+    pub fn set_callers(&self, remembered: u64, read: u64) {
+        for (outcome, count) in [("remembered", remembered), ("read", read)] {
+            self.callers.get_or_create(&OutcomeLabel { outcome }).inner().store(count, Ordering::Relaxed);
+        }
+    }
+
     /// Sets whether the clock is trusted.
     pub fn set_clock_trusted(&self, trusted: bool) {
         self.clock_doubted.set((!trusted).into());
@@ -360,6 +372,7 @@ mod tests {
         metrics.session_created("device");
         metrics.allocation(AllocationOutcome::Ready);
         metrics.allocation(AllocationOutcome::NoMatch);
+        metrics.set_callers(7, 2);
         metrics.set_database(WriteCounts { commits: 3, batches: 12 }, true);
 
         let text = metrics.encode().unwrap();
@@ -376,6 +389,7 @@ mod tests {
             r#"tenure_holds{state="pending"} 5"#,
             r#"tenure_sessions_created_total{kind="device"} 1"#,
             r#"tenure_allocations_total{outcome="no_match"} 1"#,
+            r#"tenure_callers_total{outcome="remembered"} 7"#,
             "tenure_commits_total 3",
             "tenure_committed_batches_total 12",
             "tenure_database_damaged 1",

@@ -1,5 +1,6 @@
 //! The services of a running server. Each service does one thing and knows neither [`App`](crate::App) nor the operations.
 
+pub mod caller_cache;
 pub mod host_connections;
 pub mod issuer;
 pub mod mailer;

@@ -100,6 +100,8 @@ pub async fn serve_metrics(app: App, listener: TcpListener) {
 fn metrics_response(app: &App) -> Response {
     let database = app.store.database();
     app.metrics.set_database(database.write_counts(), database.damage_report().is_some());
+    let (remembered, read) = app.callers.counts();
+    app.metrics.set_callers(remembered, read);
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),

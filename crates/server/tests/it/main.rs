@@ -27,6 +27,7 @@ mod agents;
 mod agents_racing;
 mod allocation;
 mod bounds;
+mod callers;
 mod causes;
 mod clock;
 mod contracts;

@@ -62,6 +62,12 @@ impl Caller {
         self.expires
     }
 
+    /// Until when the credential is good, as far as time alone decides: its expiry, its maximum age, and how long it may
+    /// be unused. A use may make it later.
+    pub fn valid_until(&self) -> Micros {
+        self.valid_until
+    }
+
     /// When the person last proved who they are; `None` for a key and for a session that a key opened.
     pub fn last_authentication(&self) -> Option<Micros> {
         self.authenticated

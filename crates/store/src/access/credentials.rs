@@ -20,7 +20,7 @@ use domain::time::Micros;
 use serde_json::{Value as Json, json};
 
 /// The organization that a request names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OrganizationChoice {
     /// None: the one that the key is bound to, or else the caller's default.
     ByDefault,
@@ -28,11 +28,11 @@ pub enum OrganizationChoice {
     Named(Option<OrganizationId>),
 }
 
-/// The columns of a caller (see [`read_caller`]), and the key's id and when it was created. The two joins are not one
+/// The columns of a caller (see [`read_caller`]), the key's id, and when it was created and last used. The two joins are not one
 /// join in parentheses, because SQLite would then join the members of all organizations for each request.
 pub(crate) const CALLER: &str = "
     SELECT c.principal, c.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           c.scopes, c.expires_us, c.networks, c.id, c.created_us
+           c.scopes, c.expires_us, c.networks, c.id, c.created_us, COALESCE(c.last_used_us, c.created_us)
     FROM credentials c
     JOIN principals p ON p.id = c.principal
     LEFT JOIN members m ON m.principal = p.id
@@ -70,10 +70,12 @@ impl Store {
         let limits = self.key_limits;
         let values = values![&secret.0[..], now, limits.creation_cutoff(now), limits.last_use_cutoff(now)];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
-        let own = |columns: &mut Columns| Ok((CredentialId(columns.id()?), columns.time()?));
-        let (record, (key, created)) = read_caller(rows, own)?;
+        let own = |columns: &mut Columns| Ok((CredentialId(columns.id()?), columns.time()?, columns.time()?));
+        let (record, (key, created, last_use)) = read_caller(rows, own)?;
         let caller = build_caller(self, &system, record, Authentication::Key(key), chosen).await?;
-        Ok(Caller { expires: limits.expiry(created, caller.expires), ..caller })
+        let expires = limits.expiry(created, caller.expires);
+        let idle = limits.idle.map(|idle| last_use + idle);
+        Ok(Caller { expires, valid_until: earliest([expires, idle]), ..caller })
     }
 
     /// Without a membership, only a role in the account gives access to an organization, and only if it exists.
@@ -236,6 +238,11 @@ fn read_caller_record(columns: &mut Columns) -> Result<CallerRecord, DatabaseErr
     })
 }
 
+/// The earliest of some times; a time after all others when there is none.
+pub(crate) fn earliest<const N: usize>(times: [Option<Micros>; N]) -> Micros {
+    times.into_iter().flatten().min().unwrap_or(Micros::MAX)
+}
+
 /// Chooses the organization of a caller, and finds their permissions.
 pub(crate) async fn build_caller(
     store: &Store,
@@ -265,6 +272,7 @@ pub(crate) async fn build_caller(
         bound,
         scopes,
         expires,
+        valid_until: Micros(0),
         authenticated: None,
         organization,
         permissions: permissions.union(by_account_role).intersection(scope_permissions),
@@ -274,7 +282,7 @@ pub(crate) async fn build_caller(
         } else {
             account.intersection(scope_permissions)
         },
-        memberships,
+        memberships: memberships.into(),
         only_connects,
         lacks_factor: false,
         idempotency: None,

@@ -61,6 +61,7 @@ use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::time::Micros;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A permission as a type.
 pub trait PermissionType: Send + Sync + 'static {
@@ -84,8 +85,9 @@ permission_types! {
     ManageServiceUsers ManageOrganizations ViewAudit ViewUsage
 }
 
-/// The caller of a request and the chosen organization, from one look-up of a credential. The credential is looked up
-/// at every use, so that revoking it counts at once.
+/// The caller of a request and the chosen organization, from one look-up of a credential. It may be remembered as long as
+/// an [`AccessWatch`](super::watch::AccessWatch), asked at every use, says that nothing has changed: so revoking a
+/// credential counts at once.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub(crate) principal: PrincipalId,
@@ -97,6 +99,8 @@ pub struct Caller {
     pub(crate) scopes: Option<Scopes>,
     /// When the credential expires.
     pub(crate) expires: Option<Micros>,
+    /// Until when the credential is good if it is not used any more and nothing of it changes.
+    pub(crate) valid_until: Micros,
     /// When the person last proved who they are; `None` for a key.
     pub(crate) authenticated: Option<Micros>,
     pub(crate) organization: Option<OrganizationId>,
@@ -104,7 +108,7 @@ pub struct Caller {
     pub(crate) permissions: PermissionSet,
     /// In the account, and so in every organization.
     pub(crate) account: PermissionSet,
-    pub(crate) memberships: Vec<Membership>,
+    pub(crate) memberships: Arc<[Membership]>,
     /// Whether the owner is only a worker or a host.
     pub(crate) only_connects: bool,
     pub(crate) idempotency: Option<IdempotencyScope>,

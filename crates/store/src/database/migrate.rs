@@ -43,6 +43,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     12 "0012_attempt_windows" "attempt_windows",
     13 "0013_wanted_addresses" "wanted_addresses",
     14 "0014_summaries" "summaries",
+    15 "0015_access_changes" "access_changes",
 ];
 
 /// The schema version of this program.

@@ -290,6 +290,25 @@ impl Database {
         Ok(())
     }
 
+    /// The version of the data of an SQLite database, which every commit of any process changes, and the rows of a
+    /// statement unless the version is `known`. It takes microseconds and reads on this thread, so the statement must
+    /// find few rows by key. It records no damage: whoever gets an error reads in another way.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`], also for a PostgreSQL database.
+    pub(crate) fn read_unless_known(
+        &self,
+        known: Option<i64>,
+        statement: impl FnOnce() -> Statement,
+    ) -> Result<(i64, Option<Rows>), DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.read_unless_known(known, statement),
+            Database::Postgres(_) => {
+                Err(DatabaseError::Failed("only SQLite says whether it has changed".into()))
+            }
+        }
+    }
+
     /// Waits for commits on these topics from now on, of this process and of all others that share the database.
     pub fn watch(&self, topics: impl IntoIterator<Item = Topic>) -> Watch {
         self.signals().watch(topics.into_iter().collect())

@@ -4,7 +4,7 @@
 //! locks the counter of that organization. So these batches see each other's outcome, and the feed has no gaps.
 
 use crate::access::authentication::Authentication;
-use crate::access::credentials::{OrganizationChoice, build_caller, read_caller};
+use crate::access::credentials::{OrganizationChoice, build_caller, earliest, read_caller};
 use crate::access::lane::Scan;
 use crate::access::reads::Scope;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
@@ -79,12 +79,12 @@ const ALL: &str = concat!(
       WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
-/// The columns of a caller (see [`read_caller`]), and when the session was used and its person last proved who they
-/// are. For the joins, see the query of API keys.
+/// The columns of a caller (see [`read_caller`]), when the session was used, for how long it may be unused, when its
+/// person last proved who they are, and when its key was created. For the joins, see the query of API keys.
 pub(crate) const CALLER: &str = "
     SELECT p.id, l.organization, p.kind, p.account_role, p.default_organization, o.id, m.role,
-           l.scopes, l.expires_us, k.networks, s.activity_us,
-           CASE WHEN l.credential IS NULL THEN l.authenticated_us END
+           l.scopes, l.expires_us, k.networks, s.activity_us, l.idle_us,
+           CASE WHEN l.credential IS NULL THEN l.authenticated_us END, k.created_us
     FROM sessions s
     JOIN logins l ON l.created_us = s.created_us
     LEFT JOIN credentials k ON k.id = l.credential
@@ -93,7 +93,7 @@ pub(crate) const CALLER: &str = "
     LEFT JOIN organizations o ON o.id = m.organization AND o.deleted_us IS NULL
     WHERE s.organization = $1 AND s.kind = 'login' AND s.created_us = $2 AND s.tail = $3 AND l.hash = $4
       AND s.ended_us IS NULL AND l.expires_us > $5 AND s.activity_us + l.idle_us > $5 AND p.state = 'active'
-      AND COALESCE(k.created_us, $6 + 1) > $6
+      AND (k.created_us IS NULL OR k.created_us > $6)
     ORDER BY m.created_us, m.organization";
 
 /// Ends a set of open sessions: writes an entry of the feed for each, adds their number to the counter, and updates
@@ -248,10 +248,14 @@ impl Store {
             self.key_limits.creation_cutoff(now)
         ];
         let rows = self.read_unscoped(&system, CALLER, values).await?;
-        let own = |columns: &mut Columns| Ok((columns.time()?, columns.maybe_time()?));
-        let (record, (last_use, authenticated)) = read_caller(rows, own)?;
+        let own = |columns: &mut Columns| {
+            Ok((columns.time()?, Span(columns.int()?), columns.maybe_time()?, columns.maybe_time()?))
+        };
+        let (record, (last_use, idle, authenticated, key_created)) = read_caller(rows, own)?;
         let caller = build_caller(self, &system, record, Authentication::Login(id), chosen).await?;
-        Ok((Caller { authenticated, ..caller }, last_use))
+        let too_old = key_created.zip(self.key_limits.age).map(|(created, age)| created + age);
+        let valid_until = earliest([caller.expires, Some(last_use + idle), too_old]);
+        Ok((Caller { authenticated, valid_until, ..caller }, last_use))
     }
 
     /// Whether a session has a secret with this hash.

@@ -1,5 +1,6 @@
 //! Query plans of invitations, members, identities and device logins: they use the keys.
 
+use crate::access::watch;
 use crate::database::Value;
 use crate::directory::identities;
 use crate::directory::invitations;
@@ -19,6 +20,7 @@ async fn sqlite_finds_users_and_device_logins_by_key() {
         (identities::OF_SUBJECT, vec!["issuer".into(), "subject".into()]),
         (identities::OF_PERSON, vec![id.clone(), "issuer".into()]),
         (identities::HELD, vec![id]),
+        (watch::SQLITE, vec![1.into()]),
         (device_logins::BY_HASH, vec![hash.clone()]),
         (device_logins::BY_CODE, vec![hash, 1.into()]),
     ] {

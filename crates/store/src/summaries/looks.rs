@@ -18,7 +18,8 @@ pub struct Look {
     snapshot: String,
 }
 
-const NOW: &str = "SELECT CAST(pg_current_snapshot() AS TEXT)";
+/// The present moment.
+pub(crate) const NOW: &str = "SELECT CAST(pg_current_snapshot() AS TEXT)";
 
 /// The moment, whether entries were pruned that the snapshot `$1` does not see, and the entries that it does not see.
 ///

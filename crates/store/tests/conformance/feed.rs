@@ -1,6 +1,7 @@
 //! The change feed says all: whenever a session's revision differs between two reads, the feed has an entry with that
 //! revision between the two positions.
 
+use crate::access::remembered::{Attempt, Remembered};
 use crate::agents::world::{claim, finish, given, message, moment, report};
 use crate::logins::sessions::{HASH, ending, login};
 use crate::summaries::mirror::Mirror;
@@ -16,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 use store::database::Batch;
 use store::testing::TestDatabase;
-use store::{HostLink, LoginExpectations, NewAgentSession, NewPassword, Store, restore};
+use store::{HostLink, LoginExpectations, NewAgentSession, NewPassword, OrganizationChoice, Store, restore};
 
 macro_rules! steps {
     ($($step:ident)*) => {
@@ -90,6 +91,7 @@ struct Run<'a> {
     owner: PrincipalId,
     now: Micros,
     mirror: Mirror,
+    callers: Remembered,
 }
 
 impl<'a> Run<'a> {
@@ -98,7 +100,8 @@ impl<'a> Run<'a> {
         let (link, _) = pool(&store, 1).await;
         let (acme, owner) = organization(&store).await;
         let mirror = Mirror::start(&store).await;
-        Run { db, store, link, acme, owner, now: NOW, mirror }
+        let callers = Remembered::new(&store);
+        Run { db, store, link, acme, owner, now: NOW, mirror, callers }
     }
 
     async fn state(&self) -> State {
@@ -120,6 +123,7 @@ impl<'a> Run<'a> {
 
     /// Takes a step and compares what has changed with what the feed says. Returns whether anything has changed.
     async fn take(&mut self, step: Step) -> bool {
+        self.remember_callers().await;
         let before = self.state().await;
         self.now = self.now + Span::seconds(1);
         match self.attempt(step).await {
@@ -152,8 +156,24 @@ impl<'a> Run<'a> {
         let gone = before.organizations.iter().filter(|id| !after.organizations.contains(id));
         assert_eq!(deleted, gone.copied().collect::<Vec<_>>(), "{step:?}");
         self.mirror.check().await;
+        self.callers.check(&format!("{step:?}"), self.now).await;
         assert!(deleted.iter().all(|id| self.mirror.deleted().contains(id)), "{step:?}");
         before.revisions != after.revisions || before.organizations != after.organizations
+    }
+
+    /// Remembers the owner as a server would, by each session and by a new key.
+    async fn remember_callers(&mut self) {
+        let (_, secret) = key(&self.store, self.owner, None, None).await;
+        let chosen = [OrganizationChoice::ByDefault, OrganizationChoice::Named(Some(self.acme))];
+        let logins = self.logins().await;
+        self.callers.attempts = chosen
+            .into_iter()
+            .flat_map(|chosen| {
+                let by_login = logins.iter().map(move |login| Attempt::Login(login.id, HASH, chosen));
+                by_login.chain([Attempt::Key(secret.hash(), chosen)])
+            })
+            .collect();
+        self.callers.remember(self.now).await;
     }
 
     async fn attempt(&self, step: Step) -> Outcome {

@@ -5,14 +5,15 @@ use crate::failure::Failure;
 use crate::operations::login::policies;
 use crate::operations::login::tokens;
 use crate::operations::login::tokens::Use;
+use crate::services::caller_cache::Presented;
 use domain::credential::{KeySecret, SecretHash};
-use domain::login::renewal;
+use domain::login::{RENEW_EVERY, renewal};
 use std::net::IpAddr;
 use store::{Authentication, Caller, OrganizationChoice, System};
 use tracing::Instrument;
 
-/// Reads a credential, an API key or a session token, used from an address, and records the use. It is read from the
-/// store at every use, so that a revoked credential stops working at once.
+/// Reads a credential, an API key or a session token, used from an address, and records the use. At every use the store
+/// says whether anything of it has changed, so that a revoked credential stops working at once.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for a credential that is malformed, unknown, expired, revoked or not allowed from
@@ -41,10 +42,21 @@ pub async fn authenticate_key(
     chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
-    let now = app.now();
-    let caller = app.store.authenticate_key(key, chosen, now).await?;
-    check_network(&caller, address)?;
-    let caller = policies::apply_second_factor_policy(app, caller).await?;
+    let (presented, now) = (Presented::Key(*key, chosen), app.now());
+    let caller = match app.callers.find(&presented, now).await? {
+        Some(caller) => {
+            check_network(&caller, address)?;
+            caller
+        }
+        None => {
+            let from = app.callers.begin_read().await?;
+            let caller = app.store.authenticate_key(key, chosen, now).await?;
+            check_network(&caller, address)?;
+            let caller = policies::apply_second_factor_policy(app, caller).await?;
+            app.callers.remember(presented, &caller, from, caller.valid_until());
+            caller
+        }
+    };
     if app.used.due(caller.credential().0, now) {
         record_use(app, caller.authentication());
     }
@@ -74,10 +86,16 @@ async fn authenticate_login(
     chosen: OrganizationChoice,
     address: Option<IpAddr>,
 ) -> Result<Caller, Failure> {
-    let claims = tokens::read_token(app, Use::Session, token).await?;
+    let hash = tokens::hash_token(token).ok_or(Failure::Unauthenticated)?;
+    let (presented, now) = (Presented::Token(hash, chosen), app.now());
+    if let Some(caller) = app.callers.find(&presented, now).await? {
+        check_network(&caller, address)?;
+        return Ok(caller);
+    }
+    let (claims, good_until) = tokens::read_lasting_token(app, Use::Session, token).await?;
     let session = claims.session().ok_or(Failure::Unauthenticated)?;
     let scopes = claims.scopes()?;
-    let now = app.now();
+    let from = app.callers.begin_read().await?;
     let (caller, last_use) = app.store.authenticate_login(session, &claims.hash(), chosen, now).await?;
     if caller.principal().0 != claims.sub {
         return Err(Failure::Unauthenticated);
@@ -87,10 +105,14 @@ async fn authenticate_login(
         record_use(app, caller.authentication());
     }
     let caller = policies::apply_second_factor_policy(app, caller).await?;
-    Ok(match scopes {
+    let caller = match scopes {
         Some(scopes) => caller.narrow(scopes),
         None => caller,
-    })
+    };
+    // When the next use has to be recorded, the session is read again.
+    let until = good_until.min(caller.valid_until()).min(last_use + RENEW_EVERY);
+    app.callers.remember(presented, &caller, from, until);
+    Ok(caller)
 }
 
 /// Records that a credential was used, in the background.

@@ -162,14 +162,29 @@ pub async fn sign_token(app: &App, usage: Use, claims: &Claims) -> Result<String
     jsonwebtoken::encode(&header, claims, &key.secret).map_err(Failure::internal)
 }
 
+/// The hash of a whole token, by which its caller is remembered; `None` for a text that is too long for a token.
+pub fn hash_token(token: &str) -> Option<SecretHash> {
+    (token.len() <= MAX_BYTES).then(|| SecretHash(Sha256::digest(token.as_bytes()).into()))
+}
+
 /// Reads a token for a use. It must be signed by a key in the store and must not have expired.
 ///
 /// # Errors
 /// [`Failure::Unauthenticated`] for any other token; the reason is not revealed.
 pub async fn read_token(app: &App, usage: Use, token: &str) -> Result<Claims, Failure> {
+    Ok(read_lasting_token(app, usage, token).await?.0)
+}
+
+/// The same as [`read_token`], and until when the token stays as good as it is, as far as time alone decides.
+///
+/// # Errors
+/// Those of [`read_token`].
+pub async fn read_lasting_token(app: &App, usage: Use, token: &str) -> Result<(Claims, Micros), Failure> {
     let (kid, now) = (read_key_id(usage, token)?, app.now());
-    let key = app.signer.public_key(kid).await?;
-    verify(token, &key.ok_or(Failure::Unauthenticated)?.bytes, now)
+    let key = app.signer.public_key(kid).await?.ok_or(Failure::Unauthenticated)?;
+    let claims = verify(token, &key.bytes, now)?;
+    let until = if claims.nbf.is_some() { now } else { claims.expires().min(key.retires) };
+    Ok((claims, until))
 }
 
 /// The id of the key that signs a token, from its header.

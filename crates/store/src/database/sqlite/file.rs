@@ -70,6 +70,13 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, DatabaseError> {
     connect().map_err(|error| open_error(path, &error))
 }
 
+/// Opens a connection that says whether anything was committed. It never waits for another process.
+pub(super) fn open_probe(path: &Path) -> Result<Connection, DatabaseError> {
+    let connection = open_reader(path)?;
+    connection.busy_timeout(Duration::ZERO).map_err(|error| open_error(path, &error))?;
+    Ok(connection)
+}
+
 /// Reads the whole file and reports damage. The thread has low priority, so it does not slow down others.
 pub(super) fn check(path: &Path) -> Result<(), DatabaseError> {
     require_file(path)?;

@@ -7,6 +7,7 @@ pub(super) mod dump;
 mod file;
 mod functions;
 pub(super) mod lock;
+mod probe;
 mod reader;
 mod writer;
 
@@ -16,6 +17,7 @@ use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError, OpenMode, Rows, Statement, Value};
+use probe::CommitProbe;
 use reader::SqliteReaders;
 use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -36,6 +38,7 @@ struct SqliteInner {
     lanes: Lanes,
     keys: SqliteReaders,
     scans: SqliteReaders,
+    probe: CommitProbe,
     writer: SqliteWriter,
     signals: Signals,
 }
@@ -67,8 +70,10 @@ impl Sqlite {
         let lanes = Lanes::new(&readers, scans);
         let keys = SqliteReaders::start(path, "keys", keys)?;
         let scans = SqliteReaders::start(path, "scans", scans)?;
+        let probe = CommitProbe::open(path)?;
         let (path, damage) = (path.to_owned(), Damage::default());
-        Ok(Sqlite { inner: Arc::new(SqliteInner { path, damage, lanes, keys, scans, writer, signals }) })
+        let inner = SqliteInner { path, damage, lanes, keys, scans, probe, writer, signals };
+        Ok(Sqlite { inner: Arc::new(inner) })
     }
 
     pub(super) fn lanes(&self) -> &Lanes {
@@ -85,6 +90,15 @@ impl Sqlite {
             Lane::Key | Lane::Brief => self.inner.keys.read(statements, lane == Lane::Brief).await,
             Lane::Scan(_) => self.inner.scans.read(statements, false).await,
         }
+    }
+
+    /// The version of the data, and the rows of a statement unless the version is `known`. It reads on this thread.
+    pub(super) fn read_unless_known(
+        &self,
+        known: Option<i64>,
+        statement: impl FnOnce() -> Statement,
+    ) -> Result<(i64, Option<Rows>), DatabaseError> {
+        self.inner.probe.read_unless_known(known, statement)
     }
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
@@ -125,6 +139,7 @@ impl Sqlite {
         // not.
         self.inner.keys.close().await;
         self.inner.scans.close().await;
+        self.inner.probe.close();
         self.inner.writer.close().await;
         self.inner.signals.close();
     }
@@ -174,6 +189,10 @@ impl rusqlite::ToSql for BoundValue<'_> {
             Value::Id(value) => ValueRef::Blob(value.as_bytes()),
         }))
     }
+}
+
+fn shutdown_error() -> DatabaseError {
+    DatabaseError::Failed("the database is closed".into())
 }
 
 /// Converts an error of SQLite, for the log. Its texts name tables and columns, never values.

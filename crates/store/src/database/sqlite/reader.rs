@@ -1,7 +1,7 @@
 //! Reader threads. Each has a connection with prepared statements. Each lane has its own threads.
 
 use super::file::open_reader;
-use super::{bind, to_database_error};
+use super::{bind, shutdown_error, to_database_error};
 use crate::database::task_end::TaskEnd;
 use crate::database::{DatabaseError, Rows, Statement, Value};
 use rusqlite::types::ValueRef;
@@ -143,10 +143,6 @@ impl SqliteReaders {
         self.queue.close();
         self.ended.wait().await;
     }
-}
-
-fn shutdown_error() -> DatabaseError {
-    DatabaseError::Failed("the database is closed".into())
 }
 
 fn serve(connection: &mut Connection, queue: &ReadQueue) {

@@ -4,7 +4,7 @@
 //! grow with the number of callers.
 
 use super::reader::query;
-use super::{bind, to_database_error};
+use super::{bind, shutdown_error, to_database_error};
 use crate::database::commits::{ExtendedFeeds, FollowerSlot, ReadRows};
 use crate::database::counts::{WriteCounters, WriteCounts};
 use crate::database::signal::Signals;
@@ -97,10 +97,6 @@ impl SqliteWriter {
         self.ended.wait().await;
         self.follower.set(None);
     }
-}
-
-fn shutdown_error() -> DatabaseError {
-    DatabaseError::Failed("the database is closed".into())
 }
 
 /// The state of the thread.
@@ -263,7 +259,7 @@ impl ReadRows for SqliteWriteLoop {
     }
 }
 
-fn data_version(connection: &Connection) -> Result<i64, DatabaseError> {
+pub(super) fn data_version(connection: &Connection) -> Result<i64, DatabaseError> {
     let query = || connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0));
     query().map_err(|error: rusqlite::Error| to_database_error(&error))
 }

@@ -2,4 +2,6 @@
 
 mod key_families;
 mod people;
+pub mod remembered;
 mod scopes;
+mod watch;
