@@ -152,6 +152,11 @@ EXECUTE FUNCTION access_of_principal();
 
 CREATE TRIGGER access_identity_deleted AFTER DELETE ON identities FOR EACH ROW EXECUTE FUNCTION access_of_principal();
 
+-- A server remembers what a caller has pinned, too.
+CREATE TRIGGER access_pin_added AFTER INSERT ON pins FOR EACH ROW EXECUTE FUNCTION access_of_principal();
+
+CREATE TRIGGER access_pin_removed AFTER DELETE ON pins FOR EACH ROW EXECUTE FUNCTION access_of_principal();
+
 CREATE TRIGGER access_signing_key_changed AFTER UPDATE ON signing_keys FOR EACH ROW EXECUTE FUNCTION access_of_everybody();
 
 CREATE TRIGGER access_signing_key_deleted AFTER DELETE ON signing_keys FOR EACH ROW EXECUTE FUNCTION access_of_everybody();

@@ -117,6 +117,13 @@ BEGIN INSERT INTO access_changes (principal) SELECT OLD.principal UNION SELECT N
 CREATE TRIGGER access_identity_deleted AFTER DELETE ON identities
 BEGIN INSERT INTO access_changes (principal) VALUES (OLD.principal); END;
 
+-- A server remembers what a caller has pinned, too.
+CREATE TRIGGER access_pin_added AFTER INSERT ON pins
+BEGIN INSERT INTO access_changes (principal) VALUES (NEW.principal); END;
+
+CREATE TRIGGER access_pin_removed AFTER DELETE ON pins
+BEGIN INSERT INTO access_changes (principal) VALUES (OLD.principal); END;
+
 CREATE TRIGGER access_signing_key_changed AFTER UPDATE ON signing_keys
 BEGIN INSERT INTO access_changes (principal) VALUES (zeroblob(16)); END;
 

@@ -5,12 +5,16 @@
 
 use crate::failure::Failure;
 use domain::credential::SecretHash;
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::principal::Membership;
 use domain::time::Micros;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{AccessMoment, AccessWatch, Caller, OrganizationChoice, Store, System};
+use store::access::ViewSessions;
+use store::{AccessMoment, AccessWatch, Caller, Granted, OrganizationChoice, Store, System};
 
 /// Bytes of memory that remembered callers may take.
 const BYTES: u64 = 16 << 20;
@@ -48,10 +52,27 @@ impl Weighter<Presented, RememberedCaller> for Bytes {
     }
 }
 
-/// Remembers callers.
+/// The sessions that a caller has pinned.
+pub type Pins = Arc<HashSet<SessionId>>;
+
+#[derive(Clone)]
+struct RememberedPins {
+    pins: Pins,
+    /// They have all changes until then.
+    moment: AccessMoment,
+}
+
+impl Weighter<(OrganizationId, PrincipalId), RememberedPins> for Bytes {
+    fn weight(&self, _: &(OrganizationId, PrincipalId), remembered: &RememberedPins) -> u64 {
+        (128 + remembered.pins.len() * size_of::<SessionId>() * 2) as u64
+    }
+}
+
+/// Remembers callers, and what they have pinned.
 pub struct CallerCache {
     watch: AccessWatch,
     callers: Cache<Presented, RememberedCaller, Bytes>,
+    pins: Cache<(OrganizationId, PrincipalId), RememberedPins, Bytes>,
     remembered: AtomicU64,
     read: AtomicU64,
 }
@@ -62,6 +83,7 @@ impl CallerCache {
         CallerCache {
             watch: AccessWatch::new(store),
             callers: Cache::with_weighter(CALLERS, BYTES, Bytes),
+            pins: Cache::with_weighter(CALLERS, BYTES, Bytes),
             remembered: AtomicU64::new(0),
             read: AtomicU64::new(0),
         }
@@ -106,6 +128,25 @@ impl CallerCache {
         if let ReadFrom(Some(moment)) = from {
             self.callers.insert(presented, RememberedCaller { caller: caller.clone(), moment, until });
         }
+    }
+
+    /// The sessions that a caller has pinned.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn list_pins(&self, store: &Store, granted: &Granted<ViewSessions>) -> Result<Pins, Failure> {
+        let moment = self.watch.catch_up(&System::for_sign_in()).await?;
+        let (Some(moment), Some(principal)) = (moment, granted.principal()) else {
+            return Ok(store.list_pinned_sessions(granted).await?.into());
+        };
+        let of_caller = (granted.organization(), principal);
+        let remembered = self.pins.get(&of_caller);
+        if let Some(known) = remembered.filter(|known| !self.watch.has_changed(principal, known.moment)) {
+            return Ok(known.pins);
+        }
+        let pins = Pins::from(store.list_pinned_sessions(granted).await?);
+        self.pins.insert(of_caller, RememberedPins { pins: pins.clone(), moment });
+        Ok(pins)
     }
 
     /// Number of uses of credentials since the server started: those whose callers were remembered, and those whose

@@ -8,6 +8,7 @@ use crate::{Result, Store};
 use domain::Refusal;
 use domain::ids::{PrincipalId, SessionId};
 use domain::refusal::Thing;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 impl Store {
@@ -42,20 +43,13 @@ impl Store {
             .await
     }
 
-    /// Those of the sessions that the caller has pinned.
-    pub async fn list_pinned_sessions(
-        &self,
-        granted: &Granted<ViewSessions>,
-        ids: &[SessionId],
-    ) -> Result<Vec<SessionId>> {
+    /// The sessions that the caller has pinned.
+    pub async fn list_pinned_sessions(&self, granted: &Granted<ViewSessions>) -> Result<HashSet<SessionId>> {
         let sql = "SELECT s.created_us, s.tail FROM pins p JOIN agent_sessions s
                        ON s.organization = p.organization AND s.created_us = p.session_us
-                   WHERE p.organization = $1 AND p.principal = $2 AND p.session_us >= $3 AND p.session_us <= $4";
-        let times = ids.iter().map(|id| id.creation_time());
-        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Ok(Vec::new()) };
-        let rows = self.read(granted, sql, values![pin_owner(granted), first, last]).await?;
-        let pinned = rows.read_all(read_session_id)?;
-        Ok(pinned.into_iter().filter(|id| ids.contains(id)).collect())
+                   WHERE p.organization = $1 AND p.principal = $2";
+        let rows = self.read(granted, sql, values![pin_owner(granted)]).await?;
+        Ok(rows.read_all(read_session_id)?.into_iter().collect())
     }
 }
 

@@ -6,12 +6,13 @@ use crate::operations::agents::change::change_agent_session;
 use crate::operations::sessions::{
     Encoding, ListedSession, SessionSource, count_sessions, ids, list_sessions,
 };
+use crate::services::caller_cache::Pins;
 use domain::agent::{self, AgentCommand, AgentSession, AgentState, SessionFilter};
 use domain::ids::{AgentId, OrganizationId, SessionId};
 use domain::page::{ListRange, ListSlice};
 use domain::session::{EndReason, FieldValue, Filter, ListScope, SessionKey, SessionKind, ValueField};
 use index::{Facet, Index, SessionRef};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use store::access::{UseSessions, ViewSessions};
 use store::{Granted, GrantedAccount, LoadedSessions, Store};
 
@@ -361,13 +362,9 @@ pub async fn unpin_session(app: &App, granted: &Granted<ViewSessions>, id: Sessi
     Ok(app.store.unpin_session(granted, id).await?)
 }
 
-/// Those of `ids` that the caller has pinned.
-pub async fn list_pinned_sessions(
-    app: &App,
-    granted: &Granted<ViewSessions>,
-    ids: &[SessionId],
-) -> Result<HashSet<SessionId>, Failure> {
-    Ok(app.store.list_pinned_sessions(granted, ids).await?.into_iter().collect())
+/// The sessions that the caller has pinned.
+pub async fn list_pinned_sessions(app: &App, granted: &Granted<ViewSessions>) -> Result<Pins, Failure> {
+    app.callers.list_pins(&app.store, granted).await
 }
 
 /// Counts the organization's sessions.

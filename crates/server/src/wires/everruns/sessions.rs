@@ -298,14 +298,13 @@ async fn set_pins(
     granted: &Granted<ViewSessions>,
     sessions: &mut [ListedSession],
 ) -> Result<(), Failure> {
-    let all = sessions.iter().map(|listed| listed.session.key.id).collect::<Vec<_>>();
-    let pinned = agents::sessions::list_pinned_sessions(app, granted, &all).await?;
+    let pinned = agents::sessions::list_pinned_sessions(app, granted).await?;
     let pinned = |listed: &&mut ListedSession| pinned.contains(&listed.session.key.id);
     sessions.iter_mut().filter(pinned).try_for_each(|listed| listed.set_last_field("is_pinned"))
 }
 
 async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) -> Result<bool, Failure> {
-    Ok(agents::sessions::list_pinned_sessions(app, granted, &[id]).await?.contains(&id))
+    Ok(agents::sessions::list_pinned_sessions(app, granted).await?.contains(&id))
 }
 
 fn session_output(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {
