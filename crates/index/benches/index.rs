@@ -128,7 +128,7 @@ fn load(sessions: u64) -> Index {
         let began = Instant::now();
         let summary = summary(number, sessions);
         made += began.elapsed();
-        index.apply(summary);
+        index.append(summary);
     }
     index.shrink();
     let (took, memory) = (begin.elapsed() - made, index.memory());
@@ -137,7 +137,14 @@ fn load(sessions: u64) -> Index {
         took.as_secs_f64() * 1e6 / sessions as f64
     );
     println!("memory: {memory:?}, {:.1} bytes a session", memory.bytes() as f64 / sessions as f64);
+    println!("resident: {}", resident());
     index
+}
+
+/// What the operating system says that this process holds.
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or("unknown").to_owned()
 }
 
 fn measure(bench: &mut Criterion) {
@@ -161,10 +168,12 @@ fn measure(bench: &mut Criterion) {
     let middle = SessionId::new(Micros(START + sessions as i64 * STEP / 2), 0);
     let deep = ListRange::Before { position: Some((middle.creation_time(), middle)), limit: 100 };
     let far = ListRange::Offset { offset: sessions / 40, limit: 20 };
+    let farther = ListRange::Offset { offset: sessions / 20, limit: 20 };
     for (name, scope, filter, range) in [
         ("organization of a tenth, 100 with total", organization_scope(0), agents(vec![]), first),
         ("the same from a cursor in the middle", organization_scope(0), agents(vec![]), deep),
         ("the same at an offset of a fortieth", organization_scope(0), agents(vec![]), far),
+        ("account at an offset of a twentieth", account.clone(), agents(vec![]), farther),
         ("small organization, 100 with total", organization_scope(500), agents(vec![]), first),
         ("account, 100 with total", account.clone(), agents(vec![]), first),
         ("account, two tags", account.clone(), agents(vec![tag()]), first),
@@ -205,6 +214,8 @@ fn measure_facets(bench: &mut Criterion, index: &Index, now: Micros) {
     for (name, filter) in [
         ("facets of the organization of a tenth", agents(vec![])),
         ("facets with a tag", agents(vec![tag()])),
+        ("facets of two of six states", agents(vec![Filter::has_text(ValueField::State, ["exit", "error"])])),
+        ("facets without a tag", agents(vec![Filter::Not(Box::new(tag()))])),
         ("facets with an owner", agents(vec![Filter::has_id(ValueField::Owner, [uuid(7)])])),
     ] {
         let scope = organization_scope(0);

@@ -1,7 +1,11 @@
 //! A block: up to 65,536 sessions in the order of lists, oldest first.
 
+use crate::bits::Bits;
 use crate::column::NumberColumn;
 use crate::dictionary::Term;
+use crate::groups::{Coded, GROUPS, Group, group_of};
+use crate::packed::PackedColumn;
+use crate::packed_table::PackedTable;
 use domain::session::{NumberField, TimeField};
 
 /// A column of a block.
@@ -12,8 +16,8 @@ pub(crate) enum ColumnField {
     Number(NumberField),
 }
 
-/// The number of columns.
-pub(crate) const COLUMNS: usize = 2 + NumberField::ALL.len();
+/// The number of number fields.
+pub(crate) const NUMBERS: usize = NumberField::ALL.len();
 
 impl ColumnField {
     /// The column of a time; `None` for the time of creation, which is a part of the key.
@@ -22,14 +26,6 @@ impl ColumnField {
             TimeField::Created => None,
             TimeField::Updated => Some(ColumnField::Updated),
             TimeField::Ended => Some(ColumnField::Ended),
-        }
-    }
-
-    pub(crate) fn number(self) -> usize {
-        match self {
-            ColumnField::Updated => 0,
-            ColumnField::Ended => 1,
-            ColumnField::Number(field) => 2 + field as usize,
         }
     }
 }
@@ -44,29 +40,63 @@ pub(crate) struct Row {
     pub(crate) cell: u32,
     /// Sorted, each once.
     pub(crate) terms: Vec<Term>,
-    pub(crate) columns: [Option<i64>; COLUMNS],
+    pub(crate) updated: i64,
+    pub(crate) ended: Option<i64>,
+    /// In the order of [`NumberField`]. A session has all of them or none.
+    pub(crate) numbers: Option<[i64; NUMBERS]>,
 }
 
-/// The record of a removed row.
-const REMOVED: u32 = u32::MAX;
+/// The numbers of a row in [`Block::heads`]: those of its groups come after the first [`GROUP`].
+const HEADS: usize = GROUP + GROUPS;
+const GROUP: usize = 2;
 
-/// SealedRows in columns. The cell, the revision and the terms of a row are one record of variable length.
-#[derive(Debug, Default)]
+/// Rows in columns.
+#[derive(Debug)]
 pub(crate) struct Block {
-    created: Vec<i64>,
+    created: PackedColumn,
     tails: Vec<u64>,
-    records: Vec<u32>,
-    bytes: Vec<u8>,
-    /// The bytes of records that were replaced.
-    waste: usize,
+    /// The revision and the cell of each row, and the number for its values in each group.
+    heads: PackedTable<HEADS>,
+    groups: [Group; GROUPS],
+    updated: NumberColumn,
+    ended: NumberColumn,
+    numbers: [NumberColumn; NUMBERS],
+    /// The rows that have ended, and those with numbers.
+    has_ended: Bits,
+    has_numbers: Bits,
+    /// The rows that were not removed.
+    alive: Bits,
     removed: usize,
-    columns: [NumberColumn; COLUMNS],
+    /// So many rows are in the order of their places. The others came late.
+    sorted: usize,
+    /// The others, in the order of their places.
+    late: Vec<u16>,
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        Block {
+            created: PackedColumn::default(),
+            tails: Vec::new(),
+            heads: PackedTable::default(),
+            groups: std::array::from_fn(Group::new),
+            updated: NumberColumn::default(),
+            ended: NumberColumn::default(),
+            numbers: Default::default(),
+            has_ended: Bits::default(),
+            has_numbers: Bits::default(),
+            alive: Bits::default(),
+            removed: 0,
+            sorted: 0,
+            late: Vec::new(),
+        }
+    }
 }
 
 impl Block {
     /// The number of rows, with those that were removed.
     pub(crate) fn len(&self) -> usize {
-        self.created.len()
+        self.tails.len()
     }
 
     /// Whether most of its rows were removed.
@@ -79,198 +109,252 @@ impl Block {
         let number = u16::try_from(self.len()).expect("a block has at most 65,536 rows");
         self.created.push(row.created);
         self.tails.push(row.tail);
-        self.records.push(REMOVED);
-        self.write(number, row);
+        let head = self.encode_head(row);
+        self.heads.push(head);
+        self.updated.push(row.created, Some(row.updated));
+        self.ended.push(row.updated, row.ended);
+        for (at, column) in self.numbers.iter_mut().enumerate() {
+            column.push(0, row.numbers.map(|numbers| numbers[at]));
+        }
+        self.mark(number, row);
+        self.alive.set(number, true);
+        let place = (row.created, row.tail);
+        if self.late.is_empty() && (number == 0 || self.place(number - 1) <= place) {
+            self.sorted += 1;
+        } else {
+            let at = self.late.partition_point(|other| self.place(*other) <= place);
+            self.late.insert(at, number);
+        }
         number
+    }
+
+    /// The rows that are not in the order of their numbers, in the order of their places.
+    pub(crate) fn late(&self) -> &[u16] {
+        &self.late
     }
 
     /// Replaces what is known of a row; its place stays.
     pub(crate) fn replace(&mut self, number: u16, row: &Row) {
-        self.waste += self.record_length(number);
-        self.write(number, row);
-        if self.waste > 1 << 16 && self.waste * 2 > self.bytes.len() {
-            self.compact();
+        let head = self.encode_head(row);
+        self.heads.set(number, head);
+        for group in 0..GROUPS {
+            self.compact(group);
         }
+        self.updated.set(number, row.created, Some(row.updated));
+        self.ended.set(number, row.updated, row.ended);
+        for (at, column) in self.numbers.iter_mut().enumerate() {
+            column.set(number, 0, row.numbers.map(|numbers| numbers[at]));
+        }
+        self.mark(number, row);
     }
 
-    fn write(&mut self, number: u16, row: &Row) {
-        self.records[usize::from(number)] =
-            u32::try_from(self.bytes.len()).expect("a block has less than 4 GiB");
-        write_varint(&mut self.bytes, row.revision as u64);
-        write_varint(&mut self.bytes, row.cell.into());
-        write_varint(&mut self.bytes, row.terms.len() as u64);
-        for term in &row.terms {
-            write_varint(&mut self.bytes, (*term).into());
+    fn encode_head(&mut self, row: &Row) -> [i64; HEADS] {
+        let mut head = [row.revision, row.cell.into(), 0, 0, 0, 0, 0, 0];
+        let groups = self.groups.iter_mut().zip(split_groups(&row.terms));
+        for (number, (group, terms)) in head[GROUP..].iter_mut().zip(groups) {
+            *number = group.encode(&terms);
         }
-        for (at, (column, value)) in self.columns.iter_mut().zip(row.columns).enumerate() {
-            column.set(number, base(at, row.created), value);
+        head
+    }
+
+    /// Drops the sets of a group that no row has any more, when most are such.
+    fn compact(&mut self, group: usize) {
+        if self.groups[group].sets() <= 2 * self.len() + 64 {
+            return;
         }
+        let (mut fresh, mut terms) = (Group::new(group), Vec::new());
+        for row in (0..self.len()).map(|row| row as u16) {
+            let mut head = self.heads.row(row);
+            terms.clear();
+            if self.alive.get(row) {
+                self.groups[group].visit_terms(head[GROUP + group], |term| terms.push(term));
+            }
+            head[GROUP + group] = fresh.encode(&terms);
+            self.heads.set(row, head);
+        }
+        fresh.shrink();
+        self.groups[group] = fresh;
+    }
+
+    fn mark(&mut self, number: u16, row: &Row) {
+        self.has_ended.set(number, row.ended.is_some());
+        self.has_numbers.set(number, row.numbers.is_some());
     }
 
     /// Removes a row. Its place stays empty until the block is written again.
     pub(crate) fn remove(&mut self, number: u16) {
-        self.waste += self.record_length(number);
-        self.records[usize::from(number)] = REMOVED;
+        self.alive.set(number, false);
         self.removed += 1;
     }
 
     /// Whether the row was removed.
     pub(crate) fn is_removed(&self, number: u16) -> bool {
-        self.records[usize::from(number)] == REMOVED
+        !self.alive.get(number)
+    }
+
+    /// The rows that were not removed.
+    pub(crate) fn alive(&self) -> &Bits {
+        &self.alive
     }
 
     /// The place of a row in lists.
     pub(crate) fn place(&self, number: u16) -> (i64, u64) {
-        (self.created[usize::from(number)], self.tails[usize::from(number)])
+        (self.created.get(number), self.tails[usize::from(number)])
     }
 
     /// The place of the first row.
     pub(crate) fn first(&self) -> (i64, u64) {
-        (self.created[0], self.tails[0])
+        let first = self.place(0);
+        self.late.first().map_or(first, |late| first.min(self.place(*late)))
     }
 
     /// The place of the last row.
     pub(crate) fn last(&self) -> (i64, u64) {
-        (self.created[self.len() - 1], self.tails[self.len() - 1])
+        let last = self.place((self.sorted - 1) as u16);
+        self.late.last().map_or(last, |late| last.max(self.place(*late)))
     }
 
-    /// The number of rows before a place.
+    /// The number of rows before a place, without those that came late. They are the first ones.
     pub(crate) fn count_before(&self, place: (i64, u64)) -> usize {
-        let from = self.created.partition_point(|created| *created < place.0);
-        let until = from + self.created[from..].partition_point(|created| *created == place.0);
+        let from = self.created.partition_point(self.sorted, |created| created < place.0);
+        let until = self.created.partition_point(self.sorted, |created| created <= place.0);
         from + self.tails[from..until].partition_point(|tail| *tail < place.1)
+    }
+
+    /// The rows at a place that were not removed.
+    pub(crate) fn rows_at(&self, place: (i64, u64)) -> impl Iterator<Item = u16> {
+        let sorted = (self.count_before(place)..self.sorted).map(|at| at as u16);
+        let late = self.late.partition_point(|row| self.place(*row) < place);
+        let late = self.late[late..].iter().copied();
+        let is_there = move |row: &u16| self.place(*row) == place;
+        let at_place = sorted.take_while(is_there).chain(late.take_while(is_there));
+        at_place.filter(|row| !self.is_removed(*row))
     }
 
     /// The revision and the cell of a row that was not removed.
     pub(crate) fn head(&self, number: u16) -> (i64, u32) {
-        let mut bytes = &self.bytes[self.records[usize::from(number)] as usize..];
-        let revision = read_varint(&mut bytes) as i64;
-        (revision, read_varint(&mut bytes) as u32)
+        (self.heads.get(number, 0), self.heads.get(number, 1) as u32)
     }
 
-    /// Visits the terms of a row that was not removed.
-    pub(crate) fn visit_terms(&self, number: u16, visit: impl FnMut(Term)) {
-        let mut bytes = &self.bytes[self.records[usize::from(number)] as usize..];
-        read_varint(&mut bytes);
-        read_varint(&mut bytes);
-        let count = read_varint(&mut bytes);
-        (0..count).map(|_| read_varint(&mut bytes) as Term).for_each(visit);
+    /// The sets of values of a group of fields.
+    pub(crate) fn group(&self, group: usize) -> &Group {
+        &self.groups[group]
+    }
+
+    /// What a row has in a group of fields; `None` for no values.
+    pub(crate) fn coded(&self, group: usize, number: u16) -> Option<Coded> {
+        self.groups[group].decode(self.heads.get(number, GROUP + group))
+    }
+
+    /// The numbers for the values of some ascending rows in a group of fields.
+    pub(crate) fn gather(&self, group: usize, rows: &[u16], codes: &mut Vec<i64>) {
+        self.heads.gather(rows, GROUP + group, codes);
     }
 
     /// A row that was not removed.
     pub(crate) fn row(&self, number: u16) -> Row {
         let (created, tail) = self.place(number);
-        let (revision, cell) = self.head(number);
+        let head = self.heads.row(number);
+        let (revision, cell) = (head[0], head[1] as u32);
         let mut terms = Vec::new();
-        self.visit_terms(number, |term| terms.push(term));
-        let columns = std::array::from_fn(|at| self.columns[at].get(number, base(at, created)));
-        Row { created, tail, revision, cell, terms, columns }
+        for (group, code) in self.groups.iter().zip(&head[GROUP..]) {
+            group.visit_terms(*code, |term| terms.push(term));
+        }
+        terms.sort_unstable();
+        let updated = self.updated.get(number, created);
+        let ended = self.has_ended.get(number).then(|| self.ended.get(number, updated));
+        let has_numbers = self.has_numbers.get(number);
+        let numbers = has_numbers.then(|| std::array::from_fn(|at| self.numbers[at].get(number, 0)));
+        Row { created, tail, revision, cell, terms, updated, ended, numbers }
     }
 
     /// A column.
     pub(crate) fn column(&self, field: ColumnField) -> &NumberColumn {
-        &self.columns[field.number()]
+        match field {
+            ColumnField::Updated => &self.updated,
+            ColumnField::Ended => &self.ended,
+            ColumnField::Number(field) => &self.numbers[field as usize],
+        }
     }
 
     /// The number of a row in a column.
     pub(crate) fn number(&self, field: ColumnField, number: u16) -> Option<i64> {
-        let at = field.number();
-        self.columns[at].get(number, base(at, self.created[usize::from(number)]))
-    }
-
-    fn record_length(&self, number: u16) -> usize {
-        let record = self.records[usize::from(number)];
-        if record == REMOVED {
-            return 0;
-        }
-        let whole = &self.bytes[record as usize..];
-        let mut bytes = whole;
-        read_varint(&mut bytes);
-        read_varint(&mut bytes);
-        for _ in 0..read_varint(&mut bytes) {
-            read_varint(&mut bytes);
-        }
-        whole.len() - bytes.len()
-    }
-
-    /// Drops the bytes of replaced records.
-    fn compact(&mut self) {
-        let mut bytes = Vec::with_capacity(self.bytes.len() - self.waste);
-        for number in 0..self.len() {
-            let record = self.records[number];
-            if record != REMOVED {
-                let length = self.record_length(number as u16);
-                self.records[number] = bytes.len() as u32;
-                bytes.extend_from_slice(&self.bytes[record as usize..record as usize + length]);
+        let updated = || self.updated.get(number, self.created.get(number));
+        match field {
+            ColumnField::Updated => Some(updated()),
+            ColumnField::Ended => self.has_ended.get(number).then(|| self.ended.get(number, updated())),
+            ColumnField::Number(field) => {
+                self.has_numbers.get(number).then(|| self.numbers[field as usize].get(number, 0))
             }
         }
-        self.bytes = bytes;
-        self.waste = 0;
     }
 
     /// Gives back the memory that a full block will not need.
     pub(crate) fn shrink(&mut self) {
-        self.created.shrink_to_fit();
         self.tails.shrink_to_fit();
-        self.records.shrink_to_fit();
-        self.bytes.shrink_to_fit();
-        for column in &mut self.columns {
-            column.shrink();
-        }
+        self.late.shrink_to_fit();
+        self.created.shrink();
+        self.heads.shrink();
+        self.groups.iter_mut().for_each(Group::shrink);
+        [&mut self.updated, &mut self.ended].into_iter().for_each(NumberColumn::shrink);
+        self.numbers.iter_mut().for_each(NumberColumn::shrink);
+        [&mut self.has_ended, &mut self.has_numbers, &mut self.alive].into_iter().for_each(Bits::shrink);
     }
 
     /// About how many bytes it holds.
     pub(crate) fn memory(&self) -> usize {
-        self.created.capacity() * 8
+        let packed = [self.created.memory(), self.heads.memory()];
+        let times = [&self.updated, &self.ended].map(NumberColumn::memory);
+        let bits = [&self.has_ended, &self.has_numbers, &self.alive].map(Bits::memory);
+        size_of::<Block>()
             + self.tails.capacity() * 8
-            + self.records.capacity() * 4
-            + self.bytes.capacity()
-            + self.columns.iter().map(NumberColumn::memory).sum::<usize>()
+            + self.late.capacity() * 2
+            + packed.into_iter().chain(times).chain(bits).sum::<usize>()
+            + self.numbers.iter().map(NumberColumn::memory).sum::<usize>()
+            + self.groups.iter().map(Group::memory).sum::<usize>()
     }
 }
 
-/// What the numbers of a column are stored relative to: times are near to the time of creation.
-fn base(column: usize, created: i64) -> i64 {
-    if column < 2 { created } else { 0 }
-}
-
-fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
+/// The values of each group of fields.
+fn split_groups(terms: &[Term]) -> [Vec<Term>; GROUPS] {
+    let mut groups: [Vec<Term>; GROUPS] = Default::default();
+    for term in terms {
+        groups[group_of(term.field())].push(*term);
     }
-    bytes.push(number as u8);
-}
-
-fn read_varint(bytes: &mut &[u8]) -> u64 {
-    let (mut number, mut shift) = (0, 0);
-    while let Some((byte, rest)) = bytes.split_first() {
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            break;
-        }
-        shift += 7;
-    }
-    number
+    groups
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::session::ValueField;
     use proptest::prelude::*;
 
+    fn terms() -> impl Strategy<Value = Vec<Term>> {
+        let term = (proptest::sample::select(ValueField::ALL), 0u32..1 << 20)
+            .prop_map(|(field, number)| Term::new(field, number));
+        let one_subject = |terms: &std::collections::BTreeSet<Term>| {
+            terms.iter().filter(|term| group_of(term.field()) == 2).count() < 2
+        };
+        let terms = proptest::collection::btree_set(term, 0..12).prop_filter("one subject", one_subject);
+        terms.prop_map(|terms| terms.into_iter().collect())
+    }
+
     fn row() -> impl Strategy<Value = Row> {
-        let terms = proptest::collection::btree_set(any::<u32>(), 0..20);
-        let columns = proptest::array::uniform5(proptest::option::of(any::<i64>()));
-        (any::<i64>(), any::<u32>(), terms, columns).prop_map(|(revision, cell, terms, columns)| Row {
-            created: 0,
-            tail: 0,
-            revision,
-            cell,
-            terms: terms.into_iter().collect(),
-            columns,
-        })
+        let number = || prop_oneof![any::<i64>(), 0i64..9];
+        let numbers = proptest::option::of(proptest::array::uniform3(number()));
+        (number(), any::<u32>(), terms(), number(), proptest::option::of(number()), numbers).prop_map(
+            |(revision, cell, terms, updated, ended, numbers)| Row {
+                created: 0,
+                tail: 0,
+                revision,
+                cell,
+                terms,
+                updated,
+                ended,
+                numbers,
+            },
+        )
     }
 
     proptest! {
@@ -284,10 +368,11 @@ mod tests {
                 block.replace(number, &placed(second.clone()));
                 expected.push(placed(second));
             }
-            block.compact();
+            block.shrink();
             for (number, row) in expected.iter().enumerate() {
                 prop_assert_eq!(&block.row(number as u16), row);
                 prop_assert_eq!(block.count_before((row.created, row.tail)), number);
+                prop_assert_eq!(block.number(ColumnField::Ended, number as u16), row.ended);
             }
         }
     }

@@ -1,19 +1,12 @@
-//! A number for each row of a block.
+//! A number for some rows of a block, and between which numbers those of each zone lie.
 
+use crate::packed::PackedColumn;
 use crate::sizes::ZONE;
-use std::collections::HashMap;
 
-/// A number is stored in five bytes as its distance from a base plus one. Five bytes reach 12 days in microseconds.
-const WIDTH: usize = 5;
-const ABSENT: u64 = 0;
-const FAR: u64 = (1 << (8 * WIDTH)) - 1;
-
-/// Some rows have a number. The caller knows each row's base: the row's time of creation, or 0.
+/// A column of numbers. The caller knows which rows have one, and what each is stored relative to.
 #[derive(Debug, Default)]
 pub(crate) struct NumberColumn {
-    packed: Vec<[u8; WIDTH]>,
-    /// The numbers that five bytes cannot reach.
-    far: HashMap<u16, i64>,
+    distances: PackedColumn,
     /// The smallest and the largest number of each zone that has one. They are bounds: a change does not narrow them.
     zones: Vec<Option<(i64, i64)>>,
 }
@@ -30,54 +23,32 @@ pub(crate) enum ZoneFit {
 }
 
 impl NumberColumn {
-    /// Stores the number of a row. A column without numbers takes no memory.
-    pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
-        let at = usize::from(row);
-        if at >= self.packed.len() {
-            if number.is_none() {
-                return;
-            }
-            self.packed.resize(at + 1, [0; WIDTH]);
-        }
-        let packed = match number {
-            None => ABSENT,
-            Some(number) => match u64::try_from(number.wrapping_sub(base)) {
-                Ok(distance) if number >= base && distance < FAR - 1 => distance + 1,
-                _ => FAR,
-            },
-        };
-        self.packed[at].copy_from_slice(&packed.to_le_bytes()[..WIDTH]);
-        match number {
-            Some(number) if packed == FAR => {
-                self.far.insert(row, number);
-            }
-            _ => {
-                self.far.remove(&row);
-            }
-        }
-        if let Some(number) = number {
-            self.widen(at / ZONE, number);
-        }
+    /// Appends the number of the next row.
+    pub(crate) fn push(&mut self, base: i64, number: Option<i64>) {
+        self.widen(self.distances.len() / ZONE, number);
+        self.distances.push(distance(base, number));
     }
 
-    fn widen(&mut self, zone: usize, number: i64) {
+    /// Replaces the number of a row.
+    pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
+        self.widen(usize::from(row) / ZONE, number);
+        self.distances.set(row, distance(base, number));
+    }
+
+    fn widen(&mut self, zone: usize, number: Option<i64>) {
         if zone >= self.zones.len() {
             self.zones.resize(zone + 1, None);
         }
-        let bounds = self.zones[zone].get_or_insert((number, number));
-        *bounds = (bounds.0.min(number), bounds.1.max(number));
+        if let Some(number) = number {
+            let bounds = self.zones[zone].get_or_insert((number, number));
+            *bounds = (bounds.0.min(number), bounds.1.max(number));
+        }
     }
 
-    /// The number of a row.
-    pub(crate) fn get(&self, row: u16, base: i64) -> Option<i64> {
-        let packed = self.packed.get(usize::from(row))?;
-        let mut bytes = [0; 8];
-        bytes[..WIDTH].copy_from_slice(packed);
-        match u64::from_le_bytes(bytes) {
-            ABSENT => None,
-            FAR => self.far.get(&row).copied(),
-            distance => Some(base.wrapping_add(distance as i64 - 1)),
-        }
+    /// The number of a row that has one.
+    #[inline]
+    pub(crate) fn get(&self, row: u16, base: i64) -> i64 {
+        base.wrapping_add(self.distances.get(row))
     }
 
     /// How the numbers of a zone lie to the range from `from` until before `until`.
@@ -94,14 +65,18 @@ impl NumberColumn {
 
     /// Gives back the memory that a full block will not need.
     pub(crate) fn shrink(&mut self) {
-        self.packed.shrink_to_fit();
+        self.distances.shrink();
         self.zones.shrink_to_fit();
     }
 
     /// About how many bytes it holds.
     pub(crate) fn memory(&self) -> usize {
-        self.packed.capacity() * WIDTH + self.far.capacity() * 24 + self.zones.capacity() * 24
+        self.distances.memory() + self.zones.capacity() * size_of::<Option<(i64, i64)>>()
     }
+}
+
+fn distance(base: i64, number: Option<i64>) -> i64 {
+    number.map_or(0, |number| number.wrapping_sub(base))
 }
 
 #[cfg(test)]
@@ -111,20 +86,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_stored_exactly(
-            numbers in proptest::collection::vec((0u16..3_000, proptest::option::of(any::<i64>()), -9i64..1 << 41), 1..300),
+        fn zones_know_how_their_numbers_lie_to_a_range(
+            numbers in proptest::collection::vec(proptest::option::of(prop_oneof![any::<i64>(), -9i64..1 << 41]), 1..60),
+            changes in proptest::collection::vec((any::<u16>(), proptest::option::of(-9i64..1 << 41)), 0..60),
         ) {
-            let (mut column, mut plain) = (NumberColumn::default(), HashMap::new());
-            for (row, number, near) in numbers {
-                let base = i64::from(row) * 1_000;
-                let number = number.map(|number| if number % 2 == 0 { number } else { base.saturating_add(near) });
-                column.set(row, base, number);
-                plain.insert(row, number);
+            let mut column = NumberColumn::default();
+            let base = |row: usize| row as i64 * 1_000;
+            let mut plain = numbers;
+            plain.iter().enumerate().for_each(|(row, number)| column.push(base(row), *number));
+            for (row, number) in changes {
+                let row = usize::from(row) % plain.len();
+                column.set(row as u16, base(row), number);
+                plain[row] = number;
             }
-            for (row, number) in plain {
-                prop_assert_eq!(column.get(row, i64::from(row) * 1_000), number);
-                let fit = |from, until| column.fit(usize::from(row) / ZONE, from, until);
-                if let Some(number) = number.filter(|number| *number < i64::MAX) {
+            for (row, number) in plain.into_iter().enumerate() {
+                let Some(number) = number else { continue };
+                prop_assert_eq!(column.get(row as u16, base(row)), number);
+                let fit = |from, until| column.fit(row / ZONE, from, until);
+                if number < i64::MAX {
                     prop_assert!(fit(Some(number), Some(number + 1)) != ZoneFit::None);
                     prop_assert!(fit(Some(number + 1), None) != ZoneFit::All);
                     prop_assert!(fit(None, Some(number)) != ZoneFit::All);

@@ -3,7 +3,7 @@
 use crate::dictionary::Term;
 use crate::posting::Posting;
 use domain::ids::OrganizationId;
-use domain::session::SessionKind;
+use domain::session::{FieldValue, Filter, PRESENT, SessionKind, ValueField};
 use foldhash::{HashMap, HashMapExt};
 
 /// The cells of an organization. Every list of a wire is about one kind, and most leave archived sessions out, so each
@@ -39,6 +39,29 @@ impl CellMask {
         CellMask(!self.0 & CellMask::ALL.0)
     }
 
+    /// The cells that a filter selects, if it selects whole cells.
+    pub(crate) fn of_filter(filter: &Filter) -> Option<CellMask> {
+        match filter {
+            Filter::HasAny(ValueField::Kind, kinds) => {
+                let kinds = kinds.iter().filter_map(|kind| match kind {
+                    FieldValue::Text(name) => SessionKind::parse(name),
+                    FieldValue::Id(_) => None,
+                });
+                Some(kinds.map(CellMask::with_kind).fold(CellMask::ALL.not(), CellMask::or))
+            }
+            Filter::HasAny(ValueField::Archived, values) => {
+                let is_present =
+                    |value: &FieldValue| matches!(value, FieldValue::Text(text) if text == PRESENT);
+                let present = values.iter().any(is_present);
+                Some(if present { CellMask::ARCHIVED } else { CellMask::ALL.not() })
+            }
+            Filter::Has(ValueField::Kind) => Some(CellMask::ALL),
+            Filter::Has(ValueField::Archived) => Some(CellMask::ARCHIVED),
+            Filter::Not(filter) => CellMask::of_filter(filter).map(CellMask::not),
+            _ => None,
+        }
+    }
+
     /// Whether a cell is one of them.
     pub(crate) fn has(self, cell: usize) -> bool {
         self.0 & (1 << cell) != 0
@@ -61,8 +84,9 @@ pub(crate) struct OrganizationRows {
 pub(crate) struct Organizations {
     numbers: HashMap<OrganizationId, u32>,
     all: Vec<OrganizationRows>,
-    /// The number of rows of each cell, in all organizations and in those that were deleted.
-    pub(crate) totals: [u64; CELLS],
+    /// The rows of each cell of all organizations.
+    pub(crate) by_cell: [Posting; CELLS],
+    /// The number of rows of each cell, in those that were deleted.
     pub(crate) deleted_totals: [u64; CELLS],
 }
 
@@ -113,11 +137,6 @@ impl Organizations {
         self.numbers.get(&id).map(|number| &self.all[*number as usize])
     }
 
-    /// All that have or had sessions.
-    pub(crate) fn all(&self) -> &[OrganizationRows] {
-        &self.all
-    }
-
     /// Marks an organization as deleted.
     pub(crate) fn mark_deleted(&mut self, id: OrganizationId) -> &OrganizationRows {
         let number = self.intern(id) as usize;
@@ -135,6 +154,8 @@ impl Organizations {
             organization.cells.iter_mut().for_each(Posting::shrink);
             organization.values.shrink_to_fit();
         }
+        self.all.shrink_to_fit();
+        self.by_cell.iter_mut().for_each(Posting::shrink);
     }
 
     /// Whether an organization was deleted.
@@ -148,7 +169,20 @@ impl Organizations {
             let cells = organization.cells.iter().map(Posting::memory).sum::<usize>();
             cells + organization.values.capacity() * (4 + 4 * CELLS + 1) + size_of::<OrganizationRows>()
         };
-        self.all.iter().map(one).sum::<usize>() + self.numbers.capacity() * 24
+        let by_cell = self.by_cell.iter().map(Posting::memory).sum::<usize>();
+        self.all.iter().map(one).sum::<usize>() + by_cell + self.numbers.capacity() * 24
+    }
+
+    /// One more than the largest number of a cell.
+    pub(crate) fn cells(&self) -> usize {
+        self.all.len() * CELLS
+    }
+
+    /// The number of rows of some cells of all organizations.
+    pub(crate) fn count_cells(&self, cells: CellMask, without_deleted: bool) -> u64 {
+        let counts = self.by_cell.iter().map(Posting::len).zip(self.deleted_totals).enumerate();
+        let counts = counts.filter(|(cell, _)| cells.has(*cell));
+        counts.map(|(_, (all, deleted))| if without_deleted { all - deleted } else { all }).sum()
     }
 }
 
@@ -158,7 +192,7 @@ impl OrganizationRows {
         self.cells
             .iter()
             .enumerate()
-            .filter(move |(cell, rows)| mask.has(*cell) && rows.len() > 0)
+            .filter(move |(cell, rows)| mask.has(*cell) && !rows.is_empty())
             .map(|(_, rows)| rows)
     }
 

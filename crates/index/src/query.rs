@@ -1,9 +1,11 @@
 //! Questions: pages, totals and facets.
 
 mod conditions;
+mod evaluate;
 mod facets;
+mod nodes;
 mod pages;
-mod sets;
+mod tally;
 
 pub use facets::Facet;
 

@@ -22,10 +22,6 @@ pub(crate) fn place(id: SessionId) -> Place {
 pub(crate) struct SealedRows {
     pub(crate) dictionary: Dictionary,
     pub(crate) organizations: Organizations,
-    /// The rows of each value.
-    pub(crate) postings: Vec<Posting>,
-    /// All rows that were not removed.
-    pub(crate) alive: Posting,
     /// The rows of deleted organizations.
     pub(crate) deleted: Posting,
     /// By number.
@@ -36,6 +32,11 @@ pub(crate) struct SealedRows {
     pub(crate) ranks: Vec<u16>,
     /// The numbers of blocks that are not in `order` any more.
     free: Vec<u16>,
+    /// Values that may have no rows any more. A row that is being moved still needs them.
+    pub(crate) emptied: Vec<Term>,
+    is_in_order: bool,
+    /// How many rows came late.
+    pub(crate) late: usize,
 }
 
 /// The block of a row, and its number in the block.
@@ -51,30 +52,32 @@ pub(crate) fn row_id(block: u16, number: u16) -> RowId {
 impl SealedRows {
     /// What is known of a session, as a row. The clock decides the state of a session that expires.
     pub(crate) fn encode(&mut self, summary: &Summary, clock: Micros) -> Row {
-        use crate::block::ColumnField;
         use domain::session::{NumberField, ValueField};
         let Summary { key, revision, .. } = summary;
         let cell = self.organizations.cell(key.organization, key.kind, summary.is_archived());
         let mut terms = Vec::new();
         let dictionary = &mut self.dictionary;
         summary.visit_values(clock, |field, value| {
-            // The cell says the organization.
-            if field != ValueField::Organization {
+            // The cell says these.
+            if !matches!(field, ValueField::Organization | ValueField::Kind | ValueField::Archived) {
                 terms.push(dictionary.intern(field, value));
             }
         });
         terms.sort_unstable();
         terms.dedup();
-        self.postings.resize_with(self.dictionary.len(), Posting::default);
-        let mut columns = [None; crate::block::COLUMNS];
-        columns[ColumnField::Updated.number()] = Some(summary.updated.0);
-        columns[ColumnField::Ended.number()] = summary.ended.map(|(at, _)| at.0);
-        for field in NumberField::ALL {
-            // Most sessions of a new fleet have used nothing. Zero is stored like any number, so that it is found.
-            columns[ColumnField::Number(field).number()] = summary.number(field);
-        }
+        let numbers = NumberField::ALL.map(|field| summary.number(field));
+        let has_numbers = numbers.iter().all(Option::is_some);
         let (created, tail) = place(key.id);
-        Row { created, tail, revision: *revision, cell, terms, columns }
+        Row {
+            created,
+            tail,
+            revision: *revision,
+            cell,
+            terms,
+            updated: summary.updated.0,
+            ended: summary.ended.map(|(at, _)| at.0),
+            numbers: has_numbers.then(|| numbers.map(Option::unwrap_or_default)),
+        }
     }
 
     /// The key of a row that was not removed, and its revision.
@@ -109,21 +112,21 @@ impl SealedRows {
         let near = blocks.take_while(move |block| self.blocks[usize::from(*block)].last() >= place);
         near.flat_map(move |number| {
             let block = &self.blocks[usize::from(number)];
-            let from = block.count_before(place);
-            (from..block.len())
-                .map(|at| at as u16)
-                .take_while(move |at| block.place(*at) == place)
-                .filter(move |at| !block.is_removed(*at))
-                .map(move |at| row_id(number, at))
+            block.rows_at(place).map(move |at| row_id(number, at))
         })
+    }
+
+    /// Whether the numbers of all rows are in the order of lists: no block was split, and no session came late.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.is_in_order && self.late == 0
     }
 
     /// Appends a row after the newest one.
     pub(crate) fn append(&mut self, row: &Row) {
         let full = self.order.last().is_none_or(|last| self.blocks[usize::from(*last)].len() >= BLOCK);
         if full {
-            if let Some(last) = self.order.last() {
-                self.blocks[usize::from(*last)].shrink();
+            if let Some(last) = self.order.last().copied() {
+                self.close(last);
             }
             let position = self.order.len();
             self.add_block(position);
@@ -155,18 +158,27 @@ impl SealedRows {
         for (rank, block) in self.order.iter().enumerate() {
             self.ranks[usize::from(*block)] = rank as u16;
         }
+        self.is_in_order = self.order.is_sorted();
     }
 
     /// Appends a row to a block.
     pub(crate) fn push(&mut self, block: u16, row: &Row) {
         debug_assert!(self.blocks[usize::from(block)].len() < MAX_BLOCK);
-        let number = self.blocks[usize::from(block)].push(row);
+        let number = self.push_unlinked(block, row);
         let id = row_id(block, number);
-        self.alive.insert(id);
         self.link_cell(id, row.cell);
         for term in &row.terms {
             self.link(id, row.cell, *term);
         }
+    }
+
+    /// Appends a row to a block, but not to any set.
+    pub(crate) fn push_unlinked(&mut self, block: u16, row: &Row) -> u16 {
+        let block = &mut self.blocks[usize::from(block)];
+        let late = block.late().len();
+        let number = block.push(row);
+        self.late += block.late().len() - late;
+        number
     }
 
     /// Replaces what is known of a row.
@@ -182,6 +194,10 @@ impl SealedRows {
         if before.cell != row.cell {
             self.unlink_cell(id, before.cell);
             self.link_cell(id, row.cell);
+            for term in row.terms.iter().filter(|term| before.terms.binary_search(term).is_ok()) {
+                self.count(before.cell, *term, false);
+                self.count(row.cell, *term, true);
+            }
         }
         self.blocks[usize::from(block)].replace(number, row);
     }
@@ -195,8 +211,7 @@ impl SealedRows {
     }
 
     /// Takes a row out of all sets.
-    pub(crate) fn unlink_all(&mut self, id: RowId, row: &Row) {
-        self.alive.remove(id);
+    fn unlink_all(&mut self, id: RowId, row: &Row) {
         self.unlink_cell(id, row.cell);
         for term in &row.terms {
             self.unlink(id, row.cell, *term);
@@ -206,15 +221,23 @@ impl SealedRows {
     /// Gives back memory that was reserved for more rows.
     pub(crate) fn shrink(&mut self) {
         self.organizations.shrink();
-        self.postings.iter_mut().chain([&mut self.alive, &mut self.deleted]).for_each(Posting::shrink);
+        self.dictionary.shrink();
+        self.deleted.shrink();
         self.blocks.iter_mut().for_each(Block::shrink);
+    }
+
+    /// Forgets the values that no row has any more.
+    pub(crate) fn release_emptied(&mut self) {
+        for term in std::mem::take(&mut self.emptied) {
+            self.dictionary.release(term);
+        }
     }
 
     fn link_cell(&mut self, id: RowId, cell: u32) {
         let (organization, within) = self.organizations.organization_mut(cell);
         organization.cells[within].insert(id);
         let deleted = organization.deleted;
-        self.organizations.totals[within] += 1;
+        self.organizations.by_cell[within].insert(id);
         if deleted {
             self.organizations.deleted_totals[within] += 1;
             self.deleted.insert(id);
@@ -225,7 +248,7 @@ impl SealedRows {
         let (organization, within) = self.organizations.organization_mut(cell);
         organization.cells[within].remove(id);
         let deleted = organization.deleted;
-        self.organizations.totals[within] -= 1;
+        self.organizations.by_cell[within].remove(id);
         if deleted {
             self.organizations.deleted_totals[within] -= 1;
             self.deleted.remove(id);
@@ -233,17 +256,21 @@ impl SealedRows {
     }
 
     fn link(&mut self, id: RowId, cell: u32, term: Term) {
-        self.postings[term as usize].insert(id);
+        self.dictionary.posting_mut(term).insert(id);
         self.count(cell, term, true);
     }
 
     fn unlink(&mut self, id: RowId, cell: u32, term: Term) {
-        self.postings[term as usize].remove(id);
+        let posting = self.dictionary.posting_mut(term);
+        posting.remove(id);
+        if posting.is_empty() {
+            self.emptied.push(term);
+        }
         self.count(cell, term, false);
     }
 
-    fn count(&mut self, cell: u32, term: Term, more: bool) {
-        if self.dictionary.field(term).info().spread == Spread::Few {
+    pub(crate) fn count(&mut self, cell: u32, term: Term, more: bool) {
+        if term.field().info().spread == Spread::Few {
             let (organization, within) = self.organizations.organization_mut(cell);
             organization.count(within, term, more);
         }

@@ -1,9 +1,8 @@
 //! The index: sessions come, change and go.
 
 use crate::organizations::CellMask;
-use crate::posting::Posting;
 use crate::rows::{Place, SealedRows, place, split};
-use crate::sizes::{LATE, SETTLE};
+use crate::sizes::SETTLE;
 use domain::ids::OrganizationId;
 use domain::session::{LoginState, SessionKey, SessionKind, SessionState, Summary};
 use domain::time::Micros;
@@ -38,6 +37,12 @@ impl Memory {
     }
 }
 
+/// About how many bytes an index of some sessions takes.
+pub fn estimate_bytes(sessions: u64) -> u64 {
+    // As measured with ten million sessions, and with room for more values than those have.
+    sessions * 80
+}
+
 /// A key in the order of lists, oldest first.
 pub(crate) type OrderedKey = (Place, SessionKind, OrganizationId);
 
@@ -49,12 +54,10 @@ pub(crate) fn list_key(key: &SessionKey) -> OrderedKey {
 #[derive(Debug, Default)]
 pub struct Index {
     pub(crate) rows: SealedRows,
-    /// The newest sessions, and those with an old time that are not merged yet.
+    /// The newest sessions.
     pub(crate) recent: BTreeMap<OrderedKey, Summary>,
     /// The newest place that a row has had.
     horizon: Option<Place>,
-    /// How many of the recent sessions are not newer than the horizon.
-    late: usize,
     /// The time that the states of rows are of.
     clock: Micros,
     /// When each row's session expires by itself.
@@ -74,27 +77,48 @@ impl Index {
             if self.rows.key(row).1 <= summary.revision {
                 let encoded = self.rows.encode(&summary, self.clock);
                 self.rows.replace(row, &encoded);
+                self.rows.release_emptied();
                 self.set_expiry(key, &summary);
             }
+        } else if self.is_late(key.0) {
+            self.set_expiry(key, &summary);
+            let row = self.rows.encode(&summary, self.clock);
+            self.rows.insert(&row);
+            self.rows.release_emptied();
         } else {
-            self.late += usize::from(self.is_late(key.0));
             self.recent.insert(key, summary);
             self.settle();
         }
+    }
+
+    /// Adds a session that is not known yet, best in the order of lists: then it becomes a row at once.
+    pub fn append(&mut self, summary: Summary) {
+        let key = list_key(&summary.key);
+        let is_newest = self.horizon.is_none_or(|horizon| horizon < key.0);
+        if !is_newest || !self.recent.is_empty() {
+            return self.apply(summary);
+        }
+        self.set_expiry(key, &summary);
+        let row = self.rows.encode(&summary, self.clock);
+        self.rows.append(&row);
+        self.rows.release_emptied();
+        self.horizon = Some(key.0);
     }
 
     /// Removes a session that was deleted.
     pub fn remove(&mut self, session: &SessionKey) {
         let key = list_key(session);
         if self.recent.remove(&key).is_some() {
-            self.late -= usize::from(self.is_late(key.0));
-        } else if let Some(row) = self.rows.find(session) {
+            return;
+        }
+        if let Some(row) = self.rows.find(session) {
             self.rows.remove(row);
             self.forget_expiry(key);
             let block = split(row).0;
             if self.rows.blocks[usize::from(block)].is_hollow() {
-                self.rows.rewrite(block, Vec::new());
+                self.rows.rewrite(block);
             }
+            self.rows.release_emptied();
         }
     }
 
@@ -156,11 +180,12 @@ impl Index {
         };
         let others = [LoginState::Open, LoginState::Expired].map(&mut term);
         let new = term(state);
-        self.rows.postings.resize_with(self.rows.dictionary.len(), Posting::default);
         row.terms.retain(|term| !others.contains(term));
         row.terms.push(new);
         row.terms.sort_unstable();
         self.rows.replace(id, &row);
+        self.rows.emptied.extend(others);
+        self.rows.release_emptied();
     }
 
     /// Gives back memory that was reserved for more sessions: worth it after many were added.
@@ -176,7 +201,7 @@ impl Index {
 
     /// The number of sessions.
     pub fn len(&self) -> u64 {
-        self.rows.alive.len() + self.recent.len() as u64
+        self.rows.organizations.count_cells(CellMask::ALL, false) + self.recent.len() as u64
     }
 
     /// Whether there are no sessions.
@@ -187,8 +212,7 @@ impl Index {
     /// The memory that it holds.
     pub fn memory(&self) -> Memory {
         let rows = &self.rows;
-        let postings =
-            rows.postings.iter().chain([&rows.alive, &rows.deleted]).map(Posting::memory).sum::<usize>();
+        let postings = rows.dictionary.postings_memory() + rows.deleted.memory();
         Memory {
             sessions: self.len(),
             blocks: rows.blocks.iter().map(crate::block::Block::memory).sum::<usize>()
@@ -205,21 +229,17 @@ impl Index {
 
     /// Turns recent sessions into rows, when there are enough of them.
     fn settle(&mut self) {
-        if self.recent.len() - self.late >= 2 * SETTLE {
-            let mut settled = self.recent.keys().skip(self.late).copied();
-            let mut keys = settled.by_ref().take(SETTLE).collect::<Vec<_>>();
-            self.horizon = keys.last().map(|key| key.0);
-            keys.extend(settled.take_while(|key| self.is_late(key.0)));
-            for row in keys.into_iter().filter_map(|key| self.take_recent(key)).collect::<Vec<_>>() {
-                self.rows.append(&row);
-            }
+        if self.recent.len() < 2 * SETTLE {
+            return;
         }
-        if self.late >= LATE {
-            let keys = self.recent.keys().take(self.late).copied().collect::<Vec<_>>();
-            let late = keys.into_iter().filter_map(|key| self.take_recent(key)).collect();
-            self.rows.merge(late);
-            self.late = 0;
+        let mut settled = self.recent.keys().copied();
+        let mut keys = settled.by_ref().take(SETTLE).collect::<Vec<_>>();
+        self.horizon = keys.last().map(|key| key.0);
+        keys.extend(settled.take_while(|key| self.is_late(key.0)));
+        for row in keys.into_iter().filter_map(|key| self.take_recent(key)).collect::<Vec<_>>() {
+            self.rows.append(&row);
         }
+        self.rows.release_emptied();
     }
 
     fn take_recent(&mut self, key: OrderedKey) -> Option<crate::block::Row> {

@@ -89,6 +89,15 @@ fn has_value(
     field: ValueField,
     mut fits: impl FnMut(FieldValueRef<'_>) -> bool,
 ) -> bool {
+    // Almost every list asks for one of these. They are known without a look at all values.
+    match field {
+        ValueField::Organization => return fits(FieldValueRef::Id(summary.key.organization.0)),
+        ValueField::Kind => return fits(FieldValueRef::Text(summary.key.kind.name())),
+        ValueField::State => return fits(FieldValueRef::Text(summary.state_at(now).name())),
+        ValueField::Owner => return fits(FieldValueRef::Id(summary.owner.0)),
+        ValueField::Archived => return summary.is_archived() && fits(FieldValueRef::Text(PRESENT)),
+        _ => {}
+    }
     let mut found = false;
     summary.visit_values(now, |other, value| found |= other == field && fits(value));
     found
@@ -193,6 +202,27 @@ mod tests {
         ];
         for (filter, expected) in cases {
             assert_eq!(filter.matches(&agent_session(), NOW), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_finds_exactly_the_values_of_a_session() {
+        let mut archived = agent_session();
+        if let KindSummary::Agent(agent) = &mut archived.of_kind {
+            agent.archived = true;
+        }
+        for summary in [agent_session(), archived] {
+            let mut values = Vec::new();
+            summary.visit_values(NOW, |field, value| values.push((field, value.to_value())));
+            for field in ValueField::ALL {
+                let of_field = values.iter().filter(|(other, _)| other == field).collect::<Vec<_>>();
+                assert_eq!(Filter::Has(*field).matches(&summary, NOW), !of_field.is_empty(), "{field:?}");
+                for (_, value) in of_field {
+                    assert!(Filter::HasAny(*field, vec![value.clone()]).matches(&summary, NOW), "{value:?}");
+                }
+                let other = vec![crate::session::FieldValue::Text("other".into())];
+                assert!(!Filter::HasAny(*field, other).matches(&summary, NOW), "{field:?}");
+            }
         }
     }
 

@@ -1,13 +1,12 @@
 //! Facets: how many sessions of a list have each value of a field.
 
 use super::conditions::Conditions;
+use super::tally::{Matching, Tally, count_cells};
 use crate::dictionary::Term;
-use crate::organizations::{CELLS, CellMask};
-use crate::rows::{SealedRows, split};
+use crate::organizations::{CELLS, CellMask, Organizations};
 use crate::sessions::Index;
-use domain::session::{FieldValue, Filter, ListScope, Spread, ValueField};
+use domain::session::{FieldValue, Filter, ListScope, PRESENT, SessionKind, Spread, ValueField};
 use domain::time::Micros;
-use roaring::RoaringBitmap;
 use std::collections::HashMap;
 
 /// A value of a field, and the number of sessions that have it.
@@ -30,16 +29,26 @@ impl Index {
         fields: [ValueField; N],
     ) -> [Vec<Facet>; N] {
         debug_assert!(!self.needs_advance(now), "the index is moved to the time of the question first");
-        let conditions = Conditions::new(&self.rows, scope, filter);
         let mut counts = fields.map(|_| HashMap::<FieldValue, u64>::new());
-        for (term, count) in count_terms(&self.rows, scope, &conditions, &fields) {
-            let field = self.rows.dictionary.field(term);
+        let mut add = |field: ValueField, value: &dyn Fn() -> FieldValue, count: u64| {
             for (counts, _) in counts.iter_mut().zip(fields).filter(|(_, wanted)| *wanted == field) {
-                counts.insert(self.rows.dictionary.value(term), count);
+                *counts.entry(value()).or_default() += count;
             }
+        };
+        let conditions = Conditions::new(&self.rows, scope, filter);
+        let question = Question { conditions: &conditions, scope, matching: Matching::default() };
+        let (terms, cells) = question.count(&fields);
+        for (term, count) in terms {
+            add(term.field(), &|| self.rows.dictionary.value(term), count);
         }
-        if let Some(at) = fields.iter().position(|field| *field == ValueField::Organization) {
-            counts[at] = count_organizations(&self.rows, conditions.matching());
+        for (cell, count) in cells {
+            let text = |name: &str| FieldValue::Text(name.to_owned());
+            let organization = self.rows.organizations.organization_at(cell).id;
+            add(ValueField::Organization, &|| FieldValue::Id(organization.0), count);
+            add(ValueField::Kind, &|| text(Organizations::kind(cell).name()), count);
+            if CellMask::ARCHIVED.has(cell as usize % CELLS) {
+                add(ValueField::Archived, &|| text(PRESENT), count);
+            }
         }
         for summary in self.recent_matching(scope, filter, now) {
             let mut values = Vec::new();
@@ -47,22 +56,11 @@ impl Index {
             values.sort_unstable();
             values.dedup();
             for (field, value) in values {
-                for (counts, _) in counts.iter_mut().zip(fields).filter(|(_, wanted)| *wanted == field) {
-                    *counts.entry(value.to_value()).or_default() += 1;
-                }
+                add(field, &|| value.to_value(), 1);
             }
         }
         counts.map(sort_counts)
     }
-}
-
-/// Counts the rows of a set in each organization. The organization of a row is not a value of its record.
-fn count_organizations(rows: &SealedRows, matching: &RoaringBitmap) -> HashMap<FieldValue, u64> {
-    let counts = rows.organizations.all().iter().map(|organization| {
-        let count = organization.rows(CellMask::ALL).map(|cell| cell.count_within(matching)).sum::<u64>();
-        (FieldValue::Id(organization.id.0), count)
-    });
-    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// The most frequent value first.
@@ -72,58 +70,94 @@ fn sort_counts(counts: HashMap<FieldValue, u64>) -> Vec<Facet> {
     facets
 }
 
-/// Counts the rows that match conditions with each value of some fields.
-fn count_terms(
-    rows: &SealedRows,
-    scope: &ListScope,
-    conditions: &Conditions<'_>,
-    fields: &[ValueField],
-) -> Vec<(Term, u64)> {
-    let few = fields.iter().all(|field| field.info().spread == Spread::Few);
-    let organization = match scope {
-        ListScope::Organization(id) if few => Some(rows.organizations.get(*id)),
-        _ => None,
-    };
-    let Some(organization) = organization else {
-        let terms = fields.iter().flat_map(|field| rows.dictionary.terms_of(*field).iter().copied());
-        return count_matching(rows, conditions.matching(), terms.collect());
-    };
-    let values = organization.into_iter().flat_map(|organization| &organization.values);
-    let values = values.filter(|(term, _)| fields.contains(&rows.dictionary.field(**term)));
-    match conditions.cells {
-        Some((mask, _)) => {
-            let count = |counts: &[u32; CELLS]| {
-                let counts = counts.iter().enumerate().filter(|(cell, _)| mask.has(*cell));
-                counts.map(|(_, count)| u64::from(*count)).sum()
-            };
-            values.map(|(term, counts)| (*term, count(counts))).filter(|(_, count)| *count > 0).collect()
+/// The fields whose values the cells say.
+fn is_of_cell(field: ValueField) -> bool {
+    matches!(field, ValueField::Organization | ValueField::Kind | ValueField::Archived)
+}
+
+struct Question<'a> {
+    conditions: &'a Conditions<'a>,
+    scope: &'a ListScope,
+    matching: Matching,
+}
+
+/// Counts of values, and of cells.
+type Counts = (Vec<(Term, u64)>, Vec<(u32, u64)>);
+
+impl Question<'_> {
+    /// Counts the rows with each value of some fields, and those of each cell when a field needs them.
+    fn count(mut self, fields: &[ValueField]) -> Counts {
+        let rows = self.conditions.rows;
+        let (of_cell, of_terms): (Vec<_>, Vec<_>) =
+            fields.iter().copied().partition(|field| is_of_cell(*field));
+        let known = of_terms.iter().all(|field| field.info().spread == Spread::Few);
+        let known = known.then(|| self.count_of_organization(&of_terms)).flatten();
+        if self.conditions.is_whole
+            && of_cell.is_empty()
+            && let Some(known) = known
+        {
+            return (known, Vec::new());
         }
-        None => count_matching(rows, conditions.matching(), values.map(|(term, _)| *term).collect()),
+        self.matching = Matching::new(self.conditions);
+        let cells = if of_cell.is_empty() { Vec::new() } else { count_cells(rows, &self.matching) };
+        if of_terms.is_empty() {
+            return (Vec::new(), cells);
+        }
+        let terms = match known {
+            Some(known) => self.count_with_known(known, &of_terms),
+            None => Tally::new(rows, &self.matching, &of_terms).into_counts(),
+        };
+        (terms, cells)
+    }
+
+    /// The number of rows of the cells of one organization with each value of some fields, which are counted as
+    /// sessions come and go.
+    fn count_of_organization(&self, fields: &[ValueField]) -> Option<Vec<(Term, u64)>> {
+        let ListScope::Organization(id) = self.scope else { return None };
+        let organization = self.conditions.rows.organizations.get(*id);
+        let values = organization.into_iter().flat_map(|organization| &organization.values);
+        let values = values.filter(|(term, _)| fields.contains(&term.field()));
+        let count = |counts: &[u32; CELLS]| {
+            let counts = counts.iter().enumerate().filter(|(cell, _)| self.conditions.mask.has(*cell));
+            counts.map(|(_, count)| u64::from(*count)).sum()
+        };
+        let counts = values.map(|(term, counts)| (*term, count(counts)));
+        Some(counts.filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// Counts those rows of the organization's cells that match, or those that do not, whichever are fewer.
+    fn count_with_known(&mut self, known: Vec<(Term, u64)>, fields: &[ValueField]) -> Vec<(Term, u64)> {
+        let rows = self.conditions.rows;
+        let cells = Conditions::new(rows, self.scope, &self.conditions.mask.to_filter());
+        let all = cells.known_total().unwrap_or(u64::MAX);
+        if self.matching.len() * 2 <= all {
+            return Tally::new(rows, &self.matching, fields).into_counts();
+        }
+        let others = Matching::new(&cells).without(rows, &self.matching);
+        let gone = Tally::new(rows, &others, fields).into_counts().into_iter().collect::<HashMap<_, _>>();
+        let counts =
+            known.into_iter().map(|(term, count)| (term, count - gone.get(&term).copied().unwrap_or(0)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 }
 
-/// Counts the rows of a set with each of some values.
-fn count_matching(rows: &SealedRows, matching: &RoaringBitmap, terms: Vec<Term>) -> Vec<(Term, u64)> {
-    let posting = |term: Term| &rows.postings[term as usize];
-    // In nanoseconds, about: reading the record of a row, which is not in the processor's cache, and looking for a row of
-    // one set in another.
-    let by_records = matching.len() * 150;
-    let by_sets = terms.iter().map(|term| 100 + posting(*term).len().min(matching.len()));
-    let counts = if by_records < by_sets.sum::<u64>() {
-        let counts = count_records(rows, matching);
-        terms.into_iter().map(|term| (term, u64::from(counts[term as usize]))).collect::<Vec<_>>()
-    } else {
-        terms.into_iter().map(|term| (term, posting(term).count_within(matching))).collect()
-    };
-    counts.into_iter().filter(|(_, count)| *count > 0).collect()
-}
-
-/// The number of rows of a set with each value.
-fn count_records(rows: &SealedRows, matching: &RoaringBitmap) -> Vec<u32> {
-    let mut counts = vec![0; rows.dictionary.len()];
-    for row in matching {
-        let (block, number) = split(row);
-        rows.blocks[usize::from(block)].visit_terms(number, |term| counts[term as usize] += 1);
+impl CellMask {
+    /// The filter that selects these cells.
+    fn to_filter(self) -> Filter {
+        let kinds = [SessionKind::Device, SessionKind::Agent, SessionKind::Login];
+        let has = |mask: CellMask| self.and(mask) != CellMask::ALL.not();
+        let kinds = kinds.into_iter().filter(|kind| has(CellMask::with_kind(*kind)));
+        let kinds = Filter::has_text(ValueField::Kind, kinds.map(SessionKind::name));
+        let live = CellMask::with_kind(SessionKind::Agent).and(CellMask::ARCHIVED.not());
+        let mut all = vec![kinds];
+        if !has(CellMask::ARCHIVED) {
+            all.push(Filter::flag(ValueField::Archived, false));
+        }
+        if !has(live) {
+            let agents = Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()]);
+            let archived = Filter::flag(ValueField::Archived, true);
+            all.push(Filter::Or(vec![archived, Filter::Not(Box::new(agents))]));
+        }
+        Filter::And(all)
     }
-    counts
 }

@@ -2,6 +2,7 @@
 //!
 //! Labels are fixed words and route patterns, never anything that a caller wrote.
 
+use crate::services::session_index::IndexState;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -76,6 +77,11 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabel {
+    part: &'static str,
+}
+
 /// How many devices the server knows, by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceCounts {
@@ -141,6 +147,10 @@ pub struct Metrics {
     committed_batches: Counter,
     database_damaged: Gauge,
     clock_doubted: Gauge,
+    index_ready: Gauge,
+    index_loaded: Gauge,
+    index_sessions: Gauge,
+    index_memory: Family<PartLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -171,10 +181,15 @@ impl Metrics {
             committed_batches: Counter::default(),
             database_damaged: Gauge::default(),
             clock_doubted: Gauge::default(),
+            index_ready: Gauge::default(),
+            index_loaded: Gauge::default(),
+            index_sessions: Gauge::default(),
+            index_memory: Family::default(),
         };
         metrics.register_requests();
         metrics.register_sessions();
         metrics.register_writes();
+        metrics.register_index();
         metrics
     }
 
@@ -212,6 +227,17 @@ impl Metrics {
         registry.register("database_damaged", help, self.database_damaged.clone());
         let help = "1 while nothing is deleted for its age, because the clock is ahead";
         registry.register("clock_doubted", help, self.clock_doubted.clone());
+    }
+
+    fn register_index(&mut self) {
+        let registry = &mut self.registry;
+        let help = "1 when all sessions are in the index of sessions";
+        registry.register("index_ready", help, self.index_ready.clone());
+        let help = "Sessions that were read into the index since the server began to load them";
+        registry.register("index_loaded", help, self.index_loaded.clone());
+        registry.register("index_sessions", "Sessions in the index", self.index_sessions.clone());
+        let help = "Memory that the index holds, about, when its size last changed much";
+        registry.register_with_unit("index_memory", help, Unit::Bytes, self.index_memory.clone());
     }
 
     /// Counts one request with its response. `route` is the pattern that matched, never the path; pass
@@ -303,6 +329,20 @@ impl Metrics {
         }
     }
 
+    /// Sets how far the index of sessions is.
+    pub fn set_index(&self, state: IndexState) {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.index_ready.set(state.ready.into());
+        self.index_loaded.set(gauge(state.loaded));
+        self.index_sessions.set(gauge(state.sessions));
+        let Some(memory) = state.memory else { return };
+        let parts =
+            [("blocks", memory.blocks), ("postings", memory.postings), ("dictionary", memory.dictionary)];
+        for (part, bytes) in parts {
+            self.index_memory.get_or_create(&PartLabel { part }).set(gauge(bytes as u64));
+        }
+    }
+
     /// Sets whether the clock is trusted.
     pub fn set_clock_trusted(&self, trusted: bool) {
         self.clock_doubted.set((!trusted).into());
@@ -374,6 +414,8 @@ mod tests {
         metrics.allocation(AllocationOutcome::NoMatch);
         metrics.set_callers(7, 2);
         metrics.set_database(WriteCounts { commits: 3, batches: 12 }, true);
+        let memory = index::Memory { sessions: 7, blocks: 400, postings: 30, dictionary: 2 };
+        metrics.set_index(IndexState { ready: true, loaded: 6, sessions: 7, memory: Some(memory) });
 
         let text = metrics.encode().unwrap();
         for line in [
@@ -393,6 +435,10 @@ mod tests {
             "tenure_commits_total 3",
             "tenure_committed_batches_total 12",
             "tenure_database_damaged 1",
+            "tenure_index_ready 1",
+            "tenure_index_loaded 6",
+            "tenure_index_sessions 7",
+            r#"tenure_index_memory_bytes{part="blocks"} 400"#,
         ] {
             assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
         }

@@ -5,11 +5,10 @@
 //! a read that begins after a write was acknowledged, on whichever server, sees it.
 
 use crate::failure::{Failure, Unanswered};
+use crate::services::session_loading;
 use domain::ids::OrganizationId;
-use domain::session::{SessionKey, SessionKind, Summary};
 use domain::time::Micros;
-use index::Index;
-use std::collections::VecDeque;
+use index::{Index, Memory};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -17,8 +16,6 @@ use store::{CommitObserver, CommittedChanges, Look, Store, System, Topic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How many sessions of a kind are loaded at once.
-const PAGE: u32 = 10_000;
 /// How long a read waits for a server that has just started.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The shortest time between two looks that no read asks for.
@@ -41,6 +38,23 @@ struct Shared {
     looks: tokio::sync::Mutex<LookState>,
     /// The number of looks that have begun.
     begun: AtomicU64,
+    /// The number of sessions that were read since loading began.
+    loaded: Arc<AtomicU64>,
+    /// The memory of the index when it was last measured, which takes milliseconds.
+    memory: Mutex<Option<Memory>>,
+}
+
+/// How far the index is.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexState {
+    /// Whether all sessions are loaded.
+    pub ready: bool,
+    /// The number of sessions that were read since loading began.
+    pub loaded: u64,
+    /// The number of sessions in the index.
+    pub sessions: u64,
+    /// The memory it holds, about; `None` until the sessions are loaded.
+    pub memory: Option<Memory>,
 }
 
 /// What was committed while the sessions are being loaded.
@@ -71,6 +85,8 @@ impl SessionIndex {
             ready: watch::Sender::new(false),
             looks: tokio::sync::Mutex::default(),
             begun: AtomicU64::new(0),
+            loaded: Arc::default(),
+            memory: Mutex::default(),
         }))
     }
 
@@ -119,35 +135,8 @@ impl SessionIndex {
     async fn load(&self) -> Result<(), store::Error> {
         let system = System::for_background_jobs();
         let generation = self.generation();
-        let mut index = Index::default();
-        let mut kinds = Vec::new();
-        for kind in [SessionKind::Device, SessionKind::Agent, SessionKind::Login] {
-            kinds.push(Loading {
-                store: &self.0.store,
-                kind,
-                page: VecDeque::new(),
-                after: None,
-                ended: false,
-            });
-        }
-        // The index takes sessions best in the order of lists.
-        loop {
-            let mut oldest: Option<(SessionKey, usize)> = None;
-            for (at, kind) in kinds.iter_mut().enumerate() {
-                if let Some(next) = kind.peek_next(&system).await? {
-                    let is_older = oldest.is_none_or(|(oldest, _)| next.id < oldest.id);
-                    oldest = if is_older { Some((next, at)) } else { oldest };
-                }
-            }
-            let Some((_, at)) = oldest else { break };
-            if let Some(summary) = kinds[at].page.pop_front() {
-                index.apply(summary);
-                if index.len().is_multiple_of(1_000_000) {
-                    tracing::info!(sessions = index.len(), "loading the sessions");
-                }
-            }
-        }
-        index.shrink();
+        self.0.loaded.store(0, Ordering::Relaxed);
+        let mut index = session_loading::load(&self.0.store, self.0.loaded.clone()).await?;
         for organization in self.0.store.list_organizations(&system).await? {
             if organization.deleted.is_some() {
                 index.delete_organization(organization.id);
@@ -228,6 +217,19 @@ impl SessionIndex {
     pub fn is_ready(&self) -> bool {
         *self.0.ready.borrow()
     }
+
+    /// How far the index is, for the metrics.
+    pub fn state(&self) -> IndexState {
+        let index = self.0.index.read().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ready, sessions) = (self.is_ready(), index.len());
+        // The writer waits meanwhile: it is measured again only when much has changed.
+        let is_near = |measured: Memory| measured.sessions.abs_diff(sessions) <= measured.sessions / 16;
+        if ready && !memory.is_some_and(is_near) {
+            *memory = Some(index.memory());
+        }
+        IndexState { ready, loaded: self.0.loaded.load(Ordering::Relaxed), sessions, memory: *memory }
+    }
 }
 
 impl Shared {
@@ -291,25 +293,4 @@ fn apply(index: &mut Index, changes: CommittedChanges) {
         }
     }
     changes.deleted_organizations.into_iter().for_each(|id: OrganizationId| index.delete_organization(id));
-}
-
-/// The sessions of one kind, while they are loaded.
-struct Loading<'a> {
-    store: &'a Store,
-    kind: SessionKind,
-    page: VecDeque<Summary>,
-    after: Option<SessionKey>,
-    ended: bool,
-}
-
-impl Loading<'_> {
-    /// The next session, without taking it.
-    async fn peek_next(&mut self, system: &System) -> Result<Option<SessionKey>, store::Error> {
-        if self.page.is_empty() && !self.ended {
-            self.page = self.store.list_summaries(system, self.kind, self.after, PAGE).await?.into();
-            self.after = self.page.back().map(|summary| summary.key);
-            self.ended = self.page.is_empty();
-        }
-        Ok(self.page.front().map(|summary| summary.key))
-    }
 }

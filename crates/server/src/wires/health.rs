@@ -102,6 +102,7 @@ fn metrics_response(app: &App) -> Response {
     app.metrics.set_database(database.write_counts(), database.damage_report().is_some());
     let (remembered, read) = app.callers.counts();
     app.metrics.set_callers(remembered, read);
+    app.metrics.set_index(app.sessions.state());
     match app.metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text).into_response(),
         Err(error) => TenureError::from(Failure::internal(error)).into_response(),

@@ -77,6 +77,9 @@ const NEWEST: [&str; 4] = [
     "SELECT created_us FROM sessions WHERE kind = 'login' ORDER BY created_us DESC LIMIT 1",
 ];
 
+/// The number of sessions.
+const ALL_SESSIONS: &str = "SELECT (SELECT COUNT(*) FROM agent_sessions) + (SELECT COUNT(*) FROM sessions)";
+
 impl Store {
     /// Service users with the role admin where hosts or workers connect: their keys have more permissions than a host
     /// or a worker needs.
@@ -111,6 +114,12 @@ impl Store {
             logins: count(LOGINS, values![]).await?,
             sessions: count(SESSIONS, values![swept_before]).await?,
         })
+    }
+
+    /// The number of sessions of all kinds, of all organizations.
+    pub async fn count_sessions_of_all_kinds(&self, system: &System) -> Result<u64> {
+        let rows = self.read_unscoped(system, Scan(ALL_SESSIONS), values![]).await?;
+        Ok(u64::try_from(rows.read_one(Columns::int)?).unwrap_or(0))
     }
 
     /// The latest time at which something was created. A clock that is earlier was set back, or the clock at that

@@ -99,6 +99,31 @@ pub async fn check_orphans(
     Ok(())
 }
 
+/// Compares the memory that the index of all sessions takes with the memory of this machine.
+pub async fn check_memory(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
+    let check = "memory";
+    let sessions = admin.store.count_sessions_of_all_kinds(&admin.system).await?;
+    let needed = index::estimate_bytes(sessions);
+    if let Some(all) = read_memory_size().filter(|all| needed > all / 2) {
+        let what = format!(
+            "the index of {sessions} sessions takes about {} MiB of the {} MiB that this machine has",
+            needed >> 20,
+            all >> 20
+        );
+        findings.add_advice(check, what, "run the server with more memory, or delete old sessions");
+    }
+    findings.finish_check(check);
+    Ok(())
+}
+
+/// The memory of this machine in bytes, on Linux.
+fn read_memory_size() -> Option<u64> {
+    let about = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = about.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?;
+    Some(kibibytes << 10)
+}
+
 /// Verifies the end of the audit log.
 pub async fn check_audit(admin: &Administration, findings: &mut Findings) -> store::Result<()> {
     let check = "audit log";

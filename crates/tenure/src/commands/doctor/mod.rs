@@ -134,6 +134,7 @@ async fn check_contents(
     keys::check_master_key(settings, admin, findings).await?;
     keys::check_signing_keys(settings, admin, findings).await?;
     checks::check_orphans(settings, admin, findings).await?;
+    checks::check_memory(admin, findings).await?;
     keys::check_machine_keys(admin, findings).await?;
     checks::check_audit(admin, findings).await
 }
