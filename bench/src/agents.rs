@@ -194,7 +194,9 @@ fn cases(organizations: &[OrganizationId]) -> Vec<Case> {
         account("account, repo_names", SessionFilter { repos: some("acme/repo-3"), ..all() }),
         account("account, is_archived", SessionFilter { archived: Some(true), ..all() }),
         account("account, status", SessionFilter { states: Some(vec![AgentState::New]), ..all() }),
-        one("search", SessionFilter { search: text("session 77"), ..all() }),
+        one("search", SessionFilter { search: text("session 777"), ..all() }),
+        one("search, of all sessions", SessionFilter { search: text("session"), ..all() }),
+        one("search, two letters", SessionFilter { search: text("77"), ..all() }),
     ]
 }
 

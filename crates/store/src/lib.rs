@@ -27,6 +27,7 @@ pub use access::own_keys::{ApiKey, ApiKeyName};
 pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
+pub use agents::search::SearchBounds;
 pub use agents::secrets::{SealedSecret, SecretPlace};
 pub use agents::session_body::LoadedAgentSession;
 pub use agents::sessions::NewAgentSession;

@@ -1,9 +1,9 @@
 //! Reads, each limited by its grant.
 
-use crate::access::lane::ReadStatement;
+use crate::access::lane::{ReadStatement, Scan};
 use crate::access::{Granted, GrantedAccount, GrantedPerson, PermissionType, System};
 use crate::audit::attribution::Grant;
-use crate::database::{Rows, Statement, Value};
+use crate::database::{DatabaseError, Rows, Statement, Value};
 use crate::rows::any_rows;
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
@@ -75,6 +75,26 @@ impl Store {
         let caller = granted.attribution().scan_caller(granted.scan_organization());
         let statements = statements.map(|(sql, values)| granted.any_rows(sql.sql(), values));
         self.read_in_lane::<S, N>(caller, statements).await
+    }
+
+    /// Reads scans one after the other; see [`Database::scan_each`]. `next` takes the rows of a scan and returns the one that
+    /// follows.
+    ///
+    /// [`Database::scan_each`]: crate::database::Database::scan_each
+    pub(crate) async fn read_scans<T: Default + Send>(
+        &self,
+        granted: &(impl Scope + Sync),
+        (first, values): (Scan, Vec<Value>),
+        next: impl Fn(&mut T, Scan, Rows) -> Result<Option<(Scan, Vec<Value>)>, DatabaseError> + Sync,
+    ) -> Result<T> {
+        #[cfg(feature = "testing")]
+        crate::testing::READS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let caller = granted.attribution().scan_caller(granted.scan_organization());
+        let next = |all: &mut T, sql, rows| {
+            let next = next(all, Scan(sql), rows)?;
+            Ok(next.map(|(Scan(sql), values)| granted.any_rows(sql, values)))
+        };
+        Ok(self.database.scan_each(caller, granted.any_rows(first.sql(), values), next).await?)
     }
 
     /// Reads in all organizations and in one snapshot, for a caller with a permission in the whole account.

@@ -1,18 +1,15 @@
-//! The agent sessions of a page, by their keys, and the search for words. The index of the server knows which sessions
-//! a list has.
+//! The agent sessions of a page, by their keys. The index of the server knows which sessions a list has.
 
-use crate::access::lane::Scan;
 use crate::access::{Granted, GrantedAccount, ViewSessions};
 use crate::agents::session_body::read_session;
 use crate::database::{Columns, Database, Rows};
-use crate::devices::sessions::{read_session_id, times_json};
-use crate::rows::{LoadedSessions, MAX_PAGE_BYTES, contains_pattern, read_by_size, values};
+use crate::devices::sessions::times_json;
+use crate::rows::{LoadedSessions, MAX_PAGE_BYTES, read_by_size, values};
 use crate::{Result, Store};
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
 use domain::session::SessionKey;
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// The bodies of agent sessions by keys that are bound as one JSON text, so that the text of the statement does not
@@ -80,15 +77,6 @@ pub(crate) static BY_KEYS: LazyLock<BodiesQuery> = LazyLock::new(|| {
     BodiesQuery::new(keys, "$2")
 });
 
-/// The sessions whose title or previews have a text.
-pub(crate) const SEARCH: &str = "
-    SELECT s.created_us, s.tail FROM agent_bodies x
-    JOIN agent_sessions s ON s.organization = x.organization AND s.created_us = x.created_us
-    WHERE x.organization = $1 AND x.search LIKE $2 ESCAPE '\\'";
-
-/// No session's title or preview is longer.
-const MAX_SEARCH_CHARS: usize = 8_000;
-
 impl Store {
     /// The organization's agent sessions with these ids, newest first, up to the size of a page.
     pub async fn load_agent_sessions(
@@ -111,17 +99,6 @@ impl Store {
         let values = values![json!(keys).to_string(), MAX_PAGE_BYTES];
         let [rows] = self.read_account(granted, [(BY_KEYS.text(self), values)]).await?;
         read_loaded(rows).await
-    }
-
-    /// The organization's agent sessions with a text in the title or in a preview, ignoring case.
-    pub async fn search_agent_sessions(
-        &self,
-        granted: &Granted<ViewSessions>,
-        text: &str,
-    ) -> Result<BTreeSet<SessionId>> {
-        let short = text.replace('\0', "\u{ffff}").chars().take(MAX_SEARCH_CHARS).collect::<String>();
-        let rows = self.read(granted, Scan(SEARCH), values![contains_pattern(&short)]).await?;
-        Ok(rows.read_all(read_session_id)?.into_iter().collect())
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod pins;
+pub(crate) mod search;
 pub(crate) mod secrets;
 pub(crate) mod session_body;
 pub(crate) mod sessions;

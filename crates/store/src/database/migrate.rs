@@ -44,6 +44,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     13 "0013_wanted_addresses" "wanted_addresses",
     14 "0014_summaries" "summaries",
     15 "0015_access_changes" "access_changes",
+    16 "0016_agent_texts" "agent_texts",
 ];
 
 /// The schema version of this program.

@@ -241,6 +241,35 @@ impl Database {
         rows_of_each(self.lanes().scan(caller, |lane| self.read_in_lane(lane, statements.to_vec())).await?)
     }
 
+    /// Runs scans one after the other, in one place of the lane of scans and under one deadline, so that a caller who waits
+    /// for a place holds no rows. Each has its own snapshot. `next` takes the rows of a statement, whose text it is given,
+    /// and returns the statement that follows. The first statement may run twice: it is tried in the lane of keys.
+    ///
+    /// # Errors
+    /// Those of [`Database::scan`] and of `next`.
+    pub async fn scan_each<T: Default + Send>(
+        &self,
+        caller: ScanCaller,
+        first: Statement,
+        next: impl Fn(&mut T, &'static str, Rows) -> Result<Option<Statement>, DatabaseError> + Sync,
+    ) -> Result<T, DatabaseError> {
+        let (first, next) = (&first, &next);
+        let read = |lane| async move {
+            let (mut all, mut waiting) = (T::default(), Some(first.clone()));
+            while let Some(statement) = waiting {
+                let sql = statement.sql;
+                let [rows] = rows_of_each(self.read_in_lane(lane, vec![statement]).await?)?;
+                waiting = next(&mut all, sql, rows)?;
+                // Only one statement is as cheap as a read by key.
+                if waiting.is_some() && lane == Lane::Brief {
+                    return Err(DatabaseError::Slow { seconds: 0 });
+                }
+            }
+            Ok(all)
+        };
+        self.lanes().scan(caller, read).await
+    }
+
     async fn read_in_lane(&self, lane: Lane, statements: Vec<Statement>) -> Result<Vec<Rows>, DatabaseError> {
         self.damage().record(match self {
             Database::Sqlite(database) => database.read(lane, statements).await,

@@ -20,6 +20,8 @@ pub struct Orphans {
     pub logins: i64,
     /// Open device sessions of organizations that were deleted long enough ago for a sweep to end them.
     pub sessions: i64,
+    /// Agent sessions that a search does not see, or sees with another text.
+    pub texts: i64,
 }
 
 /// A service user with the role admin and a valid key, where hosts or workers connect.
@@ -69,6 +71,11 @@ const SESSIONS: &str = "
     SELECT COUNT(*) FROM sessions s JOIN organizations o ON o.id = s.organization
     WHERE s.kind = 'device' AND s.ended_us IS NULL AND o.deleted_us < $1";
 
+const TEXTS: &str = "
+    SELECT COUNT(*) FROM agent_bodies b WHERE NOT EXISTS
+        (SELECT 1 FROM agent_texts t WHERE t.organization = b.organization AND t.created_us = b.created_us
+            AND t.search = b.search)";
+
 /// Each uses an index that has the newest row first.
 const NEWEST: [&str; 4] = [
     "SELECT MAX(at_us) FROM audit",
@@ -113,6 +120,7 @@ impl Store {
             devices: count(DEVICES, values![]).await?,
             logins: count(LOGINS, values![]).await?,
             sessions: count(SESSIONS, values![swept_before]).await?,
+            texts: count(TEXTS, values![]).await?,
         })
     }
 

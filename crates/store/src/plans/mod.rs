@@ -3,4 +3,5 @@
 mod agents;
 mod device_sessions;
 mod directory;
+mod search;
 mod summaries;

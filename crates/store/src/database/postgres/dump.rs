@@ -21,8 +21,7 @@ DO $$ DECLARE made record; BEGIN
     END LOOP;
     FOR made IN SELECT p.oid::regprocedure AS name FROM pg_proc p
                 WHERE p.pronamespace = current_schema()::regnamespace
-                  AND (starts_with(p.proname::text, 'audit_') OR starts_with(p.proname::text, 'changes_')
-                       OR starts_with(p.proname::text, 'access_')) LOOP
+                  AND p.proname::text ~ '^(audit|changes|access|agent_texts)_' LOOP
         EXECUTE 'DROP FUNCTION ' || made.name || ' CASCADE';
     END LOOP;
 END $$;

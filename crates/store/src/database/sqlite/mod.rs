@@ -23,8 +23,13 @@ use rusqlite::ErrorCode;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use writer::SqliteWriter;
+
+/// Maximum duration of [`Lane::Brief`], waiting included.
+const BRIEF: Duration = Duration::from_millis(25);
 
 /// An open SQLite database; clones share it.
 #[derive(Clone)]
@@ -87,7 +92,12 @@ impl Sqlite {
         statements: Vec<Statement>,
     ) -> Result<Vec<Rows>, DatabaseError> {
         match lane {
-            Lane::Key | Lane::Brief => self.inner.keys.read(statements, lane == Lane::Brief).await,
+            Lane::Key => self.inner.keys.read(statements, false).await,
+            // A query of the index of trigrams takes few steps, and each may be long.
+            Lane::Brief => match timeout(BRIEF, self.inner.keys.read(statements, true)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(DatabaseError::Slow { seconds: 0 }),
+            },
             Lane::Scan(_) => self.inner.scans.read(statements, false).await,
         }
     }

@@ -1,4 +1,4 @@
-//! Agent sessions by their keys, and the search for words.
+//! Agent sessions by their keys.
 
 use crate::agents::world::{create, given};
 use crate::world::{NOW, organization, system, viewer};
@@ -7,10 +7,6 @@ use domain::ids::SessionId;
 use domain::session::{SessionKey, SessionKind};
 use domain::time::Span;
 use store::{LoadedSessions, Store};
-
-const TITLES: [&str; 6] = ["Fix THE bug", "100% done", "under_score", "back\\slash", "ÜBER", "plain"];
-const SEARCHES: [&str; 12] =
-    ["the BUG", "0%", "100", "_", "\\", "über", "%", "hello", "'", "", "a\0b", "none of them"];
 
 fn key(session: &AgentSession) -> SessionKey {
     SessionKey { organization: session.organization, kind: SessionKind::Agent, id: session.id }
@@ -45,27 +41,5 @@ both! {
         assert_eq!(loaded, LoadedSessions { items: sessions.clone(), found: 10 });
         let one = store.load_account_agent_sessions(&system().grant_account(), &keys[3..4]).await.unwrap();
         assert_eq!(one, LoadedSessions { items: sessions[3..4].to_vec(), found: 1 });
-    }
-
-    async fn a_search_finds_words_in_titles_and_previews(db: &TestDatabase) {
-        let store = Store::new(db.database.clone());
-        let (acme, owner) = organization(&store).await;
-        let (other, other_owner) = organization(&store).await;
-        let mut sessions = Vec::new();
-        for (number, title) in TITLES.into_iter().enumerate() {
-            let mut new = given(owner);
-            new.title = Some(title.to_owned());
-            let text = (number % 2 == 0).then_some("Hello");
-            sessions.push(create(&store, acme, new.clone(), text, NOW + Span::seconds(number as i64)).await);
-            new.owner = other_owner;
-            create(&store, other, new, text, NOW).await;
-        }
-        for search in SEARCHES {
-            let has = |session: &&store::LoadedAgentSession| session.search_text().contains(&search.to_lowercase());
-            let expected = sessions.iter().filter(has).map(|session| session.id).collect();
-            assert_eq!(store.search_agent_sessions(&viewer(acme), search).await.unwrap(), expected, "{search:?}");
-        }
-        let long = "é".repeat(100_000);
-        assert!(store.search_agent_sessions(&viewer(acme), &long).await.unwrap().is_empty());
     }
 }

@@ -85,6 +85,7 @@ pub async fn check_orphans(
         (orphans.holds, "holds are open in sessions that have ended", report),
         (orphans.devices, "devices are held by holds that do not exist", report),
         (orphans.logins, "login sessions are incomplete", report),
+        (orphans.texts, "agent sessions are not found by their words", report),
         (
             orphans.sessions,
             "device sessions are open in deleted organizations",
