@@ -3,6 +3,8 @@
 //! PostgreSQL tests run when `TENURE_TEST_POSTGRES` names a server (`scripts/postgres start DIR` starts one and
 //! prints its URL). Without it they are skipped, except in CI, where a skipped test would look like a passed one.
 
+pub mod bulk;
+
 use crate::database::{Columns, Database, DatabaseError, MIGRATIONS, OpenMode, Statement};
 use crate::rows::{any_rows, batch};
 use crate::{Result, Store};

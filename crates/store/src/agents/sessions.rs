@@ -7,6 +7,8 @@ use crate::access::{Granted, GrantedAccount, PermissionType, System, UseSessions
 use crate::agents::changes::{self as written, CycleLimit, key};
 use crate::agents::secrets::{self, SealedSecret};
 use crate::agents::session_body::{LoadedAgentSession, read_session};
+#[cfg(feature = "testing")]
+use crate::database::Statement;
 use crate::database::{Batch, Columns, DatabaseError, Topic};
 use crate::devices::sessions::to_stale;
 use crate::feed::feed_entry;
@@ -251,6 +253,13 @@ impl Store {
         let statements = [pins, purge].map(|sql| granted.any_rows(sql, values![session]));
         self.apply(batch([], statements.to_vec()), |_| Error::Stale).await
     }
+}
+
+/// The statements that import a session that was created at its own time.
+#[cfg(feature = "testing")]
+pub(crate) fn imported_statements(new: &NewAgentSession) -> Result<Vec<Statement>> {
+    let (_, batch, _) = build_new_session(new, new.session.id.creation_time())?;
+    Ok(batch.statements)
 }
 
 /// Builds a new session and its batch. Also returns the positions of the statements that fail when its time is taken.

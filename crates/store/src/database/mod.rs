@@ -32,6 +32,8 @@ pub use counts::WriteCounts;
 pub use lanes::{Readers, ScanCaller};
 pub use migrate::{MIGRATIONS, Migration, SCHEMA_VERSION};
 pub use signal::{Topic, Watch};
+#[cfg(feature = "testing")]
+pub(crate) use sqlite::BoundValue;
 pub use sqlite::lock::ServerLock;
 pub use value::Value;
 pub use work_wait::WorkWait;

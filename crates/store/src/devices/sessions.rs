@@ -297,13 +297,18 @@ impl Store {
     }
 
     async fn insert_past(&self, _: &System, session: &DeviceSession) -> Result<()> {
-        let mut statements = vec![insert_imported(session)];
-        for hold in &session.holds {
-            statements.extend(holds::insert_imported_hold(session, hold));
-        }
-        statements.extend(session_feed_entry(session, FeedChange::Created, session.id.creation_time()));
-        self.apply(holds_batch(session.organization, statements), |_| Error::Stale).await
+        self.apply(holds_batch(session.organization, past_statements(session)), |_| Error::Stale).await
     }
+}
+
+/// The statements that import an ended session.
+pub(crate) fn past_statements(session: &DeviceSession) -> Vec<Statement> {
+    let mut statements = vec![insert_imported(session)];
+    for hold in &session.holds {
+        statements.extend(holds::insert_imported_hold(session, hold));
+    }
+    statements.extend(session_feed_entry(session, FeedChange::Created, session.id.creation_time()));
+    statements
 }
 
 /// A batch that changes holds of devices or waiting requests.

@@ -436,7 +436,8 @@ fn login_entry(new: &Login, opening: &LoginExpectations, now: Micros) -> NewAudi
     NewAuditEntry::new(by, "login.open", new.id, details, now)
 }
 
-fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {
+/// The rows of a new session.
+pub(crate) fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationId>) -> [Statement; 2] {
     let methods = new.methods.iter().map(|method| method.name()).collect::<Vec<_>>().join(" ");
     [
         one_row(

@@ -34,6 +34,7 @@ macro_rules! both {
 mod access;
 mod agents;
 mod audit;
+mod bulk;
 mod database;
 mod devices;
 mod directory;

@@ -187,7 +187,8 @@ pub(super) fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value]) ->
     Ok(())
 }
 
-struct BoundValue<'a>(&'a Value);
+/// A value as SQLite binds it.
+pub(crate) struct BoundValue<'a>(pub(crate) &'a Value);
 
 impl rusqlite::ToSql for BoundValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
