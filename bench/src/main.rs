@@ -5,6 +5,7 @@
 mod agents;
 mod load;
 mod pages;
+mod report;
 mod seed;
 mod serve;
 mod unfair;
@@ -21,6 +22,11 @@ enum Bench {
     Agents(agents::Agents),
     /// An attacker beside a tenant on one server
     Unfair(unfair::Unfair),
+    /// Every figure in one run, beside the fastest that is possible and beside other products
+    Report(report::ReportArguments),
+    /// The bare log that `report` compares creates with
+    #[command(hide = true)]
+    Log(report::Log),
     /// The attacker of `unfair`
     #[command(hide = true)]
     Attack(unfair::Attack),
@@ -46,6 +52,8 @@ async fn main() -> Outcome {
         Bench::Pages(pages) => pages::run(pages).await,
         Bench::Agents(agents) => agents::run(agents).await,
         Bench::Unfair(unfair) => unfair::run(unfair).await,
+        Bench::Report(arguments) => report::run(arguments).await,
+        Bench::Log(log) => log.run().await,
         Bench::Attack(attack) => attack.run().await,
         Bench::Static(fixed) => serve::serve_file(fixed).await,
         Bench::More(More::Seed(seed)) => {

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-pub use postgres::recreate_database;
+pub use postgres::{BareTables, postgres_backend, recreate_database};
 
 /// The tables that sessions are written to. Their secondary indexes are built at the end.
 const TABLES: [&str; 6] = ["sessions", "holds", "logins", "agent_sessions", "agent_bodies", "changes"];
@@ -275,7 +275,8 @@ impl RowMaker {
             return Ok(());
         }
         // These change nothing: they are expectations of an import.
-        let checks = ["UPDATE organizations SET name = name", "UPDATE counters SET sequence = sequence WHERE"];
+        let checks =
+            ["UPDATE organizations SET name = name", "UPDATE counters SET sequence = sequence WHERE"];
         if checks.iter().any(|check| statement.sql.starts_with(check)) {
             return Ok(());
         }

@@ -24,6 +24,78 @@ pub async fn recreate_database(server: &str, name: &str) -> Result<String> {
     Ok(database_url(server, name))
 }
 
+/// A connection's process on a PostgreSQL server, and the connection that keeps it alive.
+///
+/// # Errors
+/// [`DatabaseError::Failed`].
+pub async fn postgres_backend(url: &str) -> Result<(u32, impl Send + Sync)> {
+    let found = run(async {
+        let client = connect(url).await?;
+        let id: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+        Ok((id.unsigned_abs(), client))
+    });
+    Ok(found.await?)
+}
+
+/// Two tables with the rows of new device sessions and of their feed entries, and nothing that a server does besides.
+pub struct BareTables {
+    client: Client,
+    session: tokio_postgres::Statement,
+    entry: tokio_postgres::Statement,
+}
+
+impl BareTables {
+    /// Creates the tables in a database of Tenure.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn create(url: &str) -> Result<BareTables> {
+        let created = run(async {
+            let client = connect(url).await?;
+            client
+                .batch_execute(
+                    "DROP TABLE IF EXISTS bare_sessions, bare_changes;
+                     CREATE TABLE bare_sessions (LIKE sessions INCLUDING ALL);
+                     CREATE TABLE bare_changes (LIKE changes INCLUDING ALL)",
+                )
+                .await?;
+            let session = "INSERT INTO bare_sessions (organization, kind, created_us, tail, principal, revision, activity_us)
+                           VALUES ($1, 'device', $2, $2, $1, 1, $2)";
+            let entry = "INSERT INTO bare_changes
+                             (organization, sequence, kind, session_us, session_tail, revision, what, at_us)
+                         VALUES ($1, $2, 'device', $2, $2, 1, 'created', $2)";
+            let (session, entry) = (client.prepare(session).await?, client.prepare(entry).await?);
+            Ok(BareTables { client, session, entry })
+        });
+        Ok(created.await?)
+    }
+
+    /// Inserts `count` sessions in one transaction, pipelined.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`].
+    pub async fn insert(&self, first: i64, count: i64) -> Result<()> {
+        let numbers = (first..first + count).collect::<Vec<_>>();
+        let organization = uuid::Uuid::from_u128(7);
+        let inserted = run(async {
+            let begin = self.client.batch_execute("BEGIN");
+            let rows = numbers.iter().flat_map(|number| {
+                [&self.session, &self.entry].map(|statement| async move {
+                    self.client.execute(statement, &[&organization, number]).await
+                })
+            });
+            // All are sent before the first response is waited for.
+            let commit = self.client.batch_execute("COMMIT");
+            let (begun, rows, committed) =
+                futures_util::join!(begin, futures_util::future::join_all(rows), commit);
+            begun?;
+            rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+            committed
+        });
+        Ok(inserted.await?)
+    }
+}
+
 /// The rows of one plan, which are copied on a connection of their own.
 struct Copy {
     writer: Pin<Box<BinaryCopyInWriter>>,
