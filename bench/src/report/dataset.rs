@@ -85,7 +85,7 @@ pub async fn prepare(server: &Server, folder: &Path, sessions: u64) -> Outcome<M
 pub async fn prepare_anew(server: &Server, folder: &Path, name: &str, sessions: u64) -> Outcome<Manifest> {
     let own = folder.join(format!("{}-{name}", server.kind()));
     std::fs::create_dir_all(&own)?;
-    make(server, &own, &format!("bench_{name}"), sessions).await
+    make(server, &own, &format!("bench_{}", name.replace('-', "_")), sessions).await
 }
 
 async fn make(server: &Server, own: &Path, name: &str, sessions: u64) -> Outcome<Manifest> {

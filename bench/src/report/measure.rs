@@ -77,16 +77,15 @@ impl Rounds {
     }
 
     async fn measure(&self, candidate: &Candidate<'_>, figures: &mut Figures) -> Outcome {
-        let database = || self.backend.map_or(0, postgres_time);
+        let database = || self.backend.map(postgres_time).unwrap_or_default();
         let before = (candidate.process.processor_time(), database());
         let requests = candidate.requests.clone();
         let round = load::run(candidate.process.address, requests, self.connections, self.duration).await?;
         let after = (candidate.process.processor_time(), database());
-        let each =
-            |from: u64, until: u64| until.saturating_sub(from) as f64 / 1e3 / round.responses.max(1) as f64;
+        let each = |time: u64| time as f64 / 1e3 / round.responses.max(1) as f64;
         figures.rates.push(round.responses as f64 / round.seconds);
-        figures.processor.push(each(before.0, after.0));
-        figures.database.push(each(before.1, after.1));
+        figures.processor.push(each(after.0.since(&before.0)));
+        figures.database.push(each(after.1.since(&before.1)));
         figures.times.extend(round.times);
         Ok(())
     }

@@ -155,7 +155,9 @@ pub async fn run(mut arguments: ReportArguments) -> Outcome {
     if !arguments.load_only && wants(&arguments, "peers") && !arguments.skip_peers {
         add(&mut report, &arguments, peers::measure(&arguments).await?)?;
     }
-    print!("{}", report.markdown());
+    if !arguments.load_only {
+        print!("{}", report.markdown());
+    }
     Ok(())
 }
 

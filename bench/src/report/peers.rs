@@ -15,16 +15,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use store::testing::bulk::{postgres_backend, recreate_database};
+use store::testing::bulk::{database_url, postgres_backend, recreate_database};
 
 /// The products, the kind of their sessions, whether they need PostgreSQL, and the aims for list, get and create: their
 /// processor time is at least this many times Tenure's.
 const PEERS: [Peer; 5] = [
-    Peer { name: "aegra", kind: Kind::Agent, needs_postgres: true, aims: [20.0; 3] },
-    Peer { name: "agno", kind: Kind::Agent, needs_postgres: false, aims: [20.0; 3] },
-    Peer { name: "agentsview", kind: Kind::Agent, needs_postgres: false, aims: [20.0, 5.0, 20.0] },
-    Peer { name: "better-auth", kind: Kind::Login, needs_postgres: true, aims: [20.0; 3] },
-    Peer { name: "parse-server", kind: Kind::Login, needs_postgres: true, aims: [20.0; 3] },
+    Peer { name: "aegra", kind: Kind::Agent, needs_postgres: true, keeps: true, aims: [20.0; 3] },
+    Peer { name: "agno", kind: Kind::Agent, needs_postgres: false, keeps: true, aims: [20.0; 3] },
+    Peer {
+        name: "agentsview",
+        kind: Kind::Agent,
+        needs_postgres: false,
+        keeps: true,
+        aims: [20.0, 5.0, 20.0],
+    },
+    Peer { name: "better-auth", kind: Kind::Login, needs_postgres: true, keeps: false, aims: [20.0; 3] },
+    Peer { name: "parse-server", kind: Kind::Login, needs_postgres: true, keeps: false, aims: [20.0; 3] },
 ];
 /// What is measured, in the order of the aims.
 const ACTIONS: [&str; 3] = ["list", "get", "create"];
@@ -39,6 +45,8 @@ struct Peer {
     name: &'static str,
     kind: Kind,
     needs_postgres: bool,
+    /// Whether its data are kept for later runs: measuring changes little, and filling takes a minute or more.
+    keeps: bool,
     aims: [f64; 3],
 }
 
@@ -134,17 +142,22 @@ async fn measure_peer(
     let folder = arguments.data.join("peers").join(peer.name);
     std::fs::create_dir_all(&folder)?;
     run_script(&script, "install", &folder, 0, "")?;
+    let kept = folder.join("filled.json");
+    let is_filled = peer.keeps && kept.exists();
     let target = match database {
         Server::Sqlite => String::new(),
         Server::Postgres(url) => {
             let name = format!("bench_{}", peer.name.replace('-', "_"));
-            recreate_database(url, &name).await?
+            if is_filled { database_url(url, &name) } else { recreate_database(url, &name).await? }
         }
     };
     let address = free_address().await?;
     let process = serve(&script, &folder, address, &target).await?;
-    let said = run_script(&script, "fill", &folder, address.port(), &target)?;
-    let filled: Filled = serde_json::from_str(said.lines().last().unwrap_or_default())
+    if !is_filled {
+        let said = run_script(&script, "fill", &folder, address.port(), &target)?;
+        std::fs::write(&kept, said.lines().last().unwrap_or_default())?;
+    }
+    let filled: Filled = serde_json::from_slice(&std::fs::read(&kept)?)
         .map_err(|error| format!("its script says something else: {error}"))?;
     let own = start_own(arguments, database).await?;
     let rounds = Rounds {

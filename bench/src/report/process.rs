@@ -1,6 +1,7 @@
 //! The servers under test: each a process on one core, with its processor time and its memory.
 
 use crate::Outcome;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
@@ -100,9 +101,9 @@ impl Process {
         Err(format!("it does not listen within {patience:?}").into())
     }
 
-    /// Processor time so far, of all threads and of all child processes, in nanoseconds.
-    pub fn processor_time(&self) -> u64 {
-        family(self.child.id()).into_iter().map(processor_time).sum()
+    /// Processor time so far, of all child processes too.
+    pub fn processor_time(&self) -> ProcessorTime {
+        ProcessorTime::read(self.child.id())
     }
 
     /// Memory that is resident and belongs to the process alone, in bytes.
@@ -111,10 +112,25 @@ impl Process {
     }
 }
 
-/// The postmaster and all its processes, by the process of one connection.
-pub fn postgres_time(backend: u32) -> u64 {
-    let postmaster = parent(backend).unwrap_or(backend);
-    family(postmaster).into_iter().map(processor_time).sum()
+/// The processor time of the postmaster and all its processes, by the process of one connection.
+pub fn postgres_time(backend: u32) -> ProcessorTime {
+    ProcessorTime::read(parent(backend).unwrap_or(backend))
+}
+
+/// The processor time of threads, by their ids, in nanoseconds.
+#[derive(Default)]
+pub struct ProcessorTime(BTreeMap<u32, u64>);
+
+impl ProcessorTime {
+    fn read(root: u32) -> ProcessorTime {
+        ProcessorTime(family(root).into_iter().flat_map(threads).collect())
+    }
+
+    /// The time since an earlier reading. Threads that have ended meanwhile are left out.
+    pub fn since(&self, earlier: &ProcessorTime) -> u64 {
+        let before = |thread: &u32| earlier.0.get(thread).copied().unwrap_or(0);
+        self.0.iter().map(|(thread, time)| time.saturating_sub(before(thread))).sum()
+    }
 }
 
 /// A process and its descendants.
@@ -139,12 +155,15 @@ fn parent(id: u32) -> Option<u32> {
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-fn processor_time(id: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
-    let paths = threads.filter_map(|thread| Some(thread.ok()?.path().join("schedstat")));
-    let times =
-        paths.filter_map(|path| fs::read_to_string(path).ok()?.split(' ').next()?.parse::<u64>().ok());
-    times.sum()
+fn threads(id: u32) -> Vec<(u32, u64)> {
+    let folders = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
+    let threads = folders.filter_map(|folder| {
+        let path = folder.ok()?.path();
+        let thread = path.file_name()?.to_str()?.parse().ok()?;
+        let times = fs::read_to_string(path.join("schedstat")).ok()?;
+        Some((thread, times.split(' ').next()?.parse().ok()?))
+    });
+    threads.collect()
 }
 
 fn private_memory(id: u32) -> u64 {

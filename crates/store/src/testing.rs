@@ -164,7 +164,7 @@ fn server() -> Option<String> {
 }
 
 /// The URL of another database on the same server.
-fn database_url(server: &str, name: &str) -> String {
+pub fn database_url(server: &str, name: &str) -> String {
     let (address, query) =
         server.split_once('?').map_or((server, String::new()), |(a, q)| (a, format!("?{q}")));
     let after_scheme = address.find("://").map_or(0, |at| at + 3);

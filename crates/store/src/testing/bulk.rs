@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use super::database_url;
 pub use postgres::{BareTables, postgres_backend, recreate_database};
 
 /// The tables that sessions are written to. Their secondary indexes are built at the end.

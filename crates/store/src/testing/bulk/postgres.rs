@@ -28,7 +28,7 @@ pub async fn recreate_database(server: &str, name: &str) -> Result<String> {
 ///
 /// # Errors
 /// [`DatabaseError::Failed`].
-pub async fn postgres_backend(url: &str) -> Result<(u32, impl Send + Sync)> {
+pub async fn postgres_backend(url: &str) -> Result<(u32, impl Send + Sync + use<>)> {
     let found = run(async {
         let client = connect(url).await?;
         let id: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
