@@ -176,6 +176,8 @@ async fn measure_all(
     eprintln!("starting the server on {} sessions in {}", manifest.sessions, server.kind());
     let keys = tenure.make_keys(manifest)?;
     let (process, ready) = tenure.serve().await?;
+    eprintln!("ready after {:.0} s; waiting until it has checked its database", ready.as_secs_f64());
+    process.wait_until_idle().await;
     let backend = match server {
         Server::Sqlite => None,
         Server::Postgres(url) => Some(store::testing::bulk::postgres_backend(url).await?),

@@ -12,8 +12,10 @@ use tokio::net::TcpListener;
 
 /// The core that servers run on.
 const SERVER_CORE: &str = "0";
-/// How long a server may take to become ready.
+/// How long a server may take to become ready, and then to become idle.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// For how long a server must do next to nothing to count as idle.
+const IDLE_SAMPLE: Duration = Duration::from_secs(2);
 
 /// A server process. Dropping this ends it, and the processes that it has started.
 pub struct Process {
@@ -85,6 +87,18 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Err(format!("{path} did not answer 200 within {PATIENCE:?}").into())
+    }
+
+    /// Waits until the server does nothing: a server that has started reads its whole SQLite file once, to check it.
+    pub async fn wait_until_idle(&self) {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let before = self.processor_time();
+            tokio::time::sleep(IDLE_SAMPLE).await;
+            if u128::from(self.processor_time().since(&before)) < IDLE_SAMPLE.as_nanos() / 20 {
+                return;
+            }
+        }
     }
 
     /// Waits until the server accepts connections.
