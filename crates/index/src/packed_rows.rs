@@ -91,6 +91,10 @@ impl Chunk {
         PackedRows::new(&self.bytes[..self.used as usize])
     }
 
+    pub(crate) fn contains(&self, row: RowId) -> bool {
+        self.rows().take_while(|other| *other <= row).last() == Some(row)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count as usize
     }

@@ -154,6 +154,20 @@ impl Posting {
         *self = Posting::new(&rows);
     }
 
+    pub(crate) fn contains(&self, row: RowId) -> bool {
+        match self {
+            Posting::Few { used, bytes } => {
+                PackedRows::new(&bytes[..usize::from(*used)]).any(|other| other == row)
+            }
+            Posting::Small(chunk) => chunk.contains(row),
+            Posting::Many(chunks) => {
+                let chunk = chunks.get(chunks.partition_point(|chunk| chunk.last() < row));
+                chunk.is_some_and(|chunk| chunk.contains(row))
+            }
+            Posting::Map(map) => map.rows_of(split(row).0).is_some_and(|rows| rows.contains(split(row).1)),
+        }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         match self {
             // The last byte of each distance is small.
@@ -244,6 +258,8 @@ mod tests {
             }
             prop_assert_eq!(posting.to_rows(), set.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(posting.is_empty(), set.is_empty());
+            prop_assert!(set.iter().all(|row| posting.contains(*row)));
+            prop_assert!((0..200_000).step_by(997).all(|row| posting.contains(row) == set.contains(&row)));
             posting.shrink();
             for row in set.clone() {
                 posting.remove(row);

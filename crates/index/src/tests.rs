@@ -277,6 +277,11 @@ impl Both {
         prop_assert_eq!(&found.sessions, &refs(&page), "cursor");
         prop_assert_eq!(self.index.count(scope, filter, self.now), expected.len() as u64, "count");
         prop_assert_eq!(self.index.exists(scope, filter, self.now), !expected.is_empty(), "exists");
+        if let Some((_, id)) = position {
+            let listed = expected.iter().find(|one| one.key.id == id);
+            let listed = listed.map(|one| SessionRef { key: one.key, revision: one.revision });
+            prop_assert_eq!(self.index.find(scope, filter, self.now, id), listed, "found by its id");
+        }
         use ValueField as F;
         self.compare_facets(question, [F::State, F::Tag, F::Organization, F::Owner])?;
         self.compare_facets(question, [F::State, F::Tag, F::Agent, F::Repository, F::State])?;

@@ -31,6 +31,7 @@ impl Conditions<'_> {
         if *size > FEW {
             return None;
         }
+        others.iter().for_each(Node::unpack);
         let mut rows = Vec::with_capacity(*size as usize);
         for set in sets {
             set.visit(|row| {

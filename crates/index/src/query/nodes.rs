@@ -66,7 +66,11 @@ impl Rows<'_> {
                 let (block, number) = split(row);
                 map.rows_of(block).is_some_and(|rows| rows.contains(number))
             }
-            Rows::List(_) | Rows::Packed(..) => self.list().binary_search(&row).is_ok(),
+            Rows::List(rows) => rows.binary_search(&row).is_ok(),
+            Rows::Packed(posting, rows) => match rows.get() {
+                Some(rows) => rows.binary_search(&row).is_ok(),
+                None => posting.contains(row),
+            },
         }
     }
 
@@ -154,6 +158,20 @@ impl<'a> Node<'a> {
                 found.dedup();
                 Node::Sets { size: found.len() as u64, sets: vec![Rows::List(found)] }
             }
+        }
+    }
+
+    /// Makes lists of its small sets, before many rows are looked for in them.
+    pub(super) fn unpack(&self) {
+        match self {
+            Node::Sets { sets, .. } => {
+                for set in sets {
+                    set.list();
+                }
+            }
+            Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(Node::unpack),
+            Node::Not(node) => node.unpack(),
+            Node::Every | Node::Has(_) | Node::Created(_) | Node::Within { .. } => {}
         }
     }
 

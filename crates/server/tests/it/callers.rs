@@ -14,7 +14,7 @@ use server::operations::access::authenticate;
 use server::settings::FactorRoles;
 use std::time::Duration;
 use store::testing::raw;
-use store::{OrganizationChoice, System};
+use store::{OrganizationChoice, RoleSource, System};
 
 const SESSIONS: &str = "/api/v1/sessions";
 
@@ -124,6 +124,7 @@ both! {
         };
         let (here, other) = (world.another_server(strict).await, world.another_server(strict).await);
         let (store, acme) = (other.store(), world.organization("Acme").await);
+        world.member(acme, Role::Admin).await;
         let person = world.user(acme, Role::Admin, "ana@example.com").await;
         let key = world.actor(person, Some(acme), None).await;
         let key = key.at_server(&here);
@@ -138,6 +139,11 @@ both! {
             store.remove_second_factor(&own).await.unwrap();
         }
         assert_eq!(look(&key).await, 403, "removed");
+        store.set_member(&system().grant(acme), person, Role::Readwrite, START).await.unwrap();
+        assert_eq!(look(&key).await, 200, "not demanded of this role");
+        store.set_account_role(&system(), person, Some(AccountRole::Admin), RoleSource::Hand, START).await.unwrap();
+        let free = Actor { key: world.actor(person, None, None).await.key, ..key.clone() };
+        assert_eq!(look(&free).await, 403, "demanded of a role in the account");
     }
 
     async fn a_remembered_caller_expires_on_time(world: &World) {

@@ -1,7 +1,8 @@
 //! Grants and keys.
 
+mod changes;
 mod key_families;
 mod people;
 pub mod remembered;
 mod scopes;
-mod watch;
+pub mod watch;

@@ -18,7 +18,7 @@ pub async fn print_screen(url: &str, keys: &DemoKeys, admin: &Administration) ->
     let granted = admin.system.grant::<ViewSessions>(acme.id);
     let all = admin.store.list_session_revisions(&granted, SessionKind::Device, u32::MAX).await?;
     // The last one on the first page of five.
-    let (id, before) = match all.iter().rev().take(5).last() {
+    let (id, before) = match all.iter().rev().nth(4) {
         Some((id, _)) => (id.to_string(), format_time(id.creation_time())),
         None => ("SESSION".to_owned(), "2026-01-01T00:00:00Z".to_owned()),
     };
