@@ -62,7 +62,8 @@ fn one_sqlite_file_has_one_server_and_administration_goes_on_beside_it() {
 fn a_newer_schema_takes_readiness_away() {
     let shell = Shell::new(None);
     let serving = Serving::start(&shell, &[]);
-    assert_eq!(serving.get("/readyz"), (200, "ready\n".to_owned()));
+    // It loads its sessions first.
+    assert!((0..10_000).any(|_| serving.get("/readyz") == (200, "ready\n".to_owned())));
     let connection = rusqlite::Connection::open(shell.folder().join("tenure-data/tenure.db")).unwrap();
     connection.execute_batch("INSERT INTO schema_migrations VALUES (9999, 'later', 'x', 0)").unwrap();
     let (status, body) = serving.get("/readyz");
