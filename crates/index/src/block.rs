@@ -242,7 +242,7 @@ impl Block {
     }
 
     /// What a row has in a group of fields; `None` for no values.
-    pub(crate) fn coded(&self, group: usize, number: u16) -> Option<Coded> {
+    pub(crate) fn coded_value(&self, group: usize, number: u16) -> Option<Coded> {
         self.groups[group].decode(self.heads.get(number, GROUP + group))
     }
 

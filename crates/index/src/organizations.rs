@@ -40,7 +40,7 @@ impl CellMask {
     }
 
     /// The cells that a filter selects, if it selects whole cells.
-    pub(crate) fn of_filter(filter: &Filter) -> Option<CellMask> {
+    pub(crate) fn read_filter(filter: &Filter) -> Option<CellMask> {
         match filter {
             Filter::HasAny(ValueField::Kind, kinds) => {
                 let kinds = kinds.iter().filter_map(|kind| match kind {
@@ -57,7 +57,7 @@ impl CellMask {
             }
             Filter::Has(ValueField::Kind) => Some(CellMask::ALL),
             Filter::Has(ValueField::Archived) => Some(CellMask::ARCHIVED),
-            Filter::Not(filter) => CellMask::of_filter(filter).map(CellMask::not),
+            Filter::Not(filter) => CellMask::read_filter(filter).map(CellMask::not),
             _ => None,
         }
     }

@@ -29,16 +29,16 @@ impl<'a> Conditions<'a> {
             |id| organizations.get(id).into_iter().flat_map(move |organization| organization.rows(mask));
         let mut without_deleted = false;
         let mut all = match scope {
-            ListScope::Organization(id) => vec![Node::of_postings(cells(*id))],
+            ListScope::Organization(id) => vec![Node::unite_postings(cells(*id))],
             ListScope::Account { organizations: Some(some), deleted } => {
                 let some = some.iter().filter(|id| *deleted || !organizations.is_deleted(**id));
-                vec![Node::of_postings(some.flat_map(|id| cells(*id)))]
+                vec![Node::unite_postings(some.flat_map(|id| cells(*id)))]
             }
             ListScope::Account { organizations: None, deleted } => {
                 without_deleted = !deleted;
-                let mut all = vec![Node::of_cells(rows, mask)];
+                let mut all = vec![Node::select_cells(rows, mask)];
                 if without_deleted && !rows.deleted.is_empty() {
-                    let deleted = Node::of_postings(std::iter::once(&rows.deleted));
+                    let deleted = Node::unite_postings(std::iter::once(&rows.deleted));
                     all.push(Node::Not(Box::new(deleted)));
                 }
                 all
@@ -46,7 +46,7 @@ impl<'a> Conditions<'a> {
         };
         let of_one_or_all = !matches!(scope, ListScope::Account { organizations: Some(_), .. });
         let is_whole = simple.is_empty() && of_one_or_all;
-        all.extend(simple.into_iter().map(|filter| Node::of_filter(rows, filter)));
+        all.extend(simple.into_iter().map(|filter| Node::compile_filter(rows, filter)));
         all.retain(|node| !matches!(node, Node::Every));
         all.sort_by_key(Node::cost);
         if !matches!(all.first(), Some(Node::Sets { .. })) {
@@ -67,7 +67,7 @@ fn flatten<'f>(filter: &'f Filter, into: &mut Vec<&'f Filter>) {
 /// Takes the conditions on kind and archived sessions out of a list of filters that all must match.
 fn take_cells(filters: &mut Vec<&Filter>) -> CellMask {
     let mut mask = CellMask::ALL;
-    filters.retain(|filter| match CellMask::of_filter(filter) {
+    filters.retain(|filter| match CellMask::read_filter(filter) {
         Some(cells) => {
             mask = mask.and(cells);
             false

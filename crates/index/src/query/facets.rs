@@ -133,7 +133,7 @@ impl Question<'_> {
         if self.matching.len() * 2 <= all {
             return Tally::new(rows, &self.matching, fields).into_counts();
         }
-        let others = Matching::new(&cells).without(rows, &self.matching);
+        let others = Matching::new(&cells).subtract(rows, &self.matching);
         let gone = Tally::new(rows, &others, fields).into_counts().into_iter().collect::<HashMap<_, _>>();
         let counts =
             known.into_iter().map(|(term, count)| (term, count - gone.get(&term).copied().unwrap_or(0)));

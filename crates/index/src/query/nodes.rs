@@ -85,7 +85,7 @@ impl Rows<'_> {
 
 impl<'a> Node<'a> {
     /// The rows of any of some sets.
-    pub(super) fn of_postings(postings: impl Iterator<Item = &'a Posting>) -> Node<'a> {
+    pub(super) fn unite_postings(postings: impl Iterator<Item = &'a Posting>) -> Node<'a> {
         let (mut sets, mut small, mut size) = (Vec::new(), Vec::new(), 0);
         for posting in postings.filter(|posting| !posting.is_empty()) {
             size += posting.len();
@@ -106,42 +106,46 @@ impl<'a> Node<'a> {
     }
 
     /// The rows of some cells of all organizations.
-    pub(super) fn of_cells(rows: &'a SealedRows, mask: CellMask) -> Node<'a> {
+    pub(super) fn select_cells(rows: &'a SealedRows, mask: CellMask) -> Node<'a> {
         if mask == CellMask::ALL {
             return Node::Every;
         }
         let cells = rows.organizations.by_cell.iter().enumerate();
-        Node::of_postings(cells.filter(|(cell, _)| mask.has(*cell)).map(|(_, rows)| rows))
+        Node::unite_postings(cells.filter(|(cell, _)| mask.has(*cell)).map(|(_, rows)| rows))
     }
 
     /// What a filter selects, whatever the scope.
-    pub(super) fn of_filter(rows: &'a SealedRows, filter: &Filter) -> Node<'a> {
-        if let Some(cells) = CellMask::of_filter(filter) {
-            return Node::of_cells(rows, cells);
+    pub(super) fn compile_filter(rows: &'a SealedRows, filter: &Filter) -> Node<'a> {
+        if let Some(cells) = CellMask::read_filter(filter) {
+            return Node::select_cells(rows, cells);
         }
         match filter {
-            Filter::And(all) => Node::All(all.iter().map(|filter| Node::of_filter(rows, filter)).collect()),
-            Filter::Or(any) => Node::Any(any.iter().map(|filter| Node::of_filter(rows, filter)).collect()),
-            Filter::Not(filter) => Node::Not(Box::new(Node::of_filter(rows, filter))),
+            Filter::And(all) => {
+                Node::All(all.iter().map(|filter| Node::compile_filter(rows, filter)).collect())
+            }
+            Filter::Or(any) => {
+                Node::Any(any.iter().map(|filter| Node::compile_filter(rows, filter)).collect())
+            }
+            Filter::Not(filter) => Node::Not(Box::new(Node::compile_filter(rows, filter))),
             Filter::HasAny(ValueField::Organization, values) => {
                 let ids = values.iter().filter_map(|value| match value {
                     FieldValue::Id(id) => rows.organizations.get(OrganizationId(*id)),
                     FieldValue::Text(_) => None,
                 });
-                Node::of_postings(ids.flat_map(|organization| organization.rows(CellMask::ALL)))
+                Node::unite_postings(ids.flat_map(|organization| organization.rows(CellMask::ALL)))
             }
             Filter::HasAny(field, values) => {
                 let find = |value: &FieldValue| rows.dictionary.find(*field, value.borrow());
                 let mut terms = values.iter().filter_map(find).collect::<Vec<_>>();
                 terms.sort_unstable();
                 terms.dedup();
-                Node::of_postings(terms.into_iter().map(|term| rows.dictionary.posting(term)))
+                Node::unite_postings(terms.into_iter().map(|term| rows.dictionary.posting(term)))
             }
             Filter::Has(ValueField::Organization) => Node::Every,
             Filter::Has(field) if rows.dictionary.numbers_of(*field) > MANY_VALUES => Node::Has(*field),
             Filter::Has(field) => {
                 let terms = rows.dictionary.terms_of(*field);
-                Node::of_postings(terms.map(|term| rows.dictionary.posting(term)))
+                Node::unite_postings(terms.map(|term| rows.dictionary.posting(term)))
             }
             Filter::Time(TimeField::Created, range) => Node::Created(*range),
             Filter::Time(field @ (TimeField::Updated | TimeField::Ended), range) => Node::Within {
@@ -207,7 +211,7 @@ impl<'a> Node<'a> {
 /// Whether a row that was not removed has a value of a field.
 pub(super) fn has_value(block: &crate::block::Block, field: ValueField, number: u16) -> bool {
     let group = group_of(field);
-    match block.coded(group, number) {
+    match block.coded_value(group, number) {
         None => false,
         Some(Coded::One(term)) => term.field() == field,
         Some(Coded::Set(set)) => {

@@ -17,7 +17,7 @@ use domain::time::Micros;
 
 /// A part of a list of rows, newest first.
 #[derive(Debug, Clone, Copy)]
-struct Span {
+struct RowSpan {
     cursor: Option<Place>,
     skipped: u64,
     wanted: usize,
@@ -35,7 +35,7 @@ impl Index {
                 // At most all recent sessions come before a row.
                 let skipped = offset.saturating_sub(recent.len() as u64);
                 let before = usize::try_from(offset - skipped).unwrap_or(usize::MAX);
-                let span = Span { cursor: None, skipped, wanted: before + wanted + 1 };
+                let span = RowSpan { cursor: None, skipped, wanted: before + wanted + 1 };
                 let (rows, total) = conditions.page_with_total(span);
                 let merged = self.merge(rows, &recent, None);
                 (total, (merged.into_iter().skip(before).take(wanted + 1).collect::<Vec<_>>(), wanted))
@@ -43,7 +43,7 @@ impl Index {
             ListRange::Before { position, limit } => {
                 let (wanted, cursor) = (limit as usize, position.map(|(_, id)| place(id)));
                 let (rows, total) =
-                    conditions.page_with_total(Span { cursor, skipped: 0, wanted: wanted + 1 });
+                    conditions.page_with_total(RowSpan { cursor, skipped: 0, wanted: wanted + 1 });
                 (total, (self.merge(rows, &recent, cursor).into_iter().take(wanted + 1).collect(), wanted))
             }
         };
@@ -55,13 +55,13 @@ impl Index {
     /// The number of sessions that match a filter.
     pub fn count(&self, scope: &ListScope, filter: &Filter, now: Micros) -> u64 {
         let conditions = Conditions::new(&self.rows, scope, filter);
-        let nothing = Span { cursor: None, skipped: 0, wanted: 0 };
+        let nothing = RowSpan { cursor: None, skipped: 0, wanted: 0 };
         conditions.page_with_total(nothing).1 + self.recent_matching(scope, filter, now).len() as u64
     }
 
     /// Whether a session matches a filter.
     pub fn exists(&self, scope: &ListScope, filter: &Filter, now: Micros) -> bool {
-        let one = Span { cursor: None, skipped: 0, wanted: 1 };
+        let one = RowSpan { cursor: None, skipped: 0, wanted: 1 };
         !self.recent_matching(scope, filter, now).is_empty()
             || !Conditions::new(&self.rows, scope, filter).page(one).is_empty()
     }
@@ -119,7 +119,7 @@ impl Index {
 
 impl Conditions<'_> {
     /// Rows for which all conditions hold, newest first, and the number of all such rows.
-    fn page_with_total(&self, span: Span) -> (Vec<RowId>, u64) {
+    fn page_with_total(&self, span: RowSpan) -> (Vec<RowId>, u64) {
         if let Some(total) = self.known_total() {
             return (if span.wanted == 0 { Vec::new() } else { self.page(span) }, total);
         }
@@ -131,7 +131,7 @@ impl Conditions<'_> {
     }
 
     /// Rows for which all conditions hold, newest first.
-    fn page(&self, span: Span) -> Vec<RowId> {
+    fn page(&self, span: RowSpan) -> Vec<RowId> {
         if let [Node::Sets { sets, .. }] = &self.all[..]
             && let [set] = &sets[..]
         {
@@ -157,7 +157,7 @@ impl Conditions<'_> {
     }
 
     /// Walks back through the blocks until the page is full, or all rows are counted.
-    fn walk(&self, mut span: Span, counts: bool) -> (Vec<RowId>, u64) {
+    fn walk(&self, mut span: RowSpan, counts: bool) -> (Vec<RowId>, u64) {
         let (mut found, mut total, mut scratch) = (Vec::new(), 0, Scratch::default());
         let end = End::new(self.rows, span.cursor);
         let mut bits = scratch.take();
@@ -284,7 +284,7 @@ impl End {
 }
 
 /// The rows of a page of one set.
-fn page_of_set(rows: &SealedRows, set: &Rows<'_>, mut span: Span) -> Vec<RowId> {
+fn page_of_set(rows: &SealedRows, set: &Rows<'_>, mut span: RowSpan) -> Vec<RowId> {
     if let Rows::Packed(Posting::Many(chunks), _) = set
         && rows.is_in_order()
     {
@@ -311,7 +311,7 @@ fn page_of_set(rows: &SealedRows, set: &Rows<'_>, mut span: Span) -> Vec<RowId> 
 }
 
 /// The rows of a page of a set of chunks, when the numbers of all rows are in the order of lists.
-fn page_of_chunks(rows: &SealedRows, chunks: &[Chunk], mut span: Span) -> Vec<RowId> {
+fn page_of_chunks(rows: &SealedRows, chunks: &[Chunk], mut span: RowSpan) -> Vec<RowId> {
     let end = span.cursor.map(|cursor| {
         let last = |position: usize| rows.blocks[usize::from(rows.order[position])].last();
         let mut position = rows.position_of(cursor);
@@ -342,7 +342,7 @@ fn page_of_chunks(rows: &SealedRows, chunks: &[Chunk], mut span: Span) -> Vec<Ro
 }
 
 /// The rows of a page of a list in ascending order.
-fn page_of_list(rows: &SealedRows, list: &[RowId], mut span: Span) -> Vec<RowId> {
+fn page_of_list(rows: &SealedRows, list: &[RowId], mut span: RowSpan) -> Vec<RowId> {
     let end = End::new(rows, span.cursor);
     let mut found = Vec::new();
     for position in (0..rows.order.len().min(end.position + 1)).rev() {

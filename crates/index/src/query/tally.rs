@@ -43,7 +43,7 @@ impl Matching {
     }
 
     /// Takes away the rows of others.
-    pub(super) fn without(mut self, rows: &SealedRows, others: &Matching) -> Matching {
+    pub(super) fn subtract(mut self, rows: &SealedRows, others: &Matching) -> Matching {
         self.len = 0;
         for block in &rows.order {
             let bits = &mut self.blocks[usize::from(*block)];

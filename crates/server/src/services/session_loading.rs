@@ -19,7 +19,7 @@ const AHEAD: usize = 4;
 const REPORT: u64 = 1_000_000;
 
 /// A page of sessions, oldest first; an empty page ends the list.
-type Page = Result<Vec<Summary>, store::Error>;
+type SummaryPage = Result<Vec<Summary>, store::Error>;
 
 /// Reads all sessions into an index. `loaded` counts them.
 ///
@@ -34,14 +34,14 @@ pub(super) async fn load(store: &Store, loaded: Arc<AtomicU64>) -> Result<Index,
         Sessions { pages: waiting, page: VecDeque::new(), ended: false }
     });
     let filled = tokio::task::spawn_blocking(move || fill(kinds, &loaded)).await;
-    filled.unwrap_or_else(|error| Err(stopped(&error.to_string())))
+    filled.unwrap_or_else(|error| Err(loading_error(&error.to_string())))
 }
 
-fn stopped(why: &str) -> store::Error {
+fn loading_error(why: &str) -> store::Error {
     store::Error::Database(store::DatabaseError::Failed(format!("loading the sessions: {why}")))
 }
 
-async fn read_pages(store: Store, kind: SessionKind, pages: mpsc::Sender<Page>) {
+async fn read_pages(store: Store, kind: SessionKind, pages: mpsc::Sender<SummaryPage>) {
     let system = System::for_background_jobs();
     let mut after = None;
     loop {
@@ -56,7 +56,7 @@ async fn read_pages(store: Store, kind: SessionKind, pages: mpsc::Sender<Page>) 
 
 /// The sessions of one kind.
 struct Sessions {
-    pages: mpsc::Receiver<Page>,
+    pages: mpsc::Receiver<SummaryPage>,
     page: VecDeque<Summary>,
     ended: bool,
 }
@@ -66,7 +66,7 @@ impl Sessions {
     fn peek(&mut self) -> Result<Option<SessionKey>, store::Error> {
         if self.page.is_empty() && !self.ended {
             self.page =
-                self.pages.blocking_recv().unwrap_or_else(|| Err(stopped("the server stops")))?.into();
+                self.pages.blocking_recv().unwrap_or_else(|| Err(loading_error("the server stops")))?.into();
             self.ended = self.page.is_empty();
         }
         Ok(self.page.front().map(|summary| summary.key))

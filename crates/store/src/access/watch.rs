@@ -60,12 +60,12 @@ pub struct AccessMoment(u64);
 /// Watches whose access changes.
 pub struct AccessWatch {
     store: Store,
-    looks: Looks,
+    looks: AccessLooks,
     changed: ChangedPeople,
 }
 
 /// How far the changes are known. Who looks holds the lock, so that changes are recorded in the order of looks.
-enum Looks {
+enum AccessLooks {
     /// The version of the data, and the newest row. This lock is never held across an await.
     Sqlite(Mutex<Option<(i64, i64)>>),
     Postgres {
@@ -96,9 +96,9 @@ impl AccessWatch {
     /// A watch that knows of no change yet.
     pub fn new(store: Store) -> AccessWatch {
         let looks = match store.database {
-            Database::Sqlite(_) => Looks::Sqlite(Mutex::default()),
+            Database::Sqlite(_) => AccessLooks::Sqlite(Mutex::default()),
             Database::Postgres(_) => {
-                Looks::Postgres { begun: AtomicU64::new(0), last: tokio::sync::Mutex::default() }
+                AccessLooks::Postgres { begun: AtomicU64::new(0), last: tokio::sync::Mutex::default() }
             }
         };
         AccessWatch { store, looks, changed: ChangedPeople::default() }
@@ -111,8 +111,8 @@ impl AccessWatch {
     /// [`crate::Error::Database`] when PostgreSQL does not answer.
     pub async fn catch_up(&self, system: &System) -> Result<Option<AccessMoment>> {
         match &self.looks {
-            Looks::Sqlite(known) => Ok(self.look_at_sqlite(known)),
-            Looks::Postgres { begun, last } => self.share_look(system, begun, last).await.map(Some),
+            AccessLooks::Sqlite(known) => Ok(self.look_at_sqlite(known)),
+            AccessLooks::Postgres { begun, last } => self.share_look(system, begun, last).await.map(Some),
         }
     }
 
@@ -192,13 +192,13 @@ impl AccessWatch {
             is_pruned = columns.flag()?;
             Ok(columns.maybe_id()?.map(PrincipalId))
         })?;
-        let changes = AccessChanges::of(changed.into_iter().flatten().collect(), is_pruned);
+        let changes = AccessChanges::new(changed.into_iter().flatten().collect(), is_pruned);
         Ok((snapshot, changes))
     }
 }
 
 impl AccessChanges {
-    fn of(people: Vec<PrincipalId>, is_pruned: bool) -> AccessChanges {
+    fn new(people: Vec<PrincipalId>, is_pruned: bool) -> AccessChanges {
         let everybody = is_pruned || people.len() > CHANGES || people.iter().any(|one| one.0.is_nil());
         if everybody { AccessChanges::Everybody } else { AccessChanges::Of(people) }
     }
@@ -210,7 +210,7 @@ fn read_sqlite(rows: Rows, since: i64) -> Result<(i64, AccessChanges), DatabaseE
     let newest = rows.first().map_or(since, |(sequence, _)| *sequence);
     let is_whole = rows.pop().is_some_and(|(sequence, _)| sequence == since);
     let people = rows.into_iter().map(|(_, principal)| principal).collect();
-    Ok((newest, AccessChanges::of(people, !is_whole)))
+    Ok((newest, AccessChanges::new(people, !is_whole)))
 }
 
 /// The same error for everyone who shares a look.

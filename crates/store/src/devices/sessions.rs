@@ -297,12 +297,12 @@ impl Store {
     }
 
     async fn insert_past(&self, _: &System, session: &DeviceSession) -> Result<()> {
-        self.apply(holds_batch(session.organization, past_statements(session)), |_| Error::Stale).await
+        self.apply(holds_batch(session.organization, import_statements(session)), |_| Error::Stale).await
     }
 }
 
 /// The statements that import an ended session.
-pub(crate) fn past_statements(session: &DeviceSession) -> Vec<Statement> {
+pub(crate) fn import_statements(session: &DeviceSession) -> Vec<Statement> {
     let mut statements = vec![insert_imported(session)];
     for hold in &session.holds {
         statements.extend(holds::insert_imported_hold(session, hold));

@@ -11,7 +11,7 @@ mod sqlite;
 use crate::agents::sessions::imported_statements;
 use crate::database::dump::sqlite_path;
 use crate::database::{DatabaseError, Statement, Value};
-use crate::devices::sessions::past_statements;
+use crate::devices::sessions::import_statements;
 use crate::feed::feed_entry;
 use crate::logins::sessions::insert as insert_login;
 use crate::rows::{one_row, values};
@@ -47,15 +47,15 @@ impl PastSession {
     /// The statements that import it.
     fn statements(&self) -> Result<Vec<Statement>> {
         match self {
-            PastSession::Device(session) => Ok(past_statements(session)),
+            PastSession::Device(session) => Ok(import_statements(session)),
             PastSession::Agent(new) => imported_statements(new),
-            PastSession::Login(login, hash) => Ok(past_login_statements(login, hash)),
+            PastSession::Login(login, hash) => Ok(login_import_statements(login, hash)),
         }
     }
 }
 
 /// The statements that import a login session, open or ended, without the checks of opening one.
-fn past_login_statements(login: &Login, hash: &SecretHash) -> Vec<Statement> {
+fn login_import_statements(login: &Login, hash: &SecretHash) -> Vec<Statement> {
     let [session, own] = insert_login(login, hash, None);
     let key = SessionKey { organization: OrganizationId::PEOPLE, kind: SessionKind::Login, id: login.id };
     let created = feed_entry(key, 1, FeedChange::Created, login.id.creation_time());
@@ -81,13 +81,13 @@ fn past_login_statements(login: &Login, hash: &SecretHash) -> Vec<Statement> {
 struct InsertPlan {
     table: &'static str,
     columns: Vec<&'static str>,
-    sources: Vec<Source>,
+    sources: Vec<BulkSource>,
     /// Whether a row whose key exists is left out.
     skips_existing: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+enum BulkSource {
     /// The statement's value with this number.
     Value(usize),
     /// A literal.
@@ -108,7 +108,7 @@ impl InsertPlan {
             "ON CONFLICT DO NOTHING" => true,
             _ => return None,
         };
-        let sources = split_items(&rest[..end]).map(|item| Source::parse(item.trim()));
+        let sources = split_items(&rest[..end]).map(|item| BulkSource::parse(item.trim()));
         let plan = InsertPlan {
             table: table.trim(),
             columns: columns.split(',').map(str::trim).collect(),
@@ -119,19 +119,19 @@ impl InsertPlan {
     }
 }
 
-impl Source {
-    fn parse(item: &str) -> Option<Source> {
+impl BulkSource {
+    fn parse(item: &str) -> Option<BulkSource> {
         if let Some(number) = item.strip_prefix('$') {
-            return Some(Source::Value(number.parse::<usize>().ok()?.checked_sub(1)?));
+            return Some(BulkSource::Value(number.parse::<usize>().ok()?.checked_sub(1)?));
         }
         if let Some(text) = item.strip_prefix('\'') {
-            return Some(Source::Literal(Value::from(text.strip_suffix('\'')?)));
+            return Some(BulkSource::Literal(Value::from(text.strip_suffix('\'')?)));
         }
         if let Ok(number) = item.parse::<i64>() {
-            return Some(Source::Literal(Value::Int(number)));
+            return Some(BulkSource::Literal(Value::Int(number)));
         }
         let counter = item.strip_prefix("(SELECT sequence FROM counters WHERE organization = $")?;
-        Some(Source::Counter(counter.strip_suffix(')')?.parse::<usize>().ok()?.checked_sub(1)?))
+        Some(BulkSource::Counter(counter.strip_suffix(')')?.parse::<usize>().ok()?.checked_sub(1)?))
     }
 }
 
@@ -189,8 +189,8 @@ pub struct Bulk {
 
 /// Where rows are written to.
 enum Writer {
-    Sqlite(Box<sqlite::SqliteWriter>),
-    Postgres(Box<postgres::PostgresWriter>),
+    Sqlite(Box<sqlite::BulkSqliteWriter>),
+    Postgres(Box<postgres::BulkPostgresWriter>),
 }
 
 impl Bulk {
@@ -204,13 +204,13 @@ impl Bulk {
         let (sender, receiver) = mpsc::channel(2);
         let (counters, writer) = match sqlite_path(url) {
             Some(path) => {
-                let mut writer = sqlite::SqliteWriter::open(&path)?;
+                let mut writer = sqlite::BulkSqliteWriter::open(&path)?;
                 let counters = writer.counters()?;
                 let writing = move || writer.write_all(receiver).map(|()| Writer::Sqlite(Box::new(writer)));
                 (counters, tokio::task::spawn_blocking(writing))
             }
             None => {
-                let mut writer = postgres::PostgresWriter::open(url).await?;
+                let mut writer = postgres::BulkPostgresWriter::open(url).await?;
                 let counters = writer.counters().await?;
                 let writing = async move {
                     writer.write_all(receiver).await.map(|()| Writer::Postgres(Box::new(writer)))
@@ -290,9 +290,9 @@ impl RowMaker {
         let mut values = Vec::with_capacity(sources.len());
         for source in &sources {
             values.push(match source {
-                Source::Value(number) => statement.values[*number].clone(),
-                Source::Literal(value) => value.clone(),
-                Source::Counter(number) => Value::Int(self.counter(statement, *number)?.sequence),
+                BulkSource::Value(number) => statement.values[*number].clone(),
+                BulkSource::Literal(value) => value.clone(),
+                BulkSource::Counter(number) => Value::Int(self.counter(statement, *number)?.sequence),
             });
         }
         if table == "changes" && self.is_pruned(statement, &values)? {
@@ -352,8 +352,11 @@ mod tests {
              VALUES ($1, (SELECT sequence FROM counters WHERE organization = $1), 'device', $2)";
         let plan = InsertPlan::parse(sql).unwrap();
         assert_eq!((plan.table, plan.columns.len(), plan.skips_existing), ("changes", 4, false));
-        let literal = Source::Literal(Value::from("device"));
-        assert_eq!(plan.sources, [Source::Value(0), Source::Counter(0), literal, Source::Value(1)]);
+        let literal = BulkSource::Literal(Value::from("device"));
+        assert_eq!(
+            plan.sources,
+            [BulkSource::Value(0), BulkSource::Counter(0), literal, BulkSource::Value(1)]
+        );
         let skips = "INSERT INTO served (organization, number) VALUES ($1, 0) ON CONFLICT DO NOTHING";
         assert!(InsertPlan::parse(skips).unwrap().skips_existing);
         for other in [

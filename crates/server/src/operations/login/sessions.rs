@@ -30,7 +30,7 @@ impl<'a> PersonLogins<'a> {
     ///
     /// # Errors
     /// [`Refusal::OutOfScope`].
-    pub fn of_caller(app: &'a App, caller: &Caller) -> Result<PersonLogins<'a>, Refusal> {
+    pub fn new(app: &'a App, caller: &Caller) -> Result<PersonLogins<'a>, Refusal> {
         Ok(PersonLogins { store: &app.store, granted: caller.authorize_self("read:user")? })
     }
 }
@@ -67,7 +67,7 @@ impl SessionSource for PersonLogins<'_> {
 /// # Errors
 /// [`Refusal::OutOfScope`].
 pub async fn list_logins(app: &App, caller: &Caller) -> Result<Vec<Login>, Failure> {
-    let source = PersonLogins::of_caller(app, caller)?;
+    let source = PersonLogins::new(app, caller)?;
     Ok(load_sessions(app, &source, Filter::EVERY, ALL_OPEN).await?.items)
 }
 

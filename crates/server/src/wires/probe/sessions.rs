@@ -32,7 +32,7 @@ use store::Caller;
 
 /// `GET /auth/session`: the caller's sessions, newest first.
 pub async fn list(known: Authenticated, State(app): State<App>) -> HandlerResult {
-    let source = PersonLogins::of_caller(&app, &known.caller).map_err(Failure::from)?;
+    let source = PersonLogins::new(&app, &known.caller).map_err(Failure::from)?;
     let found = sessions::list_sessions(&app, &source, Filter::EVERY, ALL_OPEN, ENCODING).await?;
     let mut sessions = found.items;
     mark_current(&known.caller, &mut sessions)?;
@@ -42,7 +42,7 @@ pub async fn list(known: Authenticated, State(app): State<App>) -> HandlerResult
 
 /// `GET /auth/session/{session-id}`.
 pub async fn get(known: Authenticated, State(app): State<App>, id: SessionPath) -> HandlerResult {
-    let source = PersonLogins::of_caller(&app, &known.caller).map_err(Failure::from)?;
+    let source = PersonLogins::new(&app, &known.caller).map_err(Failure::from)?;
     let mut session = [sessions::find_session(&app, &source, session_id(id)?, ENCODING).await?];
     mark_current(&known.caller, &mut session)?;
     respond(&session[0])

@@ -104,16 +104,16 @@ struct Copy {
 }
 
 /// The connections, and how to build the indexes again.
-pub(super) struct PostgresWriter {
+pub(super) struct BulkPostgresWriter {
     url: String,
     client: Client,
     copies: Vec<Copy>,
     indexes: Vec<String>,
 }
 
-impl PostgresWriter {
+impl BulkPostgresWriter {
     /// Connects and drops the secondary indexes.
-    pub(super) async fn open(url: &str) -> Result<PostgresWriter, DatabaseError> {
+    pub(super) async fn open(url: &str) -> Result<BulkPostgresWriter, DatabaseError> {
         run(async {
             let client = connect(url).await?;
             let sql = "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY ($1)
@@ -124,7 +124,7 @@ impl PostgresWriter {
                 client.batch_execute(&format!("DROP INDEX {}", row.get::<_, String>(0))).await?;
                 indexes.push(row.get(1));
             }
-            Ok(PostgresWriter { url: url.to_owned(), client, copies: Vec::new(), indexes })
+            Ok(BulkPostgresWriter { url: url.to_owned(), client, copies: Vec::new(), indexes })
         })
         .await
     }

@@ -15,14 +15,14 @@ const SETTINGS: &str = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRA
 const ROWS: usize = 1_000_000;
 
 /// The connection, and how to build the indexes again.
-pub(super) struct SqliteWriter {
+pub(super) struct BulkSqliteWriter {
     connection: Connection,
     indexes: Vec<String>,
 }
 
-impl SqliteWriter {
+impl BulkSqliteWriter {
     /// Opens the database and drops the secondary indexes.
-    pub(super) fn open(path: &Path) -> Result<SqliteWriter, DatabaseError> {
+    pub(super) fn open(path: &Path) -> Result<BulkSqliteWriter, DatabaseError> {
         run(|| {
             let connection = Connection::open(path)?;
             connection.execute_batch(SETTINGS)?;
@@ -37,7 +37,7 @@ impl SqliteWriter {
                     indexes.push(sql);
                 }
             }
-            Ok(SqliteWriter { connection, indexes })
+            Ok(BulkSqliteWriter { connection, indexes })
         })
     }
 
