@@ -121,6 +121,15 @@ impl Columns {
     }
 }
 
+/// The times in the JSON text `$2`, as rows, in PostgreSQL.
+macro_rules! postgres_times {
+    () => {
+        "SELECT CAST(value AS BIGINT) AS created_us
+         FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value"
+    };
+}
+pub(crate) use postgres_times;
+
 /// Scopes as they are stored.
 pub(crate) fn format_scopes(scopes: Option<Scopes>) -> Option<String> {
     scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" "))

@@ -4,7 +4,7 @@ use crate::block::ColumnField;
 use crate::block_sets::BlockSets;
 use crate::dictionary::Term;
 use crate::groups::{Coded, group_of};
-use crate::organizations::CellMask;
+use crate::organizations::{CELLS, CellMask};
 use crate::posting::{Posting, RowId};
 use crate::rows::{SealedRows, split};
 use crate::sizes::MANY_VALUES;
@@ -94,9 +94,10 @@ impl<'a> Node<'a> {
                 posting => small.push(posting),
             }
         }
-        if let [one] = small[..] {
-            sets.push(Rows::Packed(one, OnceCell::new()));
-        } else if !small.is_empty() {
+        if small.len() <= CELLS {
+            // The cells of an organization: a page of each is cheaper than all rows of them in one list.
+            sets.extend(small.into_iter().map(|posting| Rows::Packed(posting, OnceCell::new())));
+        } else {
             let mut rows = small.iter().flat_map(|posting| posting.to_rows()).collect::<Vec<_>>();
             rows.sort_unstable();
             rows.dedup();

@@ -6,14 +6,20 @@ use super::evaluate::Scratch;
 use super::nodes::{Node, Rows};
 use crate::bits::Bits;
 use crate::block_sets::BlockRows;
+use crate::organizations::CELLS;
 use crate::packed_rows::Chunk;
 use crate::posting::{Posting, RowId};
 use crate::rows::{Place, SealedRows, place, row_id, split};
-use crate::sessions::{Index, SessionRef};
+use crate::sessions::{Index, SessionRef, list_key};
 use domain::ids::{OrganizationId, SessionId};
 use domain::page::ListRange;
 use domain::session::{Filter, ListScope, SessionKind, Summary};
 use domain::time::Micros;
+
+/// The most sets whose pages are merged: the cells of an organization, and of two.
+const MAX_MERGED: usize = 2 * CELLS;
+/// The most rows that are skipped by merging pages. Beyond, blocks are counted.
+const MAX_SKIPPED: u64 = 1_000;
 
 /// A part of a list of rows, newest first.
 #[derive(Debug, Clone, Copy)]
@@ -133,9 +139,13 @@ impl Conditions<'_> {
     /// Rows for which all conditions hold, newest first.
     fn page(&self, span: RowSpan) -> Vec<RowId> {
         if let [Node::Sets { sets, .. }] = &self.all[..]
-            && let [set] = &sets[..]
+            && (1..=MAX_MERGED).contains(&sets.len())
         {
-            return page_of_set(self.rows, set, span);
+            return match &sets[..] {
+                [set] => page_of_set(self.rows, set, span),
+                sets if span.skipped <= MAX_SKIPPED => page_of_sets(self.rows, sets, span),
+                _ => self.walk(span, false).0,
+            };
         }
         match self.judge() {
             Some(rows) => page_of_list(self.rows, &rows, span),
@@ -281,6 +291,17 @@ impl End {
         });
         whole && late.all(|row| pass(row_id(number, row)))
     }
+}
+
+/// The rows of a page of several sets: the newest of those on a page of each.
+fn page_of_sets(rows: &SealedRows, sets: &[Rows<'_>], span: RowSpan) -> Vec<RowId> {
+    let skipped = span.skipped as usize;
+    let of_each = RowSpan { skipped: 0, wanted: span.wanted + skipped, ..span };
+    let parts = sets.iter().flat_map(|set| page_of_set(rows, set, of_each));
+    let mut found = parts.map(|row| (list_key(&rows.key(row).0), row)).collect::<Vec<_>>();
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.dedup();
+    found.into_iter().map(|(_, row)| row).skip(skipped).take(span.wanted).collect()
 }
 
 /// The rows of a page of one set.

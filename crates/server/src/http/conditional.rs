@@ -1,7 +1,9 @@
 //! Conditional requests (RFC 9110, section 13): an answer that the client already has is not sent again.
 //!
-//! A tag is a hash of what an answer says: which sessions in which revisions, how many there are, and who asked, because
-//! a cursor belongs to its reader. So the body of an answer that is not sent is not made.
+//! A tag is a hash of what an answer says: the texts of its sessions, how many there are, and who asked, because a cursor
+//! belongs to its reader. The texts have been hashed when they were encoded, so an answer that is not sent is not put
+//! together. Revisions would not do: a restored backup may use them again, and another version of the server may write a
+//! session in another way.
 
 use super::middleware::json_response;
 use crate::failure::Failure;
@@ -13,10 +15,7 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::PrincipalId;
 use foldhash::quality::FixedState;
 use std::convert::Infallible;
-use std::hash::{BuildHasher, Hash};
-
-/// Another version of the server may write the same sessions in another way.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+use std::hash::{BuildHasher, Hash, Hasher};
 
 /// What identifies an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +24,10 @@ pub struct Tag(u64);
 impl Tag {
     /// The tag of an answer with these sessions for a reader. `rest` is what else the answer says.
     pub fn new(reader: Option<PrincipalId>, sessions: &[ListedSession], rest: impl Hash) -> Tag {
-        Tag(FixedState::with_seed(0).hash_one((VERSION, reader, sessions, rest)))
+        let mut hasher = FixedState::default().build_hasher();
+        (reader, rest).hash(&mut hasher);
+        sessions.iter().for_each(|listed| listed.body.hash(&mut hasher));
+        Tag(hasher.finish())
     }
 
     /// Adds the header with which a client can ask whether its copy is still right. Caches store nothing all the same:
@@ -67,33 +69,42 @@ impl KnownTags {
             .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == wanted)
     }
 
-    /// Answers with a body, or with 304 when the client has it.
+    /// Answers with JSON, or with 304 when the client has it.
     ///
     /// # Errors
-    /// Those of `respond`.
+    /// Those of `encode`.
     pub fn respond(
         &self,
         tag: Tag,
-        respond: impl FnOnce() -> Result<Response, Failure>,
+        encode: impl FnOnce() -> Result<Vec<u8>, Failure>,
     ) -> Result<Response, Failure> {
-        let mut response = if self.have(tag) { StatusCode::NOT_MODIFIED.into_response() } else { respond()? };
+        let mut response = match self.have(tag) {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => json_response(StatusCode::OK, encode()?),
+        };
         tag.set_header(response.headers_mut());
         Ok(response)
     }
 }
 
-/// An answer with one session, or 304 when the client has it.
+/// The JSON of one session, or 304 when the client has it.
 ///
 /// # Errors
-/// None today.
-pub fn respond_with_session(known: &KnownTags, session: &ListedSession) -> Result<Response, Failure> {
-    let tag = Tag::new(None, std::slice::from_ref(session), ());
-    known.respond(tag, || Ok(json_response(StatusCode::OK, session.body.get().into())))
+/// Those of [`KnownTags::respond`].
+pub fn respond_with_session(known: &KnownTags, listed: &ListedSession) -> Result<Response, Failure> {
+    let tag = Tag::new(None, std::slice::from_ref(listed), ());
+    known.respond(tag, || Ok(listed.body.text().into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::session_bodies::SessionBody;
+    use domain::ids::{OrganizationId, SessionId};
+    use domain::session::{SessionKey, SessionKind};
+    use domain::time::Micros;
+    use index::SessionRef;
+    use serde_json::value::RawValue;
 
     #[test]
     fn a_tag_is_found_in_every_form() {
@@ -114,6 +125,29 @@ mod tests {
         for values in [&[][..], &[""], &["\"\""], &[bare], &["\"other\""], &[&format!("w/{text}")]] {
             assert!(!known(values).have(tag), "{values:?}");
         }
+    }
+
+    /// A backup that was restored may use revisions again for other texts.
+    #[test]
+    fn a_tag_depends_on_the_texts_of_the_sessions() {
+        let key = SessionKey {
+            organization: OrganizationId(uuid::Uuid::from_u128(1)),
+            kind: SessionKind::Agent,
+            id: SessionId::new(Micros(5), 1),
+        };
+        let session = SessionRef { key, revision: 3 };
+        let listed = |text: &str| {
+            let body = SessionBody::new(RawValue::from_string(text.to_owned()).unwrap());
+            [ListedSession { session, body }]
+        };
+        let tag = |text| Tag::new(None, &listed(text), ());
+        assert_eq!(tag("{\"a\":1}"), tag("{\"a\":1}"));
+        assert_ne!(tag("{\"a\":1}"), tag("{\"a\":2}"));
+        let mut pinned = listed("{\"pinned\":false}");
+        pinned[0].set_last_field("pinned").unwrap();
+        assert_eq!(pinned[0].body.text(), "{\"pinned\":true}");
+        assert_ne!(Tag::new(None, &pinned, ()), tag("{\"pinned\":false}"));
+        assert!(pinned[0].set_last_field("pinned").is_err());
     }
 
     #[test]

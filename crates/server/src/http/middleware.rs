@@ -16,6 +16,7 @@ use crate::front::rates::{BucketKey, RemainingQuota};
 use crate::front::{Gate, HeadFailure};
 use crate::logging::{self, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
+use crate::operations::sessions::ListedSession;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -389,11 +390,8 @@ pub fn json_response(status: axum::http::StatusCode, body: Vec<u8>) -> Response 
 ///
 /// # Errors
 /// [`Failure::Internal`] when it cannot be serialized.
-pub fn encode_list(
-    list: &impl serde::Serialize,
-    sessions: &[crate::operations::sessions::ListedSession],
-) -> Result<Vec<u8>, Failure> {
-    let size = sessions.iter().map(|session| session.body.get().len() + 1).sum::<usize>();
+pub fn encode_list(list: &impl serde::Serialize, sessions: &[ListedSession]) -> Result<Vec<u8>, Failure> {
+    let size = sessions.iter().map(|session| session.body.text().len() + 1).sum::<usize>();
     let mut bytes = Vec::with_capacity(size + 256);
     serde_json::to_writer(&mut bytes, list).map_err(Failure::internal)?;
     Ok(bytes)

@@ -14,10 +14,9 @@ use index::{Index, Selection, SessionRef};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use store::{LoadedSessions, MAX_PAGE_BYTES};
 
-/// How often a page is selected again when its sessions change while they are loaded.
+/// How often sessions are read at most while they change.
 const ATTEMPTS: usize = 4;
 
 /// The sessions of one kind that a grant gives access to.
@@ -61,15 +60,6 @@ pub struct ListedSession {
     pub session: SessionRef,
     /// Its JSON.
     pub body: SessionBody,
-    /// Whether the last field was set for the caller.
-    is_marked: bool,
-}
-
-impl Hash for ListedSession {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let SessionRef { key, revision } = self.session;
-        (key.organization, key.id, revision, self.is_marked).hash(hasher);
-    }
 }
 
 impl Serialize for ListedSession {
@@ -86,10 +76,9 @@ impl ListedSession {
     pub fn set_last_field(&mut self, name: &str) -> Result<(), Failure> {
         let other = || Failure::internal(format!("a body does not end with {name:?}"));
         let start =
-            self.body.get().strip_suffix("false}").filter(|start| start.ends_with(&format!("\"{name}\":")));
+            self.body.text().strip_suffix("false}").filter(|start| start.ends_with(&format!("\"{name}\":")));
         let text = format!("{}true}}", start.ok_or_else(other)?);
-        self.body = RawValue::from_string(text).map_err(Failure::internal)?.into();
-        self.is_marked = true;
+        self.body = SessionBody::new(RawValue::from_string(text).map_err(Failure::internal)?);
         Ok(())
     }
 }
@@ -102,19 +91,14 @@ pub async fn list_sessions<S: SessionSource>(
     range: ListRange,
     encoding: Encoding<'_, S::Session>,
 ) -> Result<ListSlice<ListedSession>, Failure> {
-    let query = ListQuery::new(source, filter, range);
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
+    let (query, encoding) = (&ListQuery::new(source, filter, range), &encoding);
+    repeat_until_current(|| async move {
         let now = app.now();
         let selection = query.select(app, now).await?;
-        let page = load_bodies(app, source, &encoding, &selection.sessions, now).await?;
-        if page.is_current || attempt == ATTEMPTS {
-            return Ok(page.into_slice(&selection));
-        }
-        // A commit is seen in the database a moment before it is in the index.
-        tokio::task::yield_now().await;
-    }
+        let page = load_bodies(app, source, encoding, &selection.sessions, now).await?;
+        Ok((page.is_current, page.into_slice(&selection)))
+    })
+    .await
 }
 
 /// Lists a range of the sessions that match a filter, newest first, as they are in the store.
@@ -124,10 +108,8 @@ pub async fn load_sessions<S: SessionSource>(
     filter: Filter,
     range: ListRange,
 ) -> Result<ListSlice<S::Session>, Failure> {
-    let query = ListQuery::new(source, filter, range);
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
+    let query = &ListQuery::new(source, filter, range);
+    repeat_until_current(|| async move {
         let now = app.now();
         let selection = query.select(app, now).await?;
         let selected = &selection.sessions;
@@ -135,13 +117,11 @@ pub async fn load_sessions<S: SessionSource>(
         let LoadedSessions { mut items, found } = source.load(&keys).await?;
         let is_selected = |(selected, item): (&SessionRef, &S::Session)| *selected == S::session_ref(item);
         let is_current = found == keys.len() && selected.iter().zip(&items).all(is_selected);
-        if is_current || attempt == ATTEMPTS {
-            let cut = items.len() < found;
-            items.retain(|session| !has_expired::<S>(session, now));
-            return Ok(LoadedPage { items, cut, is_current }.into_slice(&selection));
-        }
-        tokio::task::yield_now().await;
-    }
+        let cut = items.len() < found;
+        items.retain(|session| !has_expired::<S>(session, now));
+        Ok((is_current, LoadedPage { items, cut, is_current }.into_slice(&selection)))
+    })
+    .await
 }
 
 /// The number of sessions that match a filter.
@@ -161,19 +141,31 @@ pub async fn find_session<S: SessionSource>(
     id: SessionId,
     encoding: Encoding<'_, S::Session>,
 ) -> Result<ListedSession, Failure> {
-    let (scope, filter) = (source.scope(), source.filter());
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
+    let (scope, filter) = (&source.scope(), &source.filter());
+    let encoding = &encoding;
+    let found = repeat_until_current(|| async move {
         let now = app.now();
-        let found = app.sessions.read(now, |index| index.find(&scope, &filter, now, id)).await?;
-        let found = found.ok_or(Refusal::NotFound(Thing::Session))?;
-        let mut page = load_bodies(app, source, &encoding, &[found], now).await?;
-        if page.is_current || attempt == ATTEMPTS {
-            return Ok(page.items.pop().ok_or(Refusal::NotFound(Thing::Session))?);
+        let found = app.sessions.read(now, |index| index.find(scope, filter, now, id)).await?;
+        let Some(found) = found else { return Ok((true, None)) };
+        let mut page = load_bodies(app, source, encoding, &[found], now).await?;
+        Ok((page.is_current, page.items.pop()))
+    });
+    Ok(found.await?.ok_or(Refusal::NotFound(Thing::Session))?)
+}
+
+/// Reads again when sessions have changed between the look at the index and the look at the store: a commit is seen in
+/// the database a moment before it is in the index. The last attempt counts as it is.
+async fn repeat_until_current<T, F>(read: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<(bool, T), Failure>>,
+{
+    for _ in 1..ATTEMPTS {
+        if let (true, answer) = read().await? {
+            return Ok(answer);
         }
         tokio::task::yield_now().await;
     }
+    Ok(read().await?.1)
 }
 
 /// A question for a page.
@@ -251,8 +243,8 @@ async fn load_bodies<S: SessionSource>(
         }
         for session in &items {
             let found = S::session_ref(session);
-            let body: SessionBody = (encoding.encode)(session).map_err(Failure::internal)?.into();
-            app.bodies.keep(encoding.shape, &found, generation, S::expiry(session), &body);
+            let body = SessionBody::new((encoding.encode)(session).map_err(Failure::internal)?);
+            app.bodies.keep(encoding.shape, &found, generation, S::expiry(session), body.clone());
             let listed = (!has_expired::<S>(session, now)).then_some(body);
             loaded.insert(found.key, (found, listed));
         }
@@ -269,12 +261,12 @@ async fn load_bodies<S: SessionSource>(
         };
         page.is_current &= session == *selected;
         let Some(body) = body else { continue };
-        bytes += body.get().len();
+        bytes += body.text().len();
         if bytes > MAX_PAGE_BYTES as usize && !page.items.is_empty() {
             page.cut = true;
             break;
         }
-        page.items.push(ListedSession { session, body, is_marked: false });
+        page.items.push(ListedSession { session, body });
     }
     Ok(page)
 }

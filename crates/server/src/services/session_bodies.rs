@@ -2,10 +2,13 @@
 
 use domain::session::SessionKey;
 use domain::time::Micros;
+use foldhash::quality::FixedState;
 use index::SessionRef;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// How large a body is, about, to begin with.
@@ -13,8 +16,37 @@ const TYPICAL: u64 = 1_024;
 /// What an entry takes beside its text, in bytes.
 const OVERHEAD: u64 = 240;
 
-/// A session as JSON.
-pub type SessionBody = Arc<RawValue>;
+/// A session as JSON, with a hash of its text.
+#[derive(Debug, Clone)]
+pub struct SessionBody {
+    json: Arc<RawValue>,
+    hash: u64,
+}
+
+impl SessionBody {
+    /// A body with this JSON.
+    pub fn new(json: Box<RawValue>) -> SessionBody {
+        SessionBody { hash: FixedState::default().hash_one(json.get()), json: json.into() }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        self.json.get()
+    }
+}
+
+/// Two bodies with the same text have the same hash on every server.
+impl Hash for SessionBody {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.hash);
+    }
+}
+
+impl Serialize for SessionBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(serializer)
+    }
+}
 
 /// How a session is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,15 +74,15 @@ struct KnownBody {
     generation: u64,
     revision: i64,
     expires: Option<Micros>,
-    json: SessionBody,
+    body: SessionBody,
 }
 
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<(BodyShape, SessionKey), KnownBody> for Weight {
-    fn weight(&self, _: &(BodyShape, SessionKey), body: &KnownBody) -> u64 {
-        OVERHEAD + body.json.get().len() as u64
+    fn weight(&self, _: &(BodyShape, SessionKey), known: &KnownBody) -> u64 {
+        OVERHEAD + known.body.text().len() as u64
     }
 }
 
@@ -74,7 +106,7 @@ impl SessionBodies {
         let is_right = known.generation == generation
             && known.revision == session.revision
             && known.expires.is_none_or(|expires| now < expires);
-        is_right.then_some(known.json)
+        is_right.then_some(known.body)
     }
 
     /// Keeps a body. It is right for this revision, until `expires`.
@@ -84,10 +116,10 @@ impl SessionBodies {
         session: &SessionRef,
         generation: u64,
         expires: Option<Micros>,
-        json: &SessionBody,
+        body: SessionBody,
     ) {
-        let body = KnownBody { generation, revision: session.revision, expires, json: json.clone() };
-        self.0.insert((shape, session.key), body);
+        let known = KnownBody { generation, revision: session.revision, expires, body };
+        self.0.insert((shape, session.key), known);
     }
 
     /// The bytes that are kept, about.

@@ -96,7 +96,7 @@ async fn check_plan(database: &Database, statement: &Statement) {
     static CHECKED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let is_new =
         CHECKED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(statement.sql);
-    if !matches!(database, Database::Sqlite(_)) || !is_new {
+    if database.kind() != "sqlite" || !is_new {
         return;
     }
     let sql = crate::testing::intern_sql(format!("EXPLAIN QUERY PLAN {}", statement.sql));

@@ -2,7 +2,7 @@
 
 use crate::access::{Granted, GrantedAccount, ViewSessions};
 use crate::agents::session_body::read_session;
-use crate::database::{Columns, Database, Rows};
+use crate::database::{Columns, Rows};
 use crate::devices::sessions::times_json;
 use crate::rows::{LoadedSessions, MAX_PAGE_BYTES, read_by_size, values};
 use crate::{Result, Store};
@@ -53,7 +53,7 @@ impl BodiesQuery {
     }
 
     fn text(&'static self, store: &Store) -> &'static str {
-        if matches!(store.database, Database::Sqlite(_)) { &self.sqlite } else { &self.postgres }
+        if store.database.kind() == "sqlite" { &self.sqlite } else { &self.postgres }
     }
 }
 

@@ -3,10 +3,10 @@
 use crate::access::idempotency::record_creation;
 use crate::access::lane::Scan;
 use crate::access::{Granted, System, UseSessions, ViewSessions};
-use crate::database::{Batch, Columns, Database, DatabaseError, Statement, Topic, Value};
+use crate::database::{Batch, Columns, DatabaseError, Statement, Topic, Value};
 use crate::devices::holds::{self, hold_columns, read_hold};
 use crate::feed::feed_entry;
-use crate::rows::{LoadedSessions, batch, one_row, values};
+use crate::rows::{LoadedSessions, batch, one_row, postgres_times, values};
 use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::clock_watch::WRONG;
@@ -58,8 +58,9 @@ pub(crate) const POSTGRES_BY_TIMES: ByTimes = ByTimes {
     sessions: concat!(
         "SELECT ",
         session_columns!(),
-        " FROM (SELECT CAST(value AS BIGINT) AS created_us
-                FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value) k
+        " FROM (",
+        postgres_times!(),
+        ") k
           CROSS JOIN LATERAL (SELECT * FROM sessions s
               WHERE s.organization = $1 AND s.kind = 'device' AND s.created_us = k.created_us LIMIT 1) s
           ORDER BY s.created_us DESC"
@@ -67,8 +68,9 @@ pub(crate) const POSTGRES_BY_TIMES: ByTimes = ByTimes {
     holds: concat!(
         "SELECT h.session_us, ",
         hold_columns!(),
-        " FROM (SELECT CAST(value AS BIGINT) AS created_us
-                FROM jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS jsonb)) value) k
+        " FROM (",
+        postgres_times!(),
+        ") k
           CROSS JOIN LATERAL (SELECT h.*, ROW_NUMBER() OVER (ORDER BY h.position DESC) AS age FROM holds h
               WHERE h.organization = $1 AND h.session_us = k.created_us) h
           WHERE h.age <= 50 OR h.released_us IS NULL ORDER BY h.session_us DESC, h.position"
@@ -103,8 +105,7 @@ impl Store {
         granted: &Granted<ViewSessions>,
         ids: &[SessionId],
     ) -> Result<LoadedSessions<DeviceSession>> {
-        let statements =
-            if matches!(self.database, Database::Sqlite(_)) { &SQLITE_BY_TIMES } else { &POSTGRES_BY_TIMES };
+        let statements = if self.database.kind() == "sqlite" { &SQLITE_BY_TIMES } else { &POSTGRES_BY_TIMES };
         let values = || values![times_json(ids)];
         let statements = [(statements.sessions, values()), (statements.holds, values())];
         let [rows, holds] = self.read_snapshot(granted, statements).await?;

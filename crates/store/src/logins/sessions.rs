@@ -10,10 +10,12 @@ use crate::access::reads::Scope;
 use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System};
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
-use crate::database::{Columns, Database, DatabaseError, Statement, Topic, Value};
+use crate::database::{Columns, DatabaseError, Statement, Topic, Value};
 use crate::devices::sessions::{read_session_id, times_json, to_stale};
 use crate::feed::feed_entry;
-use crate::rows::{LoadedSessions, any_rows, batch, format_scopes, one_row, parse_word, values};
+use crate::rows::{
+    LoadedSessions, any_rows, batch, format_scopes, one_row, parse_word, postgres_times, values,
+};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
@@ -41,12 +43,12 @@ pub(crate) const OPEN: &str = concat!(
       WHERE s.principal = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
 
-/// A person's sessions by the times in `$3`. SQLite keeps the order of a cross join.
+/// A person's sessions by the times in `$2`. SQLite keeps the order of a cross join.
 pub(crate) const SQLITE_BY_TIMES: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM json_each($3) k
-      CROSS JOIN sessions s ON s.organization = $2 AND s.kind = 'login' AND s.created_us = k.value
+    " FROM json_each($2) k
+      CROSS JOIN sessions s ON s.organization = $3 AND s.kind = 'login' AND s.created_us = k.value
       CROSS JOIN logins l ON l.created_us = s.created_us
       WHERE s.principal = $1 ORDER BY s.created_us DESC"
 );
@@ -55,10 +57,11 @@ pub(crate) const SQLITE_BY_TIMES: &str = concat!(
 pub(crate) const POSTGRES_BY_TIMES: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM (SELECT CAST(value AS BIGINT) AS created_us
-            FROM jsonb_array_elements_text(CAST(CAST($3 AS TEXT) AS jsonb)) value) k
+    " FROM (",
+    postgres_times!(),
+    ") k
       CROSS JOIN LATERAL (SELECT * FROM sessions s
-          WHERE s.organization = $2 AND s.kind = 'login' AND s.created_us = k.created_us LIMIT 1) s
+          WHERE s.organization = $3 AND s.kind = 'login' AND s.created_us = k.created_us LIMIT 1) s
       CROSS JOIN LATERAL (SELECT * FROM logins l WHERE l.created_us = k.created_us LIMIT 1) l
       WHERE s.principal = $1 ORDER BY s.created_us DESC"
 );
@@ -279,9 +282,8 @@ impl Store {
         granted: &GrantedPerson,
         ids: &[SessionId],
     ) -> Result<LoadedSessions<Login>> {
-        let sql =
-            if matches!(self.database, Database::Sqlite(_)) { SQLITE_BY_TIMES } else { POSTGRES_BY_TIMES };
-        let rows = self.read(granted, sql, values![OrganizationId::PEOPLE, times_json(ids)]).await?;
+        let sql = if self.database.kind() == "sqlite" { SQLITE_BY_TIMES } else { POSTGRES_BY_TIMES };
+        let rows = self.read(granted, sql, values![times_json(ids), OrganizationId::PEOPLE]).await?;
         let items = rows.read_all(read_login)?;
         Ok(LoadedSessions { found: items.len(), items })
     }

@@ -11,7 +11,7 @@ pub use looks::Look;
 use crate::access::System;
 use crate::access::lane::Scan;
 use crate::blocking::run_by_size;
-use crate::database::{Database, Rows, Statement};
+use crate::database::{Rows, Statement};
 use crate::{Result, Store};
 use committed::ObservedFeeds;
 use domain::session::{SessionKey, SessionKind, Summary};
@@ -87,7 +87,7 @@ impl Store {
     }
 
     fn summary_statements(&self) -> SummaryStatements {
-        SummaryStatements::new(matches!(self.database, Database::Sqlite(_)))
+        SummaryStatements::new(self.database.kind() == "sqlite")
     }
 }
 

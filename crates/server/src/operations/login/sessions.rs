@@ -14,10 +14,8 @@ use domain::time::Micros;
 use index::SessionRef;
 use store::{Authentication, Caller, GrantedPerson, LoadedSessions, Store, System};
 
-/// No person has more open sessions.
-const MAX_OPEN: u32 = 100_000;
-/// All open sessions of a person.
-pub const ALL_OPEN: ListRange = ListRange::Offset { offset: 0, limit: MAX_OPEN };
+/// All open sessions of a person: the settings bound their number.
+pub const ALL_OPEN: ListRange = ListRange::Offset { offset: 0, limit: u32::MAX };
 
 /// The open login sessions of one person.
 pub struct PersonLogins<'a> {

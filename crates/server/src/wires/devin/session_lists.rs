@@ -123,7 +123,7 @@ impl Scope<'_> {
     ) -> HandlerResult {
         let found = self.read_page(app, list, query).await?;
         let tag = Tag::new(self.reader(), &found.items, (found.total, found.has_next_page));
-        Ok(known.respond(tag, || Ok(json_response(StatusCode::OK, encode_list(&found, &found.items)?)))?)
+        Ok(known.respond(tag, || encode_list(&found, &found.items))?)
     }
 
     fn reader(&self) -> Option<PrincipalId> {

@@ -162,7 +162,7 @@ pub async fn get_by_id(
     let mut session = [sessions::find_session(app, &source, ids::read_session(id)?, ENCODING).await?];
     set_pins(app, granted, &mut session).await?;
     let tag = Tag::new(None, &session, ());
-    Output::unless_known(known, tag, || Ok(session[0].body.get().into()))
+    Output::unless_known(known, tag, || Ok(session[0].body.text().into()))
 }
 
 /// `PATCH /sessions/{session}`.

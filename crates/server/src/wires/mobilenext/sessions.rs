@@ -46,7 +46,7 @@ pub async fn list(
     let next = found.items.last().filter(|_| found.more);
     let list = List::new(&found.items, next.map(|listed| listed.session.key.id.creation_time()));
     let tag = Tag::new(granted.principal(), &found.items, found.more);
-    Ok(known.respond(tag, || Ok(json_response(StatusCode::OK, encode_list(&list, &found.items)?)))?)
+    Ok(known.respond(tag, || encode_list(&list, &found.items))?)
 }
 
 fn read_range(query: &Query) -> Result<ListRange, Failure> {
