@@ -21,6 +21,8 @@ class Line:
 
     def __init__(self, url):
         self.address, self.connection = urllib.parse.urlparse(url).netloc, None
+        # The headers of the last response.
+        self.headers = {}
 
     def call(self, method, path, credential=None, body=None, more=None):
         """Status and body. Status 0 means that no complete response arrived, so the outcome is unknown."""
@@ -33,7 +35,7 @@ class Line:
             self.connection = self.connection or http.client.HTTPConnection(self.address, timeout=10)
             self.connection.request(method, path, data, headers)
             answer = self.connection.getresponse()
-            text = answer.read()
+            text, self.headers = answer.read(), answer.headers
             return answer.status, json.loads(text) if text else None
         except (OSError, http.client.HTTPException):
             if self.connection:
