@@ -1,4 +1,4 @@
-//! A number for some rows of a block, and between which numbers those of each zone lie.
+//! A number for some rows of a block, and the smallest and the largest number of each zone.
 
 use crate::packed::PackedColumn;
 use crate::sizes::ZONE;
@@ -11,7 +11,7 @@ pub(crate) struct NumberColumn {
     zones: Vec<Option<(i64, i64)>>,
 }
 
-/// How the numbers of a zone lie to a range.
+/// Whether the numbers of a zone lie in a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ZoneFit {
     /// No number lies in the range.
@@ -51,7 +51,7 @@ impl NumberColumn {
         base.wrapping_add(self.distances.get(row))
     }
 
-    /// How the numbers of a zone lie to the range from `from` until before `until`.
+    /// Whether the numbers of a zone lie in the range `from..until`.
     pub(crate) fn fit(&self, zone: usize, from: Option<i64>, until: Option<i64>) -> ZoneFit {
         let Some((least, most)) = self.zones.get(zone).copied().flatten() else { return ZoneFit::None };
         if from.is_some_and(|from| most < from) || until.is_some_and(|until| least >= until) {
@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn zones_know_how_their_numbers_lie_to_a_range(
+        fn zones_know_whether_their_numbers_lie_in_a_range(
             numbers in proptest::collection::vec(proptest::option::of(prop_oneof![any::<i64>(), -9i64..1 << 41]), 1..60),
             changes in proptest::collection::vec((any::<u16>(), proptest::option::of(-9i64..1 << 41)), 0..60),
         ) {

@@ -47,7 +47,7 @@ impl PackedColumn {
         self.zones[usize::from(row) / ZONE].get(usize::from(row) % ZONE)
     }
 
-    /// The number of the first `rows` rows before one for which `before` is false: all later ones are not before either.
+    /// How many of the first `rows` rows `before` is true for. They must come before all others, as in a sorted column.
     pub(crate) fn partition_point(&self, rows: usize, before: impl Fn(i64) -> bool) -> usize {
         let (mut from, mut until) = (0, rows);
         while from < until {
