@@ -4,8 +4,7 @@ use crate::bits::Bits;
 use crate::column::NumberColumn;
 use crate::dictionary::Term;
 use crate::groups::{Coded, GROUPS, Group, group_of};
-use crate::packed::PackedColumn;
-use crate::packed_table::PackedTable;
+use crate::packed_table::{PackedColumn, PackedTable};
 use crate::rows::Place;
 use domain::session::{NumberField, TimeField};
 
@@ -111,7 +110,7 @@ impl Block {
     /// Appends a row. Returns its number.
     pub(crate) fn push(&mut self, row: &Row) -> u16 {
         let number = u16::try_from(self.len()).expect("a block has at most 65,536 rows");
-        self.created.push(row.created);
+        self.created.push([row.created]);
         self.tails.push(row.tail);
         let head = self.encode_head(row);
         self.heads.push(head);
@@ -204,7 +203,7 @@ impl Block {
 
     /// The place of a row in lists.
     pub(crate) fn place(&self, number: u16) -> Place {
-        (self.created.get(number), self.tails[usize::from(number)])
+        (self.created.get(number, 0), self.tails[usize::from(number)])
     }
 
     /// The place of the first row.
@@ -284,7 +283,7 @@ impl Block {
 
     /// The number of a row in a column.
     pub(crate) fn number(&self, field: ColumnField, number: u16) -> Option<i64> {
-        let updated = || self.updated.get(number, self.created.get(number));
+        let updated = || self.updated.get(number, self.created.get(number, 0));
         match field {
             ColumnField::Updated => Some(updated()),
             ColumnField::Ended => self.has_ended.get(number).then(|| self.ended.get(number, updated())),

@@ -1,6 +1,6 @@
 //! A number for some rows of a block, and the smallest and the largest number of each zone.
 
-use crate::packed::PackedColumn;
+use crate::packed_table::PackedColumn;
 use crate::sizes::ZONE;
 
 /// A column of numbers. The caller knows which rows have one, and what each is stored relative to.
@@ -26,13 +26,13 @@ impl NumberColumn {
     /// Appends the number of the next row.
     pub(crate) fn push(&mut self, base: i64, number: Option<i64>) {
         self.widen(self.distances.len() / ZONE, number);
-        self.distances.push(distance(base, number));
+        self.distances.push([distance(base, number)]);
     }
 
     /// Replaces the number of a row.
     pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
         self.widen(usize::from(row) / ZONE, number);
-        self.distances.set(row, distance(base, number));
+        self.distances.set(row, [distance(base, number)]);
     }
 
     fn widen(&mut self, zone: usize, number: Option<i64>) {
@@ -48,7 +48,7 @@ impl NumberColumn {
     /// The number of a row that has one.
     #[inline]
     pub(crate) fn get(&self, row: u16, base: i64) -> i64 {
-        base.wrapping_add(self.distances.get(row))
+        base.wrapping_add(self.distances.get(row, 0))
     }
 
     /// Whether the numbers of a zone lie in the range `from..until`.
