@@ -1,25 +1,14 @@
 """Creates 10,000 threads, which are Aegra's sessions, through the API. Prints the requests to measure."""
 
-import http.client
 import json
 import sys
+
+from sessions_api import SessionsApi
 
 port, version, start = sys.argv[1:]
 headers = {"Authorization": "Bearer bench-token"}
 body = {"metadata": {"title": "Fix the build", "tags": ["tag-3", "team-1"], "agent": "builder"}}
-connection = http.client.HTTPConnection("127.0.0.1", int(port))
-
-
-def call(method, path, body=None):
-    sent = {**headers, "Content-Type": "application/json"} if body else headers
-    connection.request(method, path, json.dumps(body) if body else None, sent)
-    response = connection.getresponse()
-    text = response.read()
-    if response.status >= 300:
-        sys.exit(f"{response.status} for {method} {path}: {text[:200]}")
-    return json.loads(text)
-
-
+call = SessionsApi(port, headers).call
 for _ in range(10_000):
     thread = call("POST", "/threads", body)
 search = {"limit": 20, "offset": 0}

@@ -1,25 +1,14 @@
 """Creates 10,000 sessions through the API, and prints the requests to measure."""
 
-import http.client
 import json
 import sys
+
+from sessions_api import SessionsApi
 
 port, version, start = sys.argv[1:]
 headers = {"Authorization": "Bearer bench-security-key"}
 body = {"session_name": "Fix the build", "agent_id": "builder", "user_id": "user-7", "metadata": {"tags": ["tag-3", "team-1"]}}
-connection = http.client.HTTPConnection("127.0.0.1", int(port))
-
-
-def call(method, path, body=None):
-    sent = {**headers, "Content-Type": "application/json"} if body else headers
-    connection.request(method, path, json.dumps(body) if body else None, sent)
-    response = connection.getresponse()
-    text = response.read()
-    if response.status >= 300:
-        sys.exit(f"{response.status} for {method} {path}: {text[:200]}")
-    return json.loads(text)
-
-
+call = SessionsApi(port, headers).call
 for number in range(10_000):
     session = call("POST", "/sessions?type=agent", {**body, "session_name": f"Fix the build ({number})"})
 path = "/sessions?type=agent&limit=20&page=1"

@@ -61,12 +61,12 @@ impl Bits {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= !other);
     }
 
-    /// Adds the rows of another set that there is room for.
+    /// Adds the rows of another set, as far as there is room for them.
     pub(crate) fn or(&mut self, other: &Bits) {
         self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
     }
 
-    /// Takes away the rows from `from` until before `until`.
+    /// Takes away the rows of `from..until`.
     pub(crate) fn clear_range(&mut self, from: usize, until: usize) {
         let until = until.min(self.0.len() * 64);
         if from >= until {
@@ -110,7 +110,7 @@ impl Bits {
         }
     }
 
-    /// Keeps the rows from `from` until before `until` that `keep` is true for.
+    /// Takes away the rows of `from..until` that `keep` is false for.
     pub(crate) fn retain(&mut self, from: usize, until: usize, mut keep: impl FnMut(u16) -> bool) {
         for at in from / 64..until.div_ceil(64).min(self.0.len()) {
             let mut word = self.0[at];
@@ -124,8 +124,9 @@ impl Bits {
         }
     }
 
-    /// Visits the rows before one, from the last to the first, until `visit` returns `false`. The number of those that
-    /// are skipped first is counted down.
+    /// Visits the rows below `before`, in descending order, until `visit` returns `false`. Returns whether it never did.
+    ///
+    /// The first `skipped` rows are left out, and `skipped` becomes the number that is still to be left out in other sets.
     pub(crate) fn visit_back(
         &self,
         before: usize,

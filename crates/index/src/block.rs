@@ -4,8 +4,8 @@ use crate::bits::Bits;
 use crate::column::NumberColumn;
 use crate::dictionary::Term;
 use crate::groups::{Coded, GROUPS, Group, group_of};
-use crate::packed::PackedColumn;
-use crate::packed_table::PackedTable;
+use crate::packed_table::{PackedColumn, PackedTable};
+use crate::rows::Place;
 use domain::session::{NumberField, TimeField};
 
 /// A column of a block.
@@ -46,9 +46,11 @@ pub(crate) struct Row {
     pub(crate) numbers: Option<[i64; NUMBERS]>,
 }
 
-/// The numbers of a row in [`Block::heads`]: those of its groups come after the first [`GROUP`].
-const HEADS: usize = GROUP + GROUPS;
+/// The columns of [`Block::heads`]. Those of the groups are the last ones.
+const REVISION: usize = 0;
+const CELL: usize = 1;
 const GROUP: usize = 2;
+const HEADS: usize = GROUP + GROUPS;
 
 /// Rows in columns.
 #[derive(Debug)]
@@ -61,15 +63,16 @@ pub(crate) struct Block {
     updated: NumberColumn,
     ended: NumberColumn,
     numbers: [NumberColumn; NUMBERS],
-    /// The rows that have ended, and those with numbers.
+    /// The rows with a time of end.
     has_ended: Bits,
+    /// The rows with numbers.
     has_numbers: Bits,
     /// The rows that were not removed.
     alive: Bits,
     removed: usize,
-    /// So many rows are in the order of their places. The others came late.
+    /// The number of rows at the start that are in the order of their places. The others came late.
     sorted: usize,
-    /// The others, in the order of their places.
+    /// The rows that came late, in the order of their places.
     late: Vec<u16>,
 }
 
@@ -107,7 +110,7 @@ impl Block {
     /// Appends a row. Returns its number.
     pub(crate) fn push(&mut self, row: &Row) -> u16 {
         let number = u16::try_from(self.len()).expect("a block has at most 65,536 rows");
-        self.created.push(row.created);
+        self.created.push([row.created]);
         self.tails.push(row.tail);
         let head = self.encode_head(row);
         self.heads.push(head);
@@ -128,7 +131,7 @@ impl Block {
         number
     }
 
-    /// The rows that are not in the order of their numbers, in the order of their places.
+    /// The rows that came late, in the order of their places.
     pub(crate) fn late(&self) -> &[u16] {
         &self.late
     }
@@ -149,7 +152,8 @@ impl Block {
     }
 
     fn encode_head(&mut self, row: &Row) -> [i64; HEADS] {
-        let mut head = [row.revision, row.cell.into(), 0, 0, 0, 0, 0, 0];
+        let mut head = [0; HEADS];
+        (head[REVISION], head[CELL]) = (row.revision, row.cell.into());
         let groups = self.groups.iter_mut().zip(split_groups(&row.terms));
         for (number, (group, terms)) in head[GROUP..].iter_mut().zip(groups) {
             *number = group.encode(&terms);
@@ -198,31 +202,31 @@ impl Block {
     }
 
     /// The place of a row in lists.
-    pub(crate) fn place(&self, number: u16) -> (i64, u64) {
-        (self.created.get(number), self.tails[usize::from(number)])
+    pub(crate) fn place(&self, number: u16) -> Place {
+        (self.created.get(number, 0), self.tails[usize::from(number)])
     }
 
     /// The place of the first row.
-    pub(crate) fn first(&self) -> (i64, u64) {
+    pub(crate) fn first(&self) -> Place {
         let first = self.place(0);
         self.late.first().map_or(first, |late| first.min(self.place(*late)))
     }
 
     /// The place of the last row.
-    pub(crate) fn last(&self) -> (i64, u64) {
+    pub(crate) fn last(&self) -> Place {
         let last = self.place((self.sorted - 1) as u16);
         self.late.last().map_or(last, |late| last.max(self.place(*late)))
     }
 
-    /// The number of rows before a place, without those that came late. They are the first ones.
-    pub(crate) fn count_before(&self, place: (i64, u64)) -> usize {
+    /// The number of rows before a place: the first ones of the block. Rows that came late do not count.
+    pub(crate) fn count_before(&self, place: Place) -> usize {
         let from = self.created.partition_point(self.sorted, |created| created < place.0);
         let until = self.created.partition_point(self.sorted, |created| created <= place.0);
         from + self.tails[from..until].partition_point(|tail| *tail < place.1)
     }
 
     /// The rows at a place that were not removed.
-    pub(crate) fn rows_at(&self, place: (i64, u64)) -> impl Iterator<Item = u16> {
+    pub(crate) fn rows_at(&self, place: Place) -> impl Iterator<Item = u16> {
         let sorted = (self.count_before(place)..self.sorted).map(|at| at as u16);
         let late = self.late.partition_point(|row| self.place(*row) < place);
         let late = self.late[late..].iter().copied();
@@ -233,7 +237,7 @@ impl Block {
 
     /// The revision and the cell of a row that was not removed.
     pub(crate) fn head(&self, number: u16) -> (i64, u32) {
-        (self.heads.get(number, 0), self.heads.get(number, 1) as u32)
+        (self.heads.get(number, REVISION), self.heads.get(number, CELL) as u32)
     }
 
     /// The sets of values of a group of fields.
@@ -246,7 +250,7 @@ impl Block {
         self.groups[group].decode(self.heads.get(number, GROUP + group))
     }
 
-    /// The numbers for the values of some ascending rows in a group of fields.
+    /// Reads, for some ascending rows, the numbers that stand for their values in a group of fields.
     pub(crate) fn gather(&self, group: usize, rows: &[u16], codes: &mut Vec<i64>) {
         self.heads.gather(rows, GROUP + group, codes);
     }
@@ -255,7 +259,7 @@ impl Block {
     pub(crate) fn row(&self, number: u16) -> Row {
         let (created, tail) = self.place(number);
         let head = self.heads.row(number);
-        let (revision, cell) = (head[0], head[1] as u32);
+        let (revision, cell) = (head[REVISION], head[CELL] as u32);
         let mut terms = Vec::new();
         for (group, code) in self.groups.iter().zip(&head[GROUP..]) {
             group.visit_terms(*code, |term| terms.push(term));
@@ -279,7 +283,7 @@ impl Block {
 
     /// The number of a row in a column.
     pub(crate) fn number(&self, field: ColumnField, number: u16) -> Option<i64> {
-        let updated = || self.updated.get(number, self.created.get(number));
+        let updated = || self.updated.get(number, self.created.get(number, 0));
         match field {
             ColumnField::Updated => Some(updated()),
             ColumnField::Ended => self.has_ended.get(number).then(|| self.ended.get(number, updated())),
@@ -296,21 +300,20 @@ impl Block {
         self.created.shrink();
         self.heads.shrink();
         self.groups.iter_mut().for_each(Group::shrink);
-        [&mut self.updated, &mut self.ended].into_iter().for_each(NumberColumn::shrink);
-        self.numbers.iter_mut().for_each(NumberColumn::shrink);
+        let times = [&mut self.updated, &mut self.ended];
+        times.into_iter().chain(&mut self.numbers).for_each(NumberColumn::shrink);
         [&mut self.has_ended, &mut self.has_numbers, &mut self.alive].into_iter().for_each(Bits::shrink);
     }
 
     /// About how many bytes it holds.
     pub(crate) fn memory(&self) -> usize {
         let packed = [self.created.memory(), self.heads.memory()];
-        let times = [&self.updated, &self.ended].map(NumberColumn::memory);
+        let columns = [&self.updated, &self.ended].into_iter().chain(&self.numbers).map(NumberColumn::memory);
         let bits = [&self.has_ended, &self.has_numbers, &self.alive].map(Bits::memory);
         size_of::<Block>()
             + self.tails.capacity() * 8
             + self.late.capacity() * 2
-            + packed.into_iter().chain(times).chain(bits).sum::<usize>()
-            + self.numbers.iter().map(NumberColumn::memory).sum::<usize>()
+            + packed.into_iter().chain(columns).chain(bits).sum::<usize>()
             + self.groups.iter().map(Group::memory).sum::<usize>()
     }
 }

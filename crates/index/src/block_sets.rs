@@ -11,7 +11,7 @@ use crate::sizes::{ARRAY, BLOCK};
 pub(crate) enum BlockRows {
     /// In ascending order.
     Array(Vec<u16>),
-    /// Of many rows.
+    /// A bit for each row.
     Bits(Bits),
 }
 
@@ -46,8 +46,7 @@ impl BlockRows {
         }
     }
 
-    /// Visits the rows before one, from the last to the first, until `visit` returns `false`. The number of those that
-    /// are skipped first is counted down.
+    /// Like [`Bits::visit_back`].
     pub(crate) fn visit_back(
         &self,
         before: usize,
@@ -192,7 +191,7 @@ impl BlockSets {
         self.find(block).map(|(rows, _)| rows)
     }
 
-    /// The rows of a block, and how many they are.
+    /// The rows of a block with their number.
     #[inline]
     pub(crate) fn find(&self, block: u16) -> Option<(&BlockRows, u64)> {
         // Most sets have rows of every block.

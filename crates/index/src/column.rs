@@ -1,6 +1,6 @@
-//! A number for some rows of a block, and between which numbers those of each zone lie.
+//! A number for some rows of a block, and the smallest and the largest number of each zone.
 
-use crate::packed::PackedColumn;
+use crate::packed_table::PackedColumn;
 use crate::sizes::ZONE;
 
 /// A column of numbers. The caller knows which rows have one, and what each is stored relative to.
@@ -11,7 +11,7 @@ pub(crate) struct NumberColumn {
     zones: Vec<Option<(i64, i64)>>,
 }
 
-/// How the numbers of a zone lie to a range.
+/// Whether the numbers of a zone lie in a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ZoneFit {
     /// No number lies in the range.
@@ -26,13 +26,13 @@ impl NumberColumn {
     /// Appends the number of the next row.
     pub(crate) fn push(&mut self, base: i64, number: Option<i64>) {
         self.widen(self.distances.len() / ZONE, number);
-        self.distances.push(distance(base, number));
+        self.distances.push([distance(base, number)]);
     }
 
     /// Replaces the number of a row.
     pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
         self.widen(usize::from(row) / ZONE, number);
-        self.distances.set(row, distance(base, number));
+        self.distances.set(row, [distance(base, number)]);
     }
 
     fn widen(&mut self, zone: usize, number: Option<i64>) {
@@ -48,10 +48,10 @@ impl NumberColumn {
     /// The number of a row that has one.
     #[inline]
     pub(crate) fn get(&self, row: u16, base: i64) -> i64 {
-        base.wrapping_add(self.distances.get(row))
+        base.wrapping_add(self.distances.get(row, 0))
     }
 
-    /// How the numbers of a zone lie to the range from `from` until before `until`.
+    /// Whether the numbers of a zone lie in the range `from..until`.
     pub(crate) fn fit(&self, zone: usize, from: Option<i64>, until: Option<i64>) -> ZoneFit {
         let Some((least, most)) = self.zones.get(zone).copied().flatten() else { return ZoneFit::None };
         if from.is_some_and(|from| most < from) || until.is_some_and(|until| least >= until) {
@@ -86,7 +86,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn zones_know_how_their_numbers_lie_to_a_range(
+        fn zones_know_whether_their_numbers_lie_in_a_range(
             numbers in proptest::collection::vec(proptest::option::of(prop_oneof![any::<i64>(), -9i64..1 << 41]), 1..60),
             changes in proptest::collection::vec((any::<u16>(), proptest::option::of(-9i64..1 << 41)), 0..60),
         ) {

@@ -16,6 +16,7 @@
 //! [`Filter::matches`]: domain::session::Filter::matches
 
 mod arena;
+mod bit_fields;
 mod bits;
 mod block;
 mod block_sets;
@@ -24,7 +25,6 @@ mod dictionary;
 mod groups;
 mod late;
 mod organizations;
-mod packed;
 mod packed_rows;
 mod packed_table;
 mod posting;

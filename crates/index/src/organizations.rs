@@ -62,7 +62,7 @@ impl CellMask {
         }
     }
 
-    /// Whether a cell is one of them.
+    /// Whether a cell is in the set.
     pub(crate) fn has(self, cell: usize) -> bool {
         self.0 & (1 << cell) != 0
     }
@@ -86,7 +86,7 @@ pub(crate) struct Organizations {
     all: Vec<OrganizationRows>,
     /// The rows of each cell of all organizations.
     pub(crate) by_cell: [Posting; CELLS],
-    /// The number of rows of each cell, in those that were deleted.
+    /// The number of rows of each cell in deleted organizations.
     pub(crate) deleted_totals: [u64; CELLS],
 }
 
@@ -127,7 +127,7 @@ impl Organizations {
         &self.all[cell as usize / CELLS]
     }
 
-    /// The organization of a cell, and the rows of the cell.
+    /// The organization of a cell, and which of its cells it is.
     pub(crate) fn organization_mut(&mut self, cell: u32) -> (&mut OrganizationRows, usize) {
         (&mut self.all[cell as usize / CELLS], cell as usize % CELLS)
     }

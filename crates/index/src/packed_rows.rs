@@ -34,7 +34,7 @@ impl Iterator for PackedRows<'_> {
     }
 }
 
-/// Appends the distance of a row from the one before. Returns how many bytes it takes; at most [`LONGEST`].
+/// The bytes of the distance of a row from the one before, and how many they are.
 pub(crate) fn encode(distance: u32) -> ([u8; LONGEST], usize) {
     let (mut bytes, mut at, mut number) = ([0; LONGEST], 0, distance);
     while number >= 0x80 {

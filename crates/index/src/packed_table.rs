@@ -1,6 +1,7 @@
-//! Several numbers of each row of a block, side by side: what is known of a row lies in one place of the memory.
+//! Numbers of each row of a block, in as few bits as those of its zone need. Several numbers of a row lie side by side, so
+//! that one place of the memory has what is known of it.
 
-use crate::packed::{bits, distance, fit, read_bits, write_bits};
+use crate::bit_fields::{bits, distance, fit, read_bits, write_bits};
 use crate::sizes::ZONE;
 
 /// The numbers of [`ZONE`] rows: the distances of each column from a base, all of one width.
@@ -18,13 +19,37 @@ pub(crate) struct PackedTable<const N: usize> {
     len: usize,
 }
 
+/// One number of each row.
+pub(crate) type PackedColumn = PackedTable<1>;
+
 impl<const N: usize> Default for PackedTable<N> {
     fn default() -> PackedTable<N> {
         PackedTable { zones: Vec::new(), len: 0 }
     }
 }
 
+impl PackedColumn {
+    /// How many of the first `rows` rows `before` is true for. They must come before all others, as in a sorted column.
+    pub(crate) fn partition_point(&self, rows: usize, before: impl Fn(i64) -> bool) -> usize {
+        let (mut from, mut until) = (0, rows);
+        while from < until {
+            let middle = from + (until - from) / 2;
+            if before(self.get(middle as u16, 0)) {
+                from = middle + 1;
+            } else {
+                until = middle;
+            }
+        }
+        from
+    }
+}
+
 impl<const N: usize> PackedTable<N> {
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Appends the numbers of the next row.
     pub(crate) fn push(&mut self, numbers: [i64; N]) {
         let at = self.len % ZONE;
@@ -168,9 +193,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn number() -> impl Strategy<Value = i64> {
+        prop_oneof![Just(0), 0i64..9, -5i64..1 << 20, any::<i64>(), Just(i64::MIN), Just(i64::MAX)]
+    }
+
     fn numbers() -> impl Strategy<Value = [i64; 3]> {
-        let number =
-            || prop_oneof![Just(0), 0i64..9, -5i64..1 << 20, any::<i64>(), Just(i64::MIN), Just(i64::MAX)];
         (number(), 0i64..1_000, number()).prop_map(|(one, two, three)| [one, two, three])
     }
 
@@ -195,6 +222,18 @@ mod tests {
             let mut gathered = Vec::new();
             table.gather(&rows, 2, &mut gathered);
             prop_assert_eq!(gathered, rows.iter().map(|row| table.get(*row, 2)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn sorted_columns_are_searched(mut numbers in proptest::collection::vec(number(), 1..100)) {
+            let searched = numbers.clone();
+            numbers.sort_unstable();
+            let mut sorted = PackedColumn::default();
+            numbers.iter().for_each(|number| sorted.push([*number]));
+            for number in searched {
+                let before = numbers.iter().filter(|other| **other < number).count();
+                prop_assert_eq!(sorted.partition_point(sorted.len(), |other| other < number), before);
+            }
         }
     }
 }

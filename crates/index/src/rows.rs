@@ -26,14 +26,17 @@ pub(crate) struct SealedRows {
     pub(crate) deleted: Posting,
     /// By number.
     pub(crate) blocks: Vec<Block>,
-    /// The numbers of the blocks, oldest first. A block that was split has a part with a later number after it.
+    /// The numbers of the blocks, oldest first. They do not ascend after a split: the new block, which follows the old one,
+    /// has a later number.
     pub(crate) order: Vec<u16>,
     /// The position of each block in `order`.
     pub(crate) ranks: Vec<u16>,
     /// The numbers of blocks that are not in `order` any more.
     free: Vec<u16>,
-    /// Values that may have no rows any more. A row that is being moved still needs them.
+    /// Values that may have lost their last row. They are released at the end of a change, because a row that is being moved
+    /// still needs them.
     pub(crate) emptied: Vec<Term>,
+    /// Whether `order` ascends.
     is_in_order: bool,
     /// How many rows came late.
     pub(crate) late: usize,
@@ -106,7 +109,7 @@ impl SealedRows {
     pub(crate) fn find_all(&self, id: SessionId) -> impl Iterator<Item = RowId> {
         let place = place(id);
         let last = if self.order.is_empty() { None } else { Some(self.position_of(place)) };
-        // SealedRows with one place may lie in two blocks.
+        // Rows with the same place may lie in two blocks.
         let positions = last.into_iter().flat_map(|last| (0..=last).rev());
         let blocks = positions.map(|position| self.order[position]);
         let near = blocks.take_while(move |block| self.blocks[usize::from(*block)].last() >= place);

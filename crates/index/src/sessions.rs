@@ -4,7 +4,9 @@ use crate::organizations::CellMask;
 use crate::rows::{Place, SealedRows, place, split};
 use crate::sizes::SETTLE;
 use domain::ids::OrganizationId;
-use domain::session::{LoginState, SessionKey, SessionKind, SessionState, Summary};
+use domain::session::{
+    FieldValueRef, LoginState, SessionKey, SessionKind, SessionState, Summary, ValueField,
+};
 use domain::time::Micros;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +24,7 @@ pub struct SessionRef {
 pub struct Memory {
     /// The number of sessions.
     pub sessions: u64,
-    /// SealedRows in columns.
+    /// Columns of rows.
     pub blocks: usize,
     /// Sets of rows.
     pub postings: usize,
@@ -56,9 +58,9 @@ pub struct Index {
     pub(crate) rows: SealedRows,
     /// The newest sessions.
     pub(crate) recent: BTreeMap<OrderedKey, Summary>,
-    /// The newest place that a row has had.
+    /// The newest place that a row has ever had. A session at or before it that arrives is late.
     horizon: Option<Place>,
-    /// The time that the states of rows are of.
+    /// The time at which the rows have their states: a session expires by itself.
     clock: Micros,
     /// When each row's session expires by itself.
     expiries: BTreeSet<(Micros, OrderedKey)>,
@@ -153,11 +155,9 @@ impl Index {
                 kind: key.1,
                 id: domain::ids::SessionId::new(Micros(key.0.0), key.0.1),
             };
+            let state = if expires <= now { LoginState::Expired } else { LoginState::Open };
             if let Some(row) = self.rows.find(&session) {
-                self.set_login_state(
-                    row,
-                    if expires <= now { LoginState::Expired } else { LoginState::Open },
-                );
+                self.set_login_state(row, state);
             }
         }
     }
@@ -171,7 +171,6 @@ impl Index {
     }
 
     fn set_login_state(&mut self, id: u32, state: LoginState) {
-        use domain::session::{FieldValueRef, ValueField};
         let (block, number) = split(id);
         let mut row = self.rows.blocks[usize::from(block)].row(number);
         let mut term = |state| {

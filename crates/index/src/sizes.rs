@@ -4,7 +4,7 @@ const fn size(real: usize, in_tests: usize) -> usize {
     if cfg!(test) { in_tests } else { real }
 }
 
-/// The number of newest sessions that become rows together, and at least as many stay as they are.
+/// How many of the newest sessions become rows together. At least as many stay as they are.
 pub(crate) const SETTLE: usize = size(128, 5);
 /// The rows of a new block. It has room for sessions with an old time, up to [`MAX_BLOCK`].
 pub(crate) const BLOCK: usize = size(49_152, 36);
@@ -18,9 +18,11 @@ pub(crate) const CHUNK: usize = size(1_024, 8);
 /// A set of more rows has a list or bits for each block. That costs some 50 bytes for each block that it has a row in, so
 /// a list of fewer rows is smaller.
 pub(crate) const LIST: usize = size(8_192, 20);
-/// More rows of one block are a bit for each row, which takes as much memory as a list of so many.
+/// The most rows of one block in a list. More rows are a bit for each row of the block, which takes as much memory as a list
+/// of so many.
 pub(crate) const ARRAY: usize = size(3_072, 6);
-/// The rows of a set of at most this size are judged one by one.
+/// A condition that selects at most so many rows has the other conditions checked row by row.
 pub(crate) const FEW: u64 = size(2_048, 16) as u64;
-/// A field with more values is looked up in the rows, instead of in the rows of each value.
+/// Whether a row has any value of a field is read from the row if the field has more values than this. Otherwise it is read
+/// from the sets of the values.
 pub(crate) const MANY_VALUES: usize = size(64, 2);

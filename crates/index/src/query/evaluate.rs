@@ -1,5 +1,4 @@
-//! The rows for which conditions hold: of one block after the other, because the sets of a block fit into the processor's
-//! cache.
+//! The rows for which conditions hold, computed block by block: the sets of a block fit into the processor's cache.
 
 use super::conditions::Conditions;
 use super::nodes::{Node, Rows, has_value, is_within};
@@ -10,7 +9,7 @@ use crate::column::ZoneFit;
 use crate::rows::{SealedRows, row_id, split};
 use crate::sizes::{FEW, ZONE};
 
-/// Sets of rows of a block that are not used at present.
+/// Sets that are kept for the next use, so that none is allocated for each block.
 #[derive(Default)]
 pub(super) struct Scratch(Vec<Bits>);
 
@@ -25,7 +24,8 @@ impl Scratch {
 }
 
 impl Conditions<'_> {
-    /// The rows for which all conditions hold, in ascending order, when the conditions select few rows.
+    /// The rows for which all conditions hold, in ascending order; `None` when the first condition selects many rows. Then
+    /// they are computed block by block.
     pub(super) fn judge(&self) -> Option<Vec<u32>> {
         let (Node::Sets { sets, size }, others) = self.all.split_first()? else { return None };
         if *size > FEW {

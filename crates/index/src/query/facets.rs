@@ -36,7 +36,7 @@ impl Index {
             }
         };
         let conditions = Conditions::new(&self.rows, scope, filter);
-        let question = Question { conditions: &conditions, scope, matching: Matching::default() };
+        let question = Question { conditions: &conditions, scope };
         let (terms, cells) = question.count(&fields);
         for (term, count) in terms {
             add(term.field(), &|| self.rows.dictionary.value(term), count);
@@ -70,15 +70,15 @@ fn sort_counts(counts: HashMap<FieldValue, u64>) -> Vec<Facet> {
     facets
 }
 
-/// The fields whose values the cells say.
+/// Whether the cell of a row says its value of a field.
 fn is_of_cell(field: ValueField) -> bool {
     matches!(field, ValueField::Organization | ValueField::Kind | ValueField::Archived)
 }
 
+/// What is asked: conditions in a scope.
 struct Question<'a> {
     conditions: &'a Conditions<'a>,
     scope: &'a ListScope,
-    matching: Matching,
 }
 
 /// Counts of values, and of cells.
@@ -86,7 +86,7 @@ type Counts = (Vec<(Term, u64)>, Vec<(u32, u64)>);
 
 impl Question<'_> {
     /// Counts the rows with each value of some fields, and those of each cell when a field needs them.
-    fn count(mut self, fields: &[ValueField]) -> Counts {
+    fn count(&self, fields: &[ValueField]) -> Counts {
         let rows = self.conditions.rows;
         let (of_cell, of_terms): (Vec<_>, Vec<_>) =
             fields.iter().copied().partition(|field| is_of_cell(*field));
@@ -98,14 +98,14 @@ impl Question<'_> {
         {
             return (known, Vec::new());
         }
-        self.matching = Matching::new(self.conditions);
-        let cells = if of_cell.is_empty() { Vec::new() } else { count_cells(rows, &self.matching) };
+        let matching = Matching::new(self.conditions);
+        let cells = if of_cell.is_empty() { Vec::new() } else { count_cells(rows, &matching) };
         if of_terms.is_empty() {
             return (Vec::new(), cells);
         }
         let terms = match known {
-            Some(known) => self.count_with_known(known, &of_terms),
-            None => Tally::new(rows, &self.matching, &of_terms).into_counts(),
+            Some(known) => self.count_with_known(known, &matching, &of_terms),
+            None => Tally::new(rows, &matching, &of_terms).into_counts(),
         };
         (terms, cells)
     }
@@ -125,15 +125,20 @@ impl Question<'_> {
         Some(counts.filter(|(_, count)| *count > 0).collect())
     }
 
-    /// Counts those rows of the organization's cells that match, or those that do not, whichever are fewer.
-    fn count_with_known(&mut self, known: Vec<(Term, u64)>, fields: &[ValueField]) -> Vec<(Term, u64)> {
+    /// Counts the matching rows, or takes the others of the organization's cells from what is known: whichever are fewer.
+    fn count_with_known(
+        &self,
+        known: Vec<(Term, u64)>,
+        matching: &Matching,
+        fields: &[ValueField],
+    ) -> Vec<(Term, u64)> {
         let rows = self.conditions.rows;
         let cells = Conditions::new(rows, self.scope, &self.conditions.mask.to_filter());
         let all = cells.known_total().unwrap_or(u64::MAX);
-        if self.matching.len() * 2 <= all {
-            return Tally::new(rows, &self.matching, fields).into_counts();
+        if matching.len() * 2 <= all {
+            return Tally::new(rows, matching, fields).into_counts();
         }
-        let others = Matching::new(&cells).subtract(rows, &self.matching);
+        let others = Matching::new(&cells).subtract(rows, matching);
         let gone = Tally::new(rows, &others, fields).into_counts().into_iter().collect::<HashMap<_, _>>();
         let counts =
             known.into_iter().map(|(term, count)| (term, count - gone.get(&term).copied().unwrap_or(0)));

@@ -11,7 +11,6 @@ use crate::rows::{SealedRows, split};
 use domain::session::ValueField;
 
 /// The rows for which conditions hold.
-#[derive(Default)]
 pub(super) struct Matching {
     len: u64,
     /// By the number of the block.
@@ -42,7 +41,7 @@ impl Matching {
         self.len
     }
 
-    /// Takes away the rows of others.
+    /// Takes away the rows of another one.
     pub(super) fn subtract(mut self, rows: &SealedRows, others: &Matching) -> Matching {
         self.len = 0;
         for block in &rows.order {
@@ -58,7 +57,8 @@ impl Matching {
         self.blocks[usize::from(block)].get(number)
     }
 
-    fn visit_blocks<'a>(&'a self, rows: &'a SealedRows) -> impl Iterator<Item = (&'a Block, &'a Bits)> {
+    /// The blocks with matching rows, and these rows.
+    fn blocks<'a>(&'a self, rows: &'a SealedRows) -> impl Iterator<Item = (&'a Block, &'a Bits)> {
         let blocks = rows.blocks.iter().zip(&self.blocks);
         blocks.filter(|(_, bits)| !bits.is_empty())
     }
@@ -67,7 +67,7 @@ impl Matching {
 /// The number of rows of each cell.
 pub(super) fn count_cells(rows: &SealedRows, matching: &Matching) -> Vec<(u32, u64)> {
     let mut counts = vec![0u32; rows.organizations.cells()];
-    for (block, bits) in matching.visit_blocks(rows) {
+    for (block, bits) in matching.blocks(rows) {
         bits.visit(|row| counts[block.head(row).1 as usize] += 1);
     }
     let counts = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
@@ -97,7 +97,7 @@ impl Tally {
         }
         if !by_rows.is_empty() {
             let (mut numbers, mut codes) = (Vec::new(), Vec::new());
-            for (block, bits) in matching.visit_blocks(rows) {
+            for (block, bits) in matching.blocks(rows) {
                 numbers.clear();
                 bits.visit(|row| numbers.push(row));
                 for group in &by_rows {
@@ -154,7 +154,7 @@ impl Tally {
         }
     }
 
-    /// The values that rows have, with their numbers.
+    /// The values of the rows, and how many rows have each.
     pub(super) fn into_counts(self) -> Vec<(Term, u64)> {
         let counts = self.counts.into_iter().zip(ValueField::ALL).flat_map(|(counts, field)| {
             let counts = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
@@ -164,10 +164,11 @@ impl Tally {
     }
 }
 
-/// In nanoseconds, about: reading what a row has in a group; looking for a row of one set in another; comparing the
-/// bits of a block.
+/// Nanoseconds, about, to read what a row has in a group.
 const ROW: u64 = 4;
+/// Nanoseconds, about, to look for a row of one set in another.
 const LOOK_UP: u64 = 2;
+/// Nanoseconds, about, to compare two sets of a block that are bits.
 const BITS: u64 = 1_000;
 
 /// What it costs to count the values of some fields by the sets of their rows.
