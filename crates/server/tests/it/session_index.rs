@@ -198,11 +198,11 @@ where
     let stored = reading::load_sessions(app, source, Filter::EVERY, range).await.unwrap();
     assert_eq!((listed.total, listed.more), (stored.total, stored.more));
     let stored = stored.items.iter().map(|session| encode(session).unwrap().get().to_owned());
-    let shown = listed.items.iter().map(|listed| listed.body.get().to_owned());
+    let shown = listed.items.iter().map(|listed| listed.body.text().to_owned());
     assert_eq!(shown.collect::<Vec<_>>(), stored.collect::<Vec<_>>());
     for listed in listed.items.iter().take(3) {
         let found = reading::find_session(app, source, listed.session.key.id, encoding()).await.unwrap();
-        assert_eq!((found.session, found.body.get()), (listed.session, listed.body.get()));
+        assert_eq!((found.session, found.body.text()), (listed.session, listed.body.text()));
     }
 }
 
