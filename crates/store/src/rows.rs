@@ -144,6 +144,13 @@ pub struct LoadedSessions<T> {
     pub found: usize,
 }
 
+/// A page with all sessions that were found.
+impl<T> From<Vec<T>> for LoadedSessions<T> {
+    fn from(items: Vec<T>) -> LoadedSessions<T> {
+        LoadedSessions { found: items.len(), items }
+    }
+}
+
 /// The size in bytes at which a page of rows with JSON ends, whatever its limit. A client decides how large such a
 /// row is.
 pub const MAX_PAGE_BYTES: i64 = 4 << 20;

@@ -112,7 +112,7 @@ impl Store {
         let mut items = rows.read_all(|columns| read_session(granted.organization(), columns))?;
         let holds = holds.read_all(|columns| Ok((columns.time()?, read_hold(columns)?)))?;
         join_holds(&mut items, holds);
-        Ok(LoadedSessions { found: items.len(), items })
+        Ok(items.into())
     }
 
     /// A device session with its holds.

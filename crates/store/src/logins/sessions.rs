@@ -283,9 +283,8 @@ impl Store {
         ids: &[SessionId],
     ) -> Result<LoadedSessions<Login>> {
         let sql = if self.database.kind() == "sqlite" { SQLITE_BY_TIMES } else { POSTGRES_BY_TIMES };
-        let rows = self.read(granted, sql, values![times_json(ids), OrganizationId::PEOPLE]).await?;
-        let items = rows.read_all(read_login)?;
-        Ok(LoadedSessions { found: items.len(), items })
+        let ids = values![times_json(ids), OrganizationId::PEOPLE];
+        Ok(self.read(granted, sql, ids).await?.read_all(read_login)?.into())
     }
 
     /// A person's open sessions, including expired ones that no sweep has ended yet.
