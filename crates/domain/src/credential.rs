@@ -293,8 +293,12 @@ fn unbase32(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(RANDOM_BYTES + CHECKSUM_BYTES);
     let (mut buffer, mut bits) = (0u32, 0);
     for character in text.bytes() {
-        let value = ALPHABET.iter().position(|c| *c == character)?;
-        buffer = (buffer << 5) | value as u32;
+        let value = match character {
+            b'a'..=b'z' => character - b'a',
+            b'2'..=b'7' => character - b'2' + 26,
+            _ => return None,
+        };
+        buffer = (buffer << 5) | u32::from(value);
         bits += 5;
         if bits >= 8 {
             bits -= 8;

@@ -2,10 +2,10 @@
 
 use crate::block::{Block, Row};
 use crate::dictionary::{Dictionary, Term};
-use crate::organizations::Organizations;
+use crate::organizations::{CELLS, Organizations};
 use crate::posting::{Posting, RowId};
 use crate::sizes::{BLOCK, MAX_BLOCK};
-use domain::ids::SessionId;
+use domain::ids::{OrganizationId, SessionId};
 use domain::session::{SessionKey, Spread, Summary};
 use domain::time::Micros;
 
@@ -92,6 +92,13 @@ impl SealedRows {
         let organization = self.organizations.organization_at(cell).id;
         let id = SessionId::new(Micros(created), tail);
         (SessionKey { organization, kind: Organizations::kind(cell), id }, revision)
+    }
+
+    /// The organization of a row that was not removed, and which of its cells the row is in.
+    pub(crate) fn cell(&self, row: RowId) -> (OrganizationId, usize) {
+        let (block, number) = split(row);
+        let (_, cell) = self.blocks[usize::from(block)].head(number);
+        (self.organizations.organization_at(cell).id, cell as usize % CELLS)
     }
 
     /// The position in `order` of the block that a place belongs to.

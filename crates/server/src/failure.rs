@@ -6,6 +6,7 @@ mod class;
 
 pub use class::Class;
 
+use crate::logging;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use domain::Refusal;
@@ -65,11 +66,6 @@ fn request_suffix(request: Option<&str>) -> String {
 /// The cause of a server error. It is an extension of the response, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause(pub String);
-
-tokio::task_local! {
-    /// The id of the current request.
-    pub static REQUEST: String;
-}
 
 /// Why the database did not complete a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -190,7 +186,8 @@ impl Failure {
 
     /// An internal failure with its cause.
     pub fn internal(cause: impl std::fmt::Display) -> Failure {
-        Failure::Internal { cause: cause.to_string(), request: REQUEST.try_with(String::clone).ok() }
+        let request = logging::current_request().map(|request| request.id.clone());
+        Failure::Internal { cause: cause.to_string(), request }
     }
 }
 

@@ -21,9 +21,7 @@ pub(super) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     /// The conditions of a filter in a scope.
     pub(super) fn new(rows: &'a SealedRows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
-        let mut simple = Vec::new();
-        flatten(filter, &mut simple);
-        let mask = take_cells(&mut simple);
+        let (mask, nodes) = compile_conditions(rows, filter);
         let organizations = &rows.organizations;
         let cells =
             |id| organizations.get(id).into_iter().flat_map(move |organization| organization.rows(mask));
@@ -45,8 +43,8 @@ impl<'a> Conditions<'a> {
             }
         };
         let of_one_or_all = !matches!(scope, ListScope::Account { organizations: Some(_), .. });
-        let is_whole = simple.is_empty() && of_one_or_all;
-        all.extend(simple.into_iter().map(|filter| Node::compile_filter(rows, filter)));
+        let is_whole = nodes.is_empty() && of_one_or_all;
+        all.extend(nodes);
         all.retain(|node| !matches!(node, Node::Every));
         all.sort_by_key(Node::cost);
         if !matches!(all.first(), Some(Node::Sets { .. })) {
@@ -54,6 +52,14 @@ impl<'a> Conditions<'a> {
         }
         Conditions { rows, all, mask, is_whole, without_deleted }
     }
+}
+
+/// The cells that a filter leaves, and its other conditions, which all hold.
+pub(super) fn compile_conditions<'a>(rows: &'a SealedRows, filter: &Filter) -> (CellMask, Vec<Node<'a>>) {
+    let mut simple = Vec::new();
+    flatten(filter, &mut simple);
+    let mask = take_cells(&mut simple);
+    (mask, simple.into_iter().map(|filter| Node::compile_filter(rows, filter)).collect())
 }
 
 /// The filters that all must match.

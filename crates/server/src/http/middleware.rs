@@ -9,12 +9,12 @@ use super::wire::WireSpec;
 use super::{client_address, idempotency, rate_limit};
 use crate::app::App;
 use crate::clock::Stopwatch;
-use crate::failure::{Cause, Failure, REQUEST, RequestFailure};
+use crate::failure::{Cause, Failure, RequestFailure};
 use crate::front::budget::{self, HeldBytes, Holder};
 use crate::front::connections::network;
 use crate::front::rates::{BucketKey, RemainingQuota};
 use crate::front::{Gate, HeadFailure};
-use crate::logging::{self, RequestLine};
+use crate::logging::{self, CurrentRequest, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
 use crate::operations::sessions::ListedSession;
 use axum::body::{Body, Bytes};
@@ -30,17 +30,14 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use store::{Caller, OrganizationChoice};
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// The header that carries a request's id, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 64;
-/// The route of requests that match none.
-const UNMATCHED: &str = "unmatched";
 /// `Strict-Transport-Security` for a year (RFC 6797).
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
 /// `Allow` of a method that no route has.
@@ -74,7 +71,7 @@ impl RequestCaller {
     pub fn set_caller(&self, caller: &Caller) {
         let organization = caller.organization().map(|organization| organization.0);
         self.lock().caller = Some(CallerIds { principal: caller.principal().0, organization });
-        Span::current().record("principal", tracing::field::display(caller.principal()));
+        logging::note_principal(caller.principal().0);
     }
 
     /// Counts the request in a quota. It is counted once, even when it is authenticated several times.
@@ -152,22 +149,24 @@ pub async fn handle_request(
     next: Next,
 ) -> Response {
     let watch = Stopwatch::start();
-    let id = request_id(&app, request.headers());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let current = Arc::new(CurrentRequest {
+        id: request_id(&app, request.headers()),
+        wire: wire.name,
+        method: request.method().clone(),
+        matched: request.extensions().get::<MatchedPath>().cloned(),
+        principal: OnceLock::new(),
+    });
     let request_caller = RequestCaller::default();
     let address = ClientAddress(client_address::address(&app, request.extensions(), request.headers()));
     request.extensions_mut().insert(address);
     request.extensions_mut().insert(request_caller.clone());
     let too_large = check_declared_length(&app, request.headers(), needs.body);
-    let limited = match wire.rate_limited || route == UNMATCHED {
+    let limited = match wire.rate_limited || current.matched.is_none() {
         true => rate_limit::spend_for_address(&app, &request_caller, &request),
         false => None,
     };
     let unfit = request.extensions_mut().remove::<HeadFailure>().map(|HeadFailure(failure)| failure);
     let refused = unfit.or(limited).or(too_large);
-    let span = logging::request_span(&id, wire.name, method.as_str(), route);
     let handling = async {
         match refused {
             Some(failure) => Ok(refuse_by_head(wire, failure)),
@@ -176,7 +175,7 @@ pub async fn handle_request(
             }
         }
     };
-    let handling = REQUEST.scope(id.clone(), handling).instrument(span);
+    let handling = logging::run_in(current.clone(), handling);
     let limit = match needs.body {
         BodyKind::Plain => app.settings.request_timeout + needs.wait,
         BodyKind::Form | BodyKind::File => app.settings.install_timeout,
@@ -184,29 +183,18 @@ pub async fn handle_request(
     let mut response = match tokio::time::timeout(limit, handling).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
-            let panicked = || Failure::internal(format!("a panic in {method} {route}"));
-            (wire.error_response)(REQUEST.sync_scope(id.clone(), panicked))
+            let text = format!("a panic in {} {}", current.method, current.route());
+            (wire.error_response)(logging::call_in(&current, || Failure::internal(text)))
         }
         Err(_) => (wire.error_response)(RequestFailure::Timeout.into()),
     };
-    set_common_headers(&app, wire, &mut response, &id);
+    set_common_headers(&app, wire, &mut response, &current.id);
     rate_limit::set_headers(&mut response, &request_caller.lock().left);
-    let status = response.status().as_u16();
-    let duration = watch.elapsed();
-    app.metrics.request(wire.name, method.as_str(), route.to_owned(), status, duration);
-    let caller = request_caller.caller();
-    RequestLine {
-        id: &id,
-        wire: wire.name,
-        method: method.as_str(),
-        route,
-        organization: caller.and_then(|caller| caller.organization).map(|id| id.to_string()),
-        principal: caller.map(|caller| caller.principal.to_string()),
-        status,
-        duration,
-        cause: response.extensions().get::<Cause>().map(|Cause(cause)| cause.as_str()),
-    }
-    .log();
+    let (status, duration) = (response.status().as_u16(), watch.elapsed());
+    app.metrics.request(wire.name, current.method.as_str(), current.route().to_owned(), status, duration);
+    let cause = response.extensions().get::<Cause>().map(|Cause(cause)| cause.as_str());
+    let organization = request_caller.caller().and_then(|caller| caller.organization);
+    RequestLine { request: &current, organization, status, duration, cause }.log();
     pace(response)
 }
 

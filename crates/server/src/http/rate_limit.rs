@@ -9,11 +9,14 @@ use crate::front::rates::{BucketKey, RemainingQuota};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use store::Caller;
 
 const RATE: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// About the length of a header, in bytes.
+const HEADER_LENGTH: usize = 128;
 
 /// Counts a request over a WebSocket in the caller's quotas.
 ///
@@ -50,11 +53,14 @@ pub fn set_headers(response: &mut Response, left: &[(&'static str, RemainingQuot
     let Some((name, least)) = left.iter().min_by(|one, other| part(&one.1).total_cmp(&part(&other.1))) else {
         return;
     };
-    let policy = |(name, left): &(&str, RemainingQuota)| {
-        format!("\"{name}\";q={};w={}", left.quota.requests, left.quota.seconds)
-    };
-    let policies = left.iter().map(policy).collect::<Vec<_>>().join(", ");
-    let now = format!("\"{name}\";r={};t={}", least.requests, least.full_in);
+    // Written piece by piece into one buffer: every response has these headers.
+    let mut policies = String::with_capacity(HEADER_LENGTH);
+    for (name, left) in left {
+        let comma = if policies.is_empty() { "" } else { ", " };
+        let _ = write!(policies, "{comma}\"{name}\";q={};w={}", left.quota.requests, left.quota.seconds);
+    }
+    let mut now = String::with_capacity(HEADER_LENGTH);
+    let _ = write!(now, "\"{name}\";r={};t={}", least.requests, least.full_in);
     let headers = response.headers_mut();
     headers.extend(HeaderValue::try_from(policies).ok().map(|policies| (RATE_POLICY, policies)));
     headers.extend(HeaderValue::try_from(now).ok().map(|now| (RATE, now)));

@@ -110,13 +110,13 @@ async fn log_entries_within_a_request_have_its_id() {
     assert_eq!(refused["error"]["message"], "Internal error");
     assert!(!tells(&refused.to_string()), "{refused}");
     // The sweep and the queue also log errors, outside of any request.
-    let errors: Vec<Value> = log.errors().into_iter().filter(|line| line.get("span").is_some()).collect();
+    let errors: Vec<Value> = log.errors().into_iter().filter(|line| line.get("request").is_some()).collect();
     let [line] = errors.as_slice() else { panic!("one line: {errors:?}") };
     assert!(tells(line["cause"].as_str().unwrap()), "{line}");
-    let span = &line["span"];
-    assert_eq!((&span["wire"], &span["route"]), (&json!("mobilenext"), &json!("/ws")), "{line}");
-    assert_eq!(span["principal"], ana.principal.to_string());
-    assert_eq!(span["id"].as_str().unwrap().len(), 32);
+    let request = &line["request"];
+    assert_eq!((&request["wire"], &request["route"]), (&json!("mobilenext"), &json!("/ws")), "{line}");
+    assert_eq!(request["principal"], ana.principal.to_string());
+    assert_eq!(request["id"].as_str().unwrap().len(), 32);
 }
 
 /// There is no response, so only the log has the error. Also on one thread.

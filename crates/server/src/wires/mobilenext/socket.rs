@@ -17,6 +17,7 @@ use crate::http::credential;
 use crate::http::middleware;
 use crate::http::query::Query;
 use crate::http::rate_limit;
+use crate::logging;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::devices::fleet;
 use crate::services::metrics::WokenReader;
@@ -36,7 +37,6 @@ use std::time::Duration;
 use store::access::ViewSessions;
 use store::{Caller, OrganizationChoice, Topic};
 use tokio::sync::mpsc;
-use tracing::{Instrument, Span};
 
 /// Larger than any client's request. Apps and recordings are transferred over HTTP.
 const MAX_FRAME_BYTES: usize = 8 << 20;
@@ -109,13 +109,14 @@ pub async fn open(
     let client =
         ClientCredential { credential, chosen: extractors::read_organization_choice(&headers), address };
     let upgrade = upgrade.read_buffer_size(READ_BYTES);
-    let (span, tasks) = (Span::current(), app.tasks.clone());
+    let (request, tasks) = (logging::current_request(), app.tasks.clone());
     match admit(&app, &extensions, &client).await {
         Ok(admitted) => {
             let upgrade = upgrade.max_message_size(MAX_FRAME_BYTES).max_frame_size(MAX_FRAME_BYTES);
             upgrade.on_upgrade(move |socket| async move {
                 // Tracked, so that a graceful stop waits for the conversation.
-                let _ = tasks.spawn(converse(app, socket, client, admitted).instrument(span)).await;
+                let conversation = converse(app, socket, client, admitted);
+                let _ = tasks.spawn(logging::run_in_same(request, conversation)).await;
             })
         }
         Err(failure) => {
@@ -125,7 +126,8 @@ pub async fn open(
             };
             let upgrade = upgrade.max_message_size(ANONYMOUS_FRAME_BYTES);
             upgrade.max_frame_size(ANONYMOUS_FRAME_BYTES).on_upgrade(move |socket| async move {
-                let _ = tasks.spawn(refuse_anonymous(app, socket, failure, counted).instrument(span)).await;
+                let refusal = refuse_anonymous(app, socket, failure, counted);
+                let _ = tasks.spawn(logging::run_in_same(request, refusal)).await;
             })
         }
     }
@@ -145,7 +147,7 @@ async fn admit(
     client: &ClientCredential,
 ) -> Result<AdmittedClient, Failure> {
     let caller = client.authenticate(app).await?;
-    Span::current().record("principal", tracing::field::display(caller.principal()));
+    logging::note_principal(caller.principal().0);
     let counted = app.sockets.open_for(&caller, &app.settings)?;
     let intake = extensions.get::<Intake>().cloned().unwrap_or_default();
     intake.count(app.front.budget.hold(vec![Holder::Principal(caller.principal().0)]));

@@ -8,6 +8,7 @@ use crate::failure::{Failure, RequestFailure};
 use crate::front::connections::Intake;
 use crate::http::credential;
 use crate::http::middleware;
+use crate::logging;
 use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::access::machine_grant::MachineGrant;
 use crate::operations::access::machine_grant::ServeRequest;
@@ -28,7 +29,6 @@ use std::time::Duration;
 use store::OrganizationChoice;
 use store::access::ConnectHosts;
 use tokio::sync::mpsc;
-use tracing::{Instrument, Span};
 
 /// Enough for a screenshot of a large tablet.
 const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -81,10 +81,10 @@ pub async fn open(
     // Hosts have no memory limit each: screenshots are large, and a host's key is the operator's own.
     intake.count(app.front.budget.hold(Vec::new()));
     let address = caller.attribution().address;
-    let (span, tasks) = (Span::current(), app.tasks.clone());
+    let (request, tasks) = (logging::current_request(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
         let link = HostSocket { app, credential, chosen, serves, address, intake };
-        let _ = tasks.spawn(link.run(socket).instrument(span)).await;
+        let _ = tasks.spawn(logging::run_in_same(request, link.run(socket))).await;
     })
 }
 

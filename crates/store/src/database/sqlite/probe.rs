@@ -1,7 +1,7 @@
-//! Tells whether anything was committed, by any process, within a microsecond or two.
+//! Tells whether anything was committed, by any process, within a microsecond.
 //!
-//! It reads on the thread that asks. That is a look at the shared memory of the write-ahead log, and only after a commit
-//! one at a page: shorter than handing the question to another thread.
+//! It reads on the thread that asks. That is a look at the head of the index of the write-ahead log, and only after a
+//! commit a question to SQLite: shorter than handing the question to another thread.
 
 use super::file::open_probe;
 use super::reader::query;
@@ -9,18 +9,37 @@ use super::writer::data_version;
 use super::{shutdown_error, to_database_error};
 use crate::database::{DatabaseError, Rows, Statement};
 use rusqlite::Connection;
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+
+/// The size in bytes of the head of a log's index.
+const HEAD: usize = 48;
+/// The version of the format, in the first four bytes (<https://sqlite.org/walformat.html>, 2.1).
+const FORMAT: u32 = 3_007_000;
 
 /// A connection of its own, because `data_version` compares only what one connection has seen.
 pub(super) struct CommitProbe {
     /// `None` once closed. The lock is never held across an await.
-    connection: Mutex<Option<Connection>>,
+    state: Mutex<Option<ProbeState>>,
+}
+
+struct ProbeState {
+    connection: Connection,
+    log: Option<LogIndex>,
+    /// The head of the log's index when it was last read, and the version of the data that belongs to it.
+    known: Option<([u8; HEAD], i64)>,
 }
 
 impl CommitProbe {
     pub(super) fn open(path: &Path) -> Result<CommitProbe, DatabaseError> {
-        Ok(CommitProbe { connection: Mutex::new(Some(open_probe(path)?)) })
+        let connection = open_probe(path)?;
+        // SQLite makes the log's index at the first read.
+        data_version(&connection)?;
+        let state = ProbeState { connection, log: LogIndex::open(path), known: None };
+        Ok(CommitProbe { state: Mutex::new(Some(state)) })
     }
 
     /// The version of the data, and the rows of a statement unless the version is `known`.
@@ -31,20 +50,107 @@ impl CommitProbe {
         known: Option<i64>,
         statement: impl FnOnce() -> Statement,
     ) -> Result<(i64, Option<Rows>), DatabaseError> {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = connection.as_ref().ok_or_else(shutdown_error)?;
-        let version = data_version(connection)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = state.as_mut().ok_or_else(shutdown_error)?;
+        let version = state.version()?;
         if known == Some(version) {
             return Ok((version, None));
         }
         let statement = statement();
-        Ok((version, Some(query(connection, statement.sql, &statement.values)?)))
+        Ok((version, Some(query(&state.connection, statement.sql, &statement.values)?)))
     }
 
     pub(super) fn close(&self) {
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err((_, error))) = connection.map(Connection::close) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(state) = state else { return };
+        if let Err((_, error)) = state.connection.close() {
             tracing::warn!(error = to_database_error(&error).to_string(), "a connection was not closed");
         }
+    }
+}
+
+impl ProbeState {
+    fn version(&mut self) -> Result<i64, DatabaseError> {
+        // Before the version: what is committed in between changes the head again.
+        let head = self.log.as_ref().and_then(LogIndex::read_head);
+        if let (Some(head), Some((known, version))) = (head, self.known)
+            && head == known
+        {
+            return Ok(version);
+        }
+        let version = data_version(&self.connection)?;
+        self.known = head.map(|head| (head, version));
+        Ok(version)
+    }
+}
+
+/// The index of the write-ahead log, which all processes map into memory. Its head has a counter of commits, and is
+/// written before a commit returns.
+struct LogIndex {
+    /// Never closed: a process that closes a file loses all its locks of it, also those that SQLite holds.
+    file: ManuallyDrop<File>,
+}
+
+impl LogIndex {
+    /// `None` where the index is not a file that can be read. Then SQLite is asked each time.
+    fn open(path: &Path) -> Option<LogIndex> {
+        // SQLite puts it beside the file that a link points to.
+        let mut path = path.canonicalize().ok()?.into_os_string();
+        path.push("-shm");
+        let index = LogIndex { file: ManuallyDrop::new(File::open(path).ok()?) };
+        index.read_head().is_some().then_some(index)
+    }
+
+    fn read_head(&self) -> Option<[u8; HEAD]> {
+        let mut head = [0; HEAD];
+        self.file.read_exact_at(&mut head, 0).ok()?;
+        head.starts_with(&FORMAT.to_ne_bytes()).then_some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::sqlite::file::open_file;
+    use crate::rows::any_rows;
+    use crate::testing::empty_sqlite;
+    use rusqlite::OpenFlags;
+
+    #[test]
+    fn each_commit_of_another_connection_is_seen_and_nothing_else() {
+        let place = empty_sqlite();
+        let path = Path::new(place.url.strip_prefix("sqlite:").unwrap());
+        let other = open_file(path, OpenFlags::default()).unwrap();
+        other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let probe = CommitProbe::open(path).unwrap();
+        assert!(probe.state.lock().unwrap().as_ref().unwrap().log.is_some(), "the index was not found");
+
+        let statement = || any_rows("SELECT x FROM t", Vec::new());
+        let mut known = None;
+        let mut look = || {
+            let (version, rows) = probe.read_unless_known(known, statement).unwrap();
+            known = Some(version);
+            rows.map(|rows| rows.len())
+        };
+        assert_eq!((look(), look()), (Some(0), None));
+        let writes = [
+            "INSERT INTO t VALUES (1)",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            "INSERT INTO t VALUES (2)",
+            "BEGIN; INSERT INTO t VALUES (3); ROLLBACK",
+            "VACUUM",
+            "PRAGMA wal_checkpoint(RESTART)",
+            "INSERT INTO t VALUES (3)",
+        ];
+        let mut rows = 0;
+        for write in writes {
+            other.execute_batch(write).unwrap();
+            let is_commit = write.starts_with("INSERT");
+            rows += usize::from(is_commit);
+            let found = look();
+            assert!(found == Some(rows) || (!is_commit && found.is_none()), "{write}: {found:?}");
+            assert_eq!(look(), None, "{write}");
+        }
+        probe.close();
     }
 }
