@@ -12,6 +12,7 @@ mod devices;
 mod directory;
 mod feed;
 mod logins;
+mod looks;
 mod maintenance;
 #[cfg(test)]
 mod plans;
@@ -53,16 +54,18 @@ pub use logins::device_logins::DeviceLoginApproval;
 pub use logins::second_factors::SecondFactor;
 pub use logins::sessions::LoginExpectations;
 pub use logins::signing_keys::PublicKey;
+pub use looks::{Follower, Look, Snapshot};
 pub use maintenance::doctor::{Orphans, OverprivilegedServiceUser};
 pub use maintenance::restore;
 pub use rows::{LoadedSessions, MAX_PAGE_BYTES};
-pub use summaries::{CommitObserver, CommittedChanges, Look};
+pub use summaries::{CommitObserver, CommittedChanges};
 
 use domain::Refusal;
 use domain::credential::KeyLimits;
 use domain::ids::OrganizationId;
 use domain::session::SessionKind;
 use domain::time::Micros;
+use looks::Looks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -99,12 +102,14 @@ pub struct Store {
     newest: Arc<Mutex<HashMap<(OrganizationId, SessionKind), Micros>>>,
     /// The maximum age and idle time of keys.
     key_limits: KeyLimits,
+    /// The looks at a PostgreSQL database.
+    looks: Arc<Looks>,
 }
 
 impl Store {
     /// A store on an open database.
     pub fn new(database: Database) -> Store {
-        Store { database, newest: Arc::default(), key_limits: KeyLimits::default() }
+        Store { database, newest: Arc::default(), key_limits: KeyLimits::default(), looks: Arc::default() }
     }
 
     /// The same store, with a maximum age and idle time of keys.

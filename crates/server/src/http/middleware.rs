@@ -17,6 +17,7 @@ use crate::front::{Gate, HeadFailure};
 use crate::logging::{self, CurrentRequest, RequestLine};
 use crate::operations::idempotency::IdempotencyScope;
 use crate::operations::sessions::ListedSession;
+use crate::services::request_look;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -175,6 +176,7 @@ pub async fn handle_request(
             }
         }
     };
+    let handling = request_look::share_in(current.method.is_safe(), handling);
     let handling = logging::run_in(current.clone(), handling);
     let limit = match needs.body {
         BodyKind::Plain => app.settings.request_timeout + needs.wait,

@@ -4,6 +4,7 @@
 //! stops working at once, on every server, although its caller is not read again. A refusal is never remembered.
 
 use crate::failure::Failure;
+use crate::services::request_look;
 use domain::credential::SecretHash;
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::principal::Membership;
@@ -70,6 +71,7 @@ impl Weighter<(OrganizationId, PrincipalId), RememberedPins> for Bytes {
 
 /// Remembers callers, and what they have pinned.
 pub struct CallerCache {
+    store: Store,
     watch: AccessWatch,
     callers: Cache<Presented, RememberedCaller, Bytes>,
     pins: Cache<(OrganizationId, PrincipalId), RememberedPins, Bytes>,
@@ -81,7 +83,8 @@ impl CallerCache {
     /// Remembers nobody yet.
     pub fn new(store: Store) -> CallerCache {
         CallerCache {
-            watch: AccessWatch::new(store),
+            watch: AccessWatch::new(store.clone()),
+            store,
             callers: Cache::with_weighter(CALLERS, BYTES, Bytes),
             pins: Cache::with_weighter(CALLERS, BYTES, Bytes),
             remembered: AtomicU64::new(0),
@@ -105,7 +108,7 @@ impl CallerCache {
     }
 
     async fn find_unchanged(&self, presented: &Presented, now: Micros) -> Result<Option<Caller>, Failure> {
-        if self.watch.catch_up(&System::for_sign_in()).await?.is_none() {
+        if self.catch_up().await?.is_none() {
             return Ok(None);
         }
         let remembered = self.callers.get(presented).filter(|remembered| {
@@ -120,7 +123,7 @@ impl CallerCache {
     /// # Errors
     /// The database does not answer.
     pub async fn begin_read(&self) -> Result<ReadFrom, Failure> {
-        Ok(ReadFrom(self.watch.catch_up(&System::for_sign_in()).await?))
+        Ok(ReadFrom(self.catch_up().await?))
     }
 
     /// Remembers a caller that was let in, and that was read after `from`, until a time.
@@ -135,7 +138,10 @@ impl CallerCache {
     /// # Errors
     /// The database does not answer.
     pub async fn list_pins(&self, store: &Store, granted: &Granted<ViewSessions>) -> Result<Pins, Failure> {
-        let moment = self.watch.catch_up(&System::for_sign_in()).await?;
+        let moment = match request_look::find() {
+            Some(look) => self.watch.catch_up(&look).await?,
+            None => self.catch_up().await?,
+        };
         let (Some(moment), Some(principal)) = (moment, granted.principal()) else {
             return Ok(store.list_pinned_sessions(granted).await?.into());
         };
@@ -147,6 +153,14 @@ impl CallerCache {
         let pins = Pins::from(store.list_pinned_sessions(granted).await?);
         self.pins.insert(of_caller, RememberedPins { pins: pins.clone(), moment });
         Ok(pins)
+    }
+
+    /// Waits until every change is known that was committed before this call.
+    async fn catch_up(&self) -> Result<Option<AccessMoment>, Failure> {
+        let look = self.store.look(&System::for_sign_in()).await?;
+        let moment = self.watch.catch_up(&look).await?;
+        request_look::keep(look);
+        Ok(moment)
     }
 
     /// Number of uses of credentials since the server started: those whose callers were remembered, and those whose

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod password_hasher;
 pub mod queue_runner;
 pub mod recaptcha;
+pub mod request_look;
 pub(crate) mod ring_provider;
 pub mod schema_validator;
 pub mod session_bodies;

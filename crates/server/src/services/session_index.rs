@@ -5,14 +5,14 @@
 //! a read that begins after a write was acknowledged, on whichever server, sees it.
 
 use crate::failure::{Failure, Unanswered};
-use crate::services::session_loading;
+use crate::services::{request_look, session_loading};
 use domain::ids::OrganizationId;
 use domain::time::Micros;
 use index::{Index, Memory};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
-use store::{CommitObserver, CommittedChanges, Look, Store, System, Topic};
+use store::{CommitObserver, CommittedChanges, Follower, Look, Snapshot, Store, System, Topic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,8 @@ struct Shared {
     generation: AtomicU64,
     /// Whether all sessions are loaded.
     ready: watch::Sender<bool>,
-    looks: tokio::sync::Mutex<LookState>,
-    /// The number of looks that have begun.
-    begun: AtomicU64,
+    /// How far the index is behind the looks at a PostgreSQL database.
+    follower: Follower,
     /// The number of sessions that were read since loading began.
     loaded: Arc<AtomicU64>,
     /// The memory of the index when it was last measured, which takes milliseconds.
@@ -64,16 +63,6 @@ struct Pending {
     changes: Option<Vec<CommittedChanges>>,
 }
 
-/// The looks at a PostgreSQL database.
-#[derive(Default)]
-struct LookState {
-    last: Option<Look>,
-    /// The number of the last look that ended.
-    ended: u64,
-    /// Whether it failed.
-    failed: bool,
-}
-
 impl SessionIndex {
     /// An index that is not loaded yet.
     pub fn new(store: Store) -> SessionIndex {
@@ -83,8 +72,7 @@ impl SessionIndex {
             pending: Mutex::new(Pending { changes: Some(Vec::new()) }),
             generation: AtomicU64::new(0),
             ready: watch::Sender::new(false),
-            looks: tokio::sync::Mutex::default(),
-            begun: AtomicU64::new(0),
+            follower: Follower::default(),
             loaded: Arc::default(),
             memory: Mutex::default(),
         }))
@@ -127,8 +115,7 @@ impl SessionIndex {
         if self.0.is_sqlite() {
             return self.0.store.observe_commits(&system, self.0.clone()).await;
         }
-        self.0.looks.lock().await.last = Some(self.0.store.begin_looks(&system).await?);
-        Ok(())
+        self.catch_up(&self.0.store.look(&system).await?).await
     }
 
     /// Loads all sessions into a new index, and puts it in place of the old one.
@@ -154,9 +141,11 @@ impl SessionIndex {
     pub async fn read<T>(&self, now: Micros, ask: impl FnOnce(&Index) -> T) -> Result<T, Failure> {
         loop {
             self.wait_until_ready().await?;
-            if !self.0.is_sqlite() {
-                self.look().await?;
-            }
+            let look = match request_look::use_for_index() {
+                Some(look) => look,
+                None => self.0.store.look(&System::for_background_jobs()).await?,
+            };
+            self.catch_up(&look).await?;
             // The look may have found that everything has to be loaded again.
             if self.is_ready() {
                 break;
@@ -181,19 +170,9 @@ impl SessionIndex {
         loaded.map(drop).map_err(|_| Unanswered::Loading.into())
     }
 
-    /// Waits for a look at the database that begins after this call.
-    async fn look(&self) -> Result<(), Failure> {
-        let needed = self.0.begun.load(Ordering::SeqCst) + 1;
-        let mut looks = self.0.looks.lock().await;
-        if looks.ended < needed {
-            let number = self.0.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            // Until here, cancelling it changes nothing.
-            let outcome = self.0.look_from(looks.last.as_ref()).await;
-            looks.ended = number;
-            looks.failed = outcome.is_err();
-            looks.last = Some(outcome?);
-        }
-        if looks.failed { Err(Unanswered::Away.into()) } else { Ok(()) }
+    /// Waits until the index has everything that was committed before a look.
+    async fn catch_up(&self, look: &Look) -> Result<(), store::Error> {
+        self.0.follower.catch_up(look, |since| self.0.apply_changes_since(since)).await
     }
 
     /// Looks at a PostgreSQL database after commits, so that no read has to wait for many changes.
@@ -201,7 +180,9 @@ impl SessionIndex {
         let mut commits = self.0.store.database().watch([Topic::AnyFeed]);
         while !self.0.is_sqlite() && commits.wait_for_commit().await {
             // A read reports it when it fails.
-            if self.look().await.is_ok() {
+            if let Ok(look) = self.0.store.look(&System::for_background_jobs()).await
+                && self.catch_up(&look).await.is_ok()
+            {
                 tokio::time::sleep(PACE).await;
             }
         }
@@ -256,16 +237,14 @@ impl Shared {
         tracing::info!(sessions = memory.sessions, bytes = memory.bytes(), "the sessions are loaded");
     }
 
-    /// Looks at the database, and applies what has changed.
-    async fn look_from(&self, last: Option<&Look>) -> Result<Look, Failure> {
+    async fn apply_changes_since(&self, since: Snapshot) -> Result<Snapshot, store::Error> {
         let system = System::for_background_jobs();
-        let Some(last) = last else { return Err(Unanswered::Loading.into()) };
-        let (look, changes) = self.store.look_for_changes(&system, last).await?;
+        let (snapshot, changes) = self.store.load_changes_since(&system, &since).await?;
         match changes {
             Some(changes) => self.apply(changes),
             None => self.reload(),
         }
-        Ok(look)
+        Ok(snapshot)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Whether access has changed since a caller was read, so that a server may remember callers.
 //!
 //! Triggers write whose access a commit has changed into `access_changes`, whichever program commits it. A watch looks
-//! there at every use of a credential: on SQLite within microseconds, because the database says whether anything was
-//! committed at all; on PostgreSQL all uses that come while a look is under way share the next one.
+//! there at every use of a credential, unless nothing was committed at all: SQLite says so within a microsecond, and
+//! PostgreSQL in a [`Look`], which all share that wait for one.
 
 use super::System;
 use super::lane::Scan;
-use crate::database::{Columns, Database, DatabaseError, Rows};
+use crate::database::{Database, DatabaseError, Rows};
+use crate::looks::{Follower, Look, Snapshot};
 use crate::rows::{any_rows, batch, values};
-use crate::summaries::looks::NOW;
 use crate::{Result, Store};
 use domain::ids::PrincipalId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,30 +60,15 @@ pub struct AccessMoment(u64);
 /// Watches whose access changes.
 pub struct AccessWatch {
     store: Store,
-    looks: AccessLooks,
+    known: KnownChanges,
     changed: ChangedPeople,
 }
 
-/// How far the changes are known. Who looks holds the lock, so that changes are recorded in the order of looks.
-enum AccessLooks {
+/// How far the changes are known. Who looks holds a lock, so that changes are recorded in the order of looks.
+enum KnownChanges {
     /// The version of the data, and the newest row. This lock is never held across an await.
     Sqlite(Mutex<Option<(i64, i64)>>),
-    Postgres {
-        /// The number of looks that have begun.
-        begun: AtomicU64,
-        last: tokio::sync::Mutex<LastLook>,
-    },
-}
-
-/// The last look at a PostgreSQL database.
-#[derive(Default)]
-struct LastLook {
-    /// What it saw.
-    snapshot: Option<String>,
-    /// Its number.
-    number: u64,
-    /// Why it failed.
-    error: Option<DatabaseError>,
+    Postgres(Follower),
 }
 
 /// Whose access a look has found changed.
@@ -95,24 +80,25 @@ enum AccessChanges {
 impl AccessWatch {
     /// A watch that knows of no change yet.
     pub fn new(store: Store) -> AccessWatch {
-        let looks = match store.database {
-            Database::Sqlite(_) => AccessLooks::Sqlite(Mutex::default()),
-            Database::Postgres(_) => {
-                AccessLooks::Postgres { begun: AtomicU64::new(0), last: tokio::sync::Mutex::default() }
-            }
+        let known = match store.database {
+            Database::Sqlite(_) => KnownChanges::Sqlite(Mutex::default()),
+            Database::Postgres(_) => KnownChanges::Postgres(Follower::default()),
         };
-        AccessWatch { store, looks, changed: ChangedPeople::default() }
+        AccessWatch { store, known, changed: ChangedPeople::default() }
     }
 
-    /// Waits until every change is known that was committed before this call. What is read after this is not older than
-    /// the moment. `None` when an SQLite database does not say at once whether anything has changed.
+    /// Waits until every change is known that was committed before a look. What is read after this is not older than the
+    /// moment. `None` when an SQLite database does not say at once whether anything has changed.
     ///
     /// # Errors
     /// [`crate::Error::Database`] when PostgreSQL does not answer.
-    pub async fn catch_up(&self, system: &System) -> Result<Option<AccessMoment>> {
-        match &self.looks {
-            AccessLooks::Sqlite(known) => Ok(self.look_at_sqlite(known)),
-            AccessLooks::Postgres { begun, last } => self.share_look(system, begun, last).await.map(Some),
+    pub async fn catch_up(&self, look: &Look) -> Result<Option<AccessMoment>> {
+        match &self.known {
+            KnownChanges::Sqlite(known) => Ok(self.look_at_sqlite(known)),
+            KnownChanges::Postgres(follower) => {
+                follower.catch_up(look, |since| self.read_changes_since(since)).await?;
+                Ok(Some(self.changed.moment()))
+            }
         }
     }
 
@@ -144,56 +130,16 @@ impl AccessWatch {
         Some(self.changed.moment())
     }
 
-    /// Waits for a look at PostgreSQL that begins after this call.
-    async fn share_look(
-        &self,
-        system: &System,
-        begun: &AtomicU64,
-        last: &tokio::sync::Mutex<LastLook>,
-    ) -> Result<AccessMoment> {
-        let needed = begun.load(Ordering::SeqCst) + 1;
-        let mut last = last.lock().await;
-        if last.number < needed {
-            let number = begun.fetch_add(1, Ordering::SeqCst) + 1;
-            // Until it has ended, cancelling it changes nothing: the next look finds the same changes.
-            let outcome = self.look_at_postgres(system, last.snapshot.as_deref()).await;
-            last.number = number;
-            match outcome {
-                Ok((snapshot, changes)) => {
-                    self.changed.record(&changes);
-                    (last.snapshot, last.error) = (Some(snapshot), None);
-                }
-                Err(error) => {
-                    last.error = Some(repeat_error(&error));
-                    return Err(error.into());
-                }
-            }
-        }
-        match &last.error {
-            Some(error) => Err(repeat_error(error).into()),
-            None => Ok(self.changed.moment()),
-        }
-    }
-
-    async fn look_at_postgres(
-        &self,
-        _: &System,
-        since: Option<&str>,
-    ) -> Result<(String, AccessChanges), DatabaseError> {
-        let database = &self.store.database;
-        let Some(since) = since else {
-            let rows = database.read(NOW, Vec::new()).await?;
-            return Ok((rows.read_one(Columns::text)?, AccessChanges::Everybody));
-        };
-        let rows = database.read(POSTGRES, values![since]).await?;
-        let (mut snapshot, mut is_pruned) = (since.to_owned(), false);
+    async fn read_changes_since(&self, mut snapshot: Snapshot) -> Result<Snapshot> {
+        let rows = self.store.database.read(POSTGRES, values![snapshot.as_str()]).await?;
+        let mut is_pruned = false;
         let changed = rows.read_all(|columns| {
-            snapshot = columns.text()?;
+            snapshot = Snapshot::new(columns.text()?);
             is_pruned = columns.flag()?;
             Ok(columns.maybe_id()?.map(PrincipalId))
         })?;
-        let changes = AccessChanges::new(changed.into_iter().flatten().collect(), is_pruned);
-        Ok((snapshot, changes))
+        self.changed.record(&AccessChanges::new(changed.into_iter().flatten().collect(), is_pruned));
+        Ok(snapshot)
     }
 }
 
@@ -211,17 +157,6 @@ fn read_sqlite(rows: Rows, since: i64) -> Result<(i64, AccessChanges), DatabaseE
     let is_whole = rows.pop().is_some_and(|(sequence, _)| sequence == since);
     let people = rows.into_iter().map(|(_, principal)| principal).collect();
     Ok((newest, AccessChanges::new(people, !is_whole)))
-}
-
-/// The same error for everyone who shares a look.
-fn repeat_error(error: &DatabaseError) -> DatabaseError {
-    match error {
-        DatabaseError::Slow { seconds } => DatabaseError::Slow { seconds: *seconds },
-        DatabaseError::Crowded { own } => DatabaseError::Crowded { own: *own },
-        DatabaseError::Away(text) => DatabaseError::Away(text.clone()),
-        DatabaseError::Damaged(text) => DatabaseError::Damaged(text.clone()),
-        other => DatabaseError::Failed(other.to_string()),
-    }
 }
 
 /// When the access of each group of principals changed last, in numbers that grow with each look that finds a change.

@@ -3,7 +3,7 @@
 use crate::access::watch;
 use crate::database::{Batch, Columns, Database, Statement, Value};
 use crate::rows::values;
-use crate::summaries::looks::SINCE;
+use crate::summaries::changes::SINCE;
 use crate::summaries::statements::{SummaryStatements, page_values};
 use crate::testing::{fresh_postgres, fresh_sqlite, read_plan_line};
 use domain::ids::{OrganizationId, SessionId};

@@ -1,12 +1,11 @@
 //! Summaries of sessions of all kinds, for the index in memory: all of them when a server starts, and those that changed.
 
+pub(crate) mod changes;
 mod committed;
-pub(crate) mod looks;
 mod rows;
 pub(crate) mod statements;
 
 pub use committed::{CommitObserver, CommittedChanges};
-pub use looks::Look;
 
 use crate::access::System;
 use crate::access::lane::Scan;
@@ -69,7 +68,7 @@ impl Store {
     /// that are loaded after this, with what the observer is told, are all there are.
     ///
     /// # Errors
-    /// [`crate::Error::Database`], also for a PostgreSQL database: see [`Store::look_for_changes`].
+    /// [`crate::Error::Database`], also for a PostgreSQL database: see [`Store::load_changes_since`].
     pub async fn observe_commits(&self, system: &System, observer: Arc<dyn CommitObserver>) -> Result<()> {
         let positions = self.load_feed_positions(system).await?;
         Ok(self.database.follow_commits(Box::new(ObservedFeeds::new(observer, positions)))?)

@@ -72,7 +72,8 @@ impl Remembered {
     }
 
     pub async fn moment(&self) -> AccessMoment {
-        self.watch.catch_up(&system()).await.unwrap().expect("it can be told")
+        let look = self.store.look(&system()).await.unwrap();
+        self.watch.catch_up(&look).await.unwrap().expect("it can be told")
     }
 
     /// Remembers every answer as it is now. Returns how many there are.

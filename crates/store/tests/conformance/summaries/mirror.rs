@@ -6,7 +6,7 @@ use domain::ids::OrganizationId;
 use domain::session::{SessionKey, Summary};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use store::{CommitObserver, CommittedChanges, Look, Store};
+use store::{CommitObserver, CommittedChanges, Follower, Store};
 
 /// What the observer has been told.
 #[derive(Default)]
@@ -45,20 +45,21 @@ pub struct Mirror {
     store: Store,
     pub copy: Copy,
     /// For PostgreSQL.
-    look: Mutex<Option<Look>>,
+    follower: Follower,
 }
 
 impl Mirror {
     pub async fn start(store: &Store) -> Mirror {
         let (store, copy) = (store.clone(), Copy::default());
-        let look = match store.database().kind() {
-            "sqlite" => {
-                store.observe_commits(&system(), Arc::new(copy.clone())).await.unwrap();
-                None
+        let follower = Follower::default();
+        match store.database().kind() {
+            "sqlite" => store.observe_commits(&system(), Arc::new(copy.clone())).await.unwrap(),
+            _ => {
+                let look = store.look(&system()).await.unwrap();
+                follower.catch_up(&look, async |_| unreachable!("the first look")).await.unwrap();
             }
-            _ => Some(store.begin_looks(&system()).await.unwrap()),
-        };
-        let mirror = Mirror { store, copy, look: Mutex::new(look) };
+        }
+        let mirror = Mirror { store, copy, follower };
         mirror.load().await;
         mirror
     }
@@ -71,20 +72,18 @@ impl Mirror {
 
     /// Follows what was committed before. Returns whether all sessions must be loaded again.
     pub async fn follow(&self) -> bool {
-        let since = self.look.lock().unwrap().clone();
-        let Some(since) = since else {
-            return std::mem::take(&mut self.copy.0.lock().unwrap().reloads) > 0;
-        };
-        let (look, changes) = self.store.look_for_changes(&system(), &since).await.unwrap();
-        *self.look.lock().unwrap() = Some(look);
-        match changes {
-            Some(changes) if changes.is_empty() => false,
-            Some(changes) => {
-                self.copy.apply(changes);
-                false
+        let look = self.store.look(&system()).await.unwrap();
+        let follow = async |since| {
+            let (snapshot, changes) = self.store.load_changes_since(&system(), &since).await?;
+            match changes {
+                Some(changes) if changes.is_empty() => {}
+                Some(changes) => self.copy.apply(changes),
+                None => self.copy.reload(),
             }
-            None => true,
-        }
+            Ok(snapshot)
+        };
+        self.follower.catch_up(&look, follow).await.unwrap();
+        std::mem::take(&mut self.copy.0.lock().unwrap().reloads) > 0
     }
 
     /// Follows, and checks that the copy has all sessions as they are.

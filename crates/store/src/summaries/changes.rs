@@ -1,25 +1,16 @@
-//! Looks at a PostgreSQL database: what has been committed since the last look, by any server.
+//! Which sessions of a PostgreSQL database have changed since a snapshot, whichever server changed them.
 //!
-//! Each entry of the change feed has the number of its transaction. A look asks for the entries of all transactions that
-//! the snapshot of the last look did not see. So it misses nothing that began before the last look and was committed
-//! after it, and an entry comes once. A look without changes is one statement.
+//! Each entry of the change feed has the number of its transaction. The entries of all transactions that the snapshot
+//! did not see are read. So nothing is missed that began before the snapshot and was committed after it, and an entry
+//! comes once.
 
 use super::committed::{CommittedChanges, Subjects};
 use crate::access::System;
 use crate::feed::read_subject;
+use crate::looks::Snapshot;
 use crate::rows::values;
 use crate::{Result, Store};
 use domain::ids::OrganizationId;
-
-/// The moment of a look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// PostgreSQL's snapshot: the transactions that it sees.
-    snapshot: String,
-}
-
-/// The present moment.
-pub(crate) const NOW: &str = "SELECT CAST(pg_current_snapshot() AS TEXT)";
 
 /// The moment, whether entries were pruned that the snapshot `$1` does not see, and the entries that it does not see.
 ///
@@ -40,31 +31,21 @@ pub(crate) const SINCE: &str = "
     ) f ON TRUE";
 
 impl Store {
-    /// The first look at a PostgreSQL database. Sessions that are loaded after it, with the changes that later looks
-    /// find, are all there are.
-    ///
-    /// # Errors
-    /// [`crate::Error::Database`], also for an SQLite database: see [`Store::observe_commits`].
-    pub async fn begin_looks(&self, system: &System) -> Result<Look> {
-        let rows = self.read_unscoped(system, NOW, values![]).await?;
-        Ok(rows.read_one(|columns| Ok(Look { snapshot: columns.text()? }))?)
-    }
-
-    /// What has been committed since a look at a PostgreSQL database, and the look at this moment. Without changes
+    /// What has been committed to a PostgreSQL database since a snapshot, and the present snapshot. Without changes
     /// (`None`), entries of the change feed were pruned before this server saw them: all sessions must be loaded again.
     ///
     /// # Errors
     /// [`crate::Error::Database`].
-    pub async fn look_for_changes(
+    pub async fn load_changes_since(
         &self,
         system: &System,
-        since: &Look,
-    ) -> Result<(Look, Option<CommittedChanges>)> {
-        let rows = self.read_unscoped(system, SINCE, values![since.snapshot.as_str()]).await?;
-        let (mut look, mut is_pruned) = (since.clone(), false);
+        since: &Snapshot,
+    ) -> Result<(Snapshot, Option<CommittedChanges>)> {
+        let rows = self.read_unscoped(system, SINCE, values![since.as_str()]).await?;
+        let (mut snapshot, mut is_pruned) = (since.clone(), false);
         let mut subjects = Subjects::default();
         rows.read_all(|columns| {
-            look.snapshot = columns.text()?;
+            snapshot = Snapshot::new(columns.text()?);
             is_pruned = columns.flag()?;
             match columns.maybe_id()?.map(OrganizationId) {
                 Some(organization) => subjects.add(organization, read_subject(organization, columns)?),
@@ -73,10 +54,10 @@ impl Store {
             Ok(())
         })?;
         if is_pruned {
-            return Ok((look, None));
+            return Ok((snapshot, None));
         }
-        // In a later snapshot. What it sees besides comes with the next look again.
+        // In a later snapshot. What it sees besides comes again the next time.
         let summaries = self.load_summaries(system, subjects.keys()).await?;
-        Ok((look, Some(subjects.into_changes(summaries))))
+        Ok((snapshot, Some(subjects.into_changes(summaries))))
     }
 }
