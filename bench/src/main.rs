@@ -12,6 +12,10 @@ mod unfair;
 
 use clap::{Parser, Subcommand};
 
+/// As Tenure's, because this program is also the ceiling that Tenure is compared with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Load programs for Tenure.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]

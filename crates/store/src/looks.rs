@@ -1,7 +1,8 @@
-//! Looks at a PostgreSQL database: whether anything was committed, by any server.
+//! Looks at the database: whether anything was committed, by any process.
 //!
-//! A look reads the snapshot, which changes with every commit. That is a small statement, and all who wait for a look
-//! share one. Only when the snapshot has changed does a [`Follower`] read what it wants to know.
+//! On SQLite the writer tells its follower of every commit, and a look makes sure that it has. On PostgreSQL a look reads
+//! the snapshot, which changes with every commit. That is a small statement, and all who wait for a look share one. Only
+//! when the snapshot has changed does a [`Follower`] read what it wants to know.
 
 use crate::access::System;
 use crate::database::{Database, DatabaseError};
@@ -28,7 +29,7 @@ impl Snapshot {
     }
 }
 
-/// A look at the database. Nothing is known of it for SQLite, which tells of its commits in other ways.
+/// A look at the database. On SQLite there is no more to know of it than that it is over.
 #[derive(Debug, Clone)]
 pub struct Look(Option<NumberedSnapshot>);
 
@@ -66,9 +67,10 @@ impl Store {
     /// Waits for a look that begins after this call.
     ///
     /// # Errors
-    /// [`crate::Error::Database`] when PostgreSQL does not answer.
+    /// [`crate::Error::Database`] when the database does not answer.
     pub async fn look(&self, system: &System) -> Result<Look> {
         if matches!(self.database, Database::Sqlite(_)) {
+            self.database.wait_until_followed().await?;
             return Ok(Look(None));
         }
         let needed = self.looks.begun.load(Ordering::SeqCst) + 1;

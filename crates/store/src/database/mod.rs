@@ -340,6 +340,18 @@ impl Database {
         }
     }
 
+    /// Waits until the follower of an SQLite database was told of every commit before this call, of any process. A PostgreSQL
+    /// database has no follower.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub(crate) async fn wait_until_followed(&self) -> Result<(), DatabaseError> {
+        match self {
+            Database::Sqlite(database) => database.wait_until_followed().await,
+            Database::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Waits for commits on these topics from now on, of this process and of all others that share the database.
     pub fn watch(&self, topics: impl IntoIterator<Item = Topic>) -> Watch {
         self.signals().watch(topics.into_iter().collect())

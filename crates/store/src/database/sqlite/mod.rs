@@ -7,6 +7,7 @@ pub(super) mod dump;
 mod file;
 mod functions;
 pub(super) mod lock;
+mod log_index;
 mod probe;
 mod reader;
 mod writer;
@@ -17,6 +18,7 @@ use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError, OpenMode, Rows, Statement, Value};
+use log_index::LogIndex;
 use probe::CommitProbe;
 use reader::SqliteReaders;
 use rusqlite::ErrorCode;
@@ -70,12 +72,13 @@ impl Sqlite {
     ) -> Result<Self, DatabaseError> {
         let signals = Signals::default();
         let connection = file::open_writer(path, mode, now_us)?;
-        let writer = SqliteWriter::start(connection, signals.clone())?;
+        let log = LogIndex::open(path);
+        let writer = SqliteWriter::start(connection, log.clone(), signals.clone())?;
         let (keys, scans) = Readers::split(readers.sqlite);
         let lanes = Lanes::new(&readers, scans);
         let keys = SqliteReaders::start(path, "keys", keys)?;
         let scans = SqliteReaders::start(path, "scans", scans)?;
-        let probe = CommitProbe::open(path)?;
+        let probe = CommitProbe::open(path, log)?;
         let (path, damage) = (path.to_owned(), Damage::default());
         let inner = SqliteInner { path, damage, lanes, keys, scans, probe, writer, signals };
         Ok(Sqlite { inner: Arc::new(inner) })
@@ -109,6 +112,11 @@ impl Sqlite {
         statement: impl FnOnce() -> Statement,
     ) -> Result<(i64, Option<Rows>), DatabaseError> {
         self.inner.probe.read_unless_known(known, statement)
+    }
+
+    /// Waits until the follower was told of every commit before this call, of this process and of others.
+    pub(super) async fn wait_until_followed(&self) -> Result<(), DatabaseError> {
+        self.inner.writer.wait_until_followed().await
     }
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {

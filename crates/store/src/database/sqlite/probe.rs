@@ -4,21 +4,14 @@
 //! commit a question to SQLite: shorter than handing the question to another thread.
 
 use super::file::open_probe;
+use super::log_index::{LogHead, LogIndex};
 use super::reader::query;
 use super::writer::data_version;
 use super::{shutdown_error, to_database_error};
 use crate::database::{DatabaseError, Rows, Statement};
 use rusqlite::Connection;
-use std::fs::File;
-use std::mem::ManuallyDrop;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-
-/// The size in bytes of the head of a log's index.
-const HEAD: usize = 48;
-/// The version of the format, in the first four bytes (<https://sqlite.org/walformat.html>, 2.1).
-const FORMAT: u32 = 3_007_000;
 
 /// A connection of its own, because `data_version` compares only what one connection has seen.
 pub(super) struct CommitProbe {
@@ -28,17 +21,14 @@ pub(super) struct CommitProbe {
 
 struct ProbeState {
     connection: Connection,
-    log: Option<LogIndex>,
+    log: LogIndex,
     /// The head of the log's index when it was last read, and the version of the data that belongs to it.
-    known: Option<([u8; HEAD], i64)>,
+    known: Option<(LogHead, i64)>,
 }
 
 impl CommitProbe {
-    pub(super) fn open(path: &Path) -> Result<CommitProbe, DatabaseError> {
-        let connection = open_probe(path)?;
-        // SQLite makes the log's index at the first read.
-        data_version(&connection)?;
-        let state = ProbeState { connection, log: LogIndex::open(path), known: None };
+    pub(super) fn open(path: &Path, log: LogIndex) -> Result<CommitProbe, DatabaseError> {
+        let state = ProbeState { connection: open_probe(path)?, log, known: None };
         Ok(CommitProbe { state: Mutex::new(Some(state)) })
     }
 
@@ -72,7 +62,7 @@ impl CommitProbe {
 impl ProbeState {
     fn version(&mut self) -> Result<i64, DatabaseError> {
         // Before the version: what is committed in between changes the head again.
-        let head = self.log.as_ref().and_then(LogIndex::read_head);
+        let head = self.log.read_head();
         if let (Some(head), Some((known, version))) = (head, self.known)
             && head == known
         {
@@ -81,30 +71,6 @@ impl ProbeState {
         let version = data_version(&self.connection)?;
         self.known = head.map(|head| (head, version));
         Ok(version)
-    }
-}
-
-/// The index of the write-ahead log, which all processes map into memory. Its head has a counter of commits, and is
-/// written before a commit returns.
-struct LogIndex {
-    /// Never closed: a process that closes a file loses all its locks of it, also those that SQLite holds.
-    file: ManuallyDrop<File>,
-}
-
-impl LogIndex {
-    /// `None` where the index is not a file that can be read. Then SQLite is asked each time.
-    fn open(path: &Path) -> Option<LogIndex> {
-        // SQLite puts it beside the file that a link points to.
-        let mut path = path.canonicalize().ok()?.into_os_string();
-        path.push("-shm");
-        let index = LogIndex { file: ManuallyDrop::new(File::open(path).ok()?) };
-        index.read_head().is_some().then_some(index)
-    }
-
-    fn read_head(&self) -> Option<[u8; HEAD]> {
-        let mut head = [0; HEAD];
-        self.file.read_exact_at(&mut head, 0).ok()?;
-        head.starts_with(&FORMAT.to_ne_bytes()).then_some(head)
     }
 }
 
@@ -122,8 +88,9 @@ mod tests {
         let path = Path::new(place.url.strip_prefix("sqlite:").unwrap());
         let other = open_file(path, OpenFlags::default()).unwrap();
         other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
-        let probe = CommitProbe::open(path).unwrap();
-        assert!(probe.state.lock().unwrap().as_ref().unwrap().log.is_some(), "the index was not found");
+        let log = LogIndex::open(path);
+        assert!(log.read_head().is_some(), "the index was not found");
+        let probe = CommitProbe::open(path, log).unwrap();
 
         let statement = || any_rows("SELECT x FROM t", Vec::new());
         let mut known = None;

@@ -3,6 +3,7 @@
 //! A durable commit costs milliseconds, whatever its size. While one is running, further batches gather. So groups
 //! grow with the number of callers.
 
+use super::log_index::{LogHead, LogIndex};
 use super::reader::query;
 use super::{bind, shutdown_error, to_database_error};
 use crate::database::commits::{ExtendedFeeds, FollowerSlot, ReadRows};
@@ -25,6 +26,13 @@ const WAITING: usize = 4096;
 /// How often an idle writer checks whether another process wrote.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What the thread is asked for.
+enum WriterRequest {
+    Write(SqliteWriteRequest),
+    /// To tell the follower of all commits, and to say when that is done.
+    Follow(oneshot::Sender<()>),
+}
+
 /// A batch, and the channel for its outcome.
 struct SqliteWriteRequest {
     batch: Batch,
@@ -36,26 +44,50 @@ struct SqliteWriteRequest {
 /// The writer thread.
 pub(super) struct SqliteWriter {
     /// `None` once closed. The lock is held for one push, and never across an await.
-    requests: Mutex<Option<Sender<SqliteWriteRequest>>>,
+    requests: Mutex<Option<Sender<WriterRequest>>>,
     slots: Arc<Semaphore>,
     counts: WriteCounters,
     follower: FollowerSlot,
+    followed: Followed,
     ended: TaskEnd,
 }
 
+/// How far the follower was told.
+#[derive(Clone)]
+struct Followed {
+    log: LogIndex,
+    /// The head of the log's index at a moment whose commits the follower was all told of.
+    head: Arc<Mutex<Option<LogHead>>>,
+}
+
+impl Followed {
+    /// Whether the follower was told of all commits. Where the log's index cannot be read, nobody can say: then the checks of
+    /// an idle writer have to do.
+    fn is_current(&self) -> bool {
+        let now = self.log.read_head();
+        now.is_none() || now == *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl SqliteWriter {
-    pub(super) fn start(connection: Connection, signals: Signals) -> Result<Self, DatabaseError> {
+    pub(super) fn start(
+        connection: Connection,
+        log: LogIndex,
+        signals: Signals,
+    ) -> Result<Self, DatabaseError> {
         let (sender, receiver) = mpsc::channel();
         let ended = TaskEnd::new(1);
         let guard = ended.guard();
         let counts = WriteCounters::default();
         let follower = FollowerSlot::default();
+        let followed = Followed { log, head: Arc::default() };
         let mut write_loop = SqliteWriteLoop {
             known_version: data_version(&connection)?,
             connection,
             signals,
             counts: counts.clone(),
             follower: follower.clone(),
+            followed: followed.clone(),
         };
         std::thread::Builder::new()
             .name("sqlite-write".into())
@@ -66,7 +98,7 @@ impl SqliteWriter {
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
         let slots = Arc::new(Semaphore::new(WAITING));
-        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, follower, ended })
+        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, follower, followed, ended })
     }
 
     /// What is told of every commit.
@@ -81,11 +113,21 @@ impl SqliteWriter {
     pub(super) async fn apply(&self, batch: Batch) -> BatchResult {
         let slot = self.slots.clone().acquire_owned().await.map_err(|_| shutdown_error())?;
         let (reply, outcome) = oneshot::channel();
-        self.push(SqliteWriteRequest { batch, reply, _slot: slot })?;
+        self.push(WriterRequest::Write(SqliteWriteRequest { batch, reply, _slot: slot }))?;
         outcome.await.unwrap_or_else(|_| Err(shutdown_error()))
     }
 
-    fn push(&self, request: SqliteWriteRequest) -> BatchResult {
+    /// Waits until the follower was told of every commit before this call, of this process and of others.
+    pub(super) async fn wait_until_followed(&self) -> Result<(), DatabaseError> {
+        if self.followed.is_current() {
+            return Ok(());
+        }
+        let (reply, done) = oneshot::channel();
+        self.push(WriterRequest::Follow(reply))?;
+        done.await.map_err(|_| shutdown_error())
+    }
+
+    fn push(&self, request: WriterRequest) -> BatchResult {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.as_ref().ok_or_else(shutdown_error)?.send(request).map_err(|_| shutdown_error())
     }
@@ -105,6 +147,7 @@ struct SqliteWriteLoop {
     signals: Signals,
     counts: WriteCounters,
     follower: FollowerSlot,
+    followed: Followed,
     /// `data_version` at the last check. On this connection, only commits of other processes change it.
     known_version: i64,
 }
@@ -116,16 +159,29 @@ struct CommittedGroup {
 }
 
 impl SqliteWriteLoop {
-    fn work(&mut self, requests: &Receiver<SqliteWriteRequest>) {
+    fn work(&mut self, requests: &Receiver<WriterRequest>) {
         loop {
+            let (mut group, mut waiting) = (Vec::new(), Vec::new());
             match requests.recv_timeout(CHECK_INTERVAL) {
                 Ok(first) => {
-                    let mut group = vec![first];
-                    group.extend(requests.try_iter().take(GROUP - 1));
-                    self.handle_group(group);
+                    for request in std::iter::once(first).chain(requests.try_iter().take(GROUP - 1)) {
+                        match request {
+                            WriterRequest::Write(request) => group.push(request),
+                            WriterRequest::Follow(reply) => waiting.push(reply),
+                        }
+                    }
                 }
-                Err(RecvTimeoutError::Timeout) => self.check_other_writers(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if group.is_empty() {
+                self.check_other_writers();
+            } else {
+                self.handle_group(group);
+            }
+            for reply in waiting {
+                // Fails only when the caller is gone.
+                let _ = reply.send(());
             }
         }
     }
@@ -136,6 +192,7 @@ impl SqliteWriteLoop {
                 let topics = Self::topics_of(&group, &committed);
                 self.follow(&topics, committed.alone);
                 self.notify(&topics, committed.alone);
+                self.check_other_writers();
                 committed.outcomes
             }
             Err(error) => {
@@ -238,7 +295,9 @@ impl SqliteWriteLoop {
         }
     }
 
+    /// Tells the follower of commits of other processes. Afterwards it was told of all that were there when this began.
     fn check_other_writers(&mut self) {
+        let head = self.followed.log.read_head();
         match data_version(&self.connection) {
             Ok(version) if version == self.known_version => {}
             Ok(version) => {
@@ -247,9 +306,11 @@ impl SqliteWriteLoop {
                 self.signals.wake_all();
             }
             Err(error) => {
-                tracing::error!(error = error.to_string(), "cannot check whether another process wrote")
+                tracing::error!(error = error.to_string(), "cannot check whether another process wrote");
+                return;
             }
         }
+        *self.followed.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 }
 
