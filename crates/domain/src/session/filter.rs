@@ -1,9 +1,10 @@
 //! Filters of lists of sessions.
 
-use super::fields::{NumberField, TimeField, ValueField};
+use super::fields::{NumberField, SpanField, TimeField, ValueField};
 use super::summary::{FieldValue, FieldValueRef, PRESENT, Summary};
 use crate::agent::TimeRange;
 use crate::ids::{OrganizationId, SessionId};
+use crate::network::Network;
 use crate::time::Micros;
 use std::collections::BTreeSet;
 
@@ -23,6 +24,26 @@ impl NumberRange {
     }
 }
 
+/// A test of a text value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueTest {
+    /// The text begins with this one.
+    Prefix(String),
+    /// The text is an IP address of this network.
+    Network(Network),
+}
+
+impl ValueTest {
+    /// Whether a value passes. An id passes no test.
+    pub fn accepts(&self, value: FieldValueRef<'_>) -> bool {
+        let FieldValueRef::Text(text) = value else { return false };
+        match self {
+            ValueTest::Prefix(prefix) => text.starts_with(prefix),
+            ValueTest::Network(network) => text.parse().is_ok_and(|address| network.contains(address)),
+        }
+    }
+}
+
 /// A filter of sessions of any kind. [`Filter::matches`] decides it for one session; the index answers for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
@@ -34,12 +55,16 @@ pub enum Filter {
     Not(Box<Filter>),
     /// The session has one of the values. An empty list matches no session.
     HasAny(ValueField, Vec<FieldValue>),
+    /// The session has a value that passes the test.
+    HasMatching(ValueField, ValueTest),
     /// The session has a value.
     Has(ValueField),
     /// The session has the time, and it lies in the range.
     Time(TimeField, TimeRange),
     /// The session has the number, and it lies in the range.
     Number(NumberField, NumberRange),
+    /// The session has the length of time, and its microseconds lie in the range.
+    Span(SpanField, NumberRange),
     /// The session has one of these ids.
     Ids(BTreeSet<SessionId>),
 }
@@ -73,10 +98,14 @@ impl Filter {
             Filter::HasAny(field, values) => {
                 has_value(summary, now, *field, |value| values.iter().any(|wanted| wanted.borrow() == value))
             }
+            Filter::HasMatching(field, test) => has_value(summary, now, *field, |value| test.accepts(value)),
             Filter::Has(field) => has_value(summary, now, *field, |_| true),
             Filter::Time(field, range) => summary.time(*field).is_some_and(|time| range.contains(time)),
             Filter::Number(field, range) => {
                 summary.number(*field).is_some_and(|number| range.contains(number))
+            }
+            Filter::Span(field, range) => {
+                summary.span(*field, now).is_some_and(|span| range.contains(span.0))
             }
             Filter::Ids(ids) => ids.contains(&summary.key.id),
         }
@@ -214,7 +243,7 @@ mod tests {
         for summary in [agent_session(), archived] {
             let mut values = Vec::new();
             summary.visit_values(NOW, |field, value| values.push((field, value.to_value())));
-            for field in ValueField::ALL {
+            for field in &ValueField::ALL {
                 let of_field = values.iter().filter(|(other, _)| other == field).collect::<Vec<_>>();
                 assert_eq!(Filter::Has(*field).matches(&summary, NOW), !of_field.is_empty(), "{field:?}");
                 for (_, value) in of_field {

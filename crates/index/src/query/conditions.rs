@@ -4,6 +4,7 @@ use super::nodes::Node;
 use crate::organizations::CellMask;
 use crate::rows::SealedRows;
 use domain::session::{Filter, ListScope};
+use domain::time::Micros;
 
 /// Conditions that all hold for the rows of a list.
 pub(super) struct Conditions<'a> {
@@ -19,8 +20,13 @@ pub(super) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// The conditions of a filter in a scope.
-    pub(super) fn new(rows: &'a SealedRows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
+    /// The conditions of a filter in a scope, at `now`.
+    pub(super) fn new(
+        rows: &'a SealedRows,
+        scope: &ListScope,
+        filter: &Filter,
+        now: Micros,
+    ) -> Conditions<'a> {
         let mut simple = Vec::new();
         flatten(filter, &mut simple);
         let mask = take_cells(&mut simple);
@@ -46,7 +52,7 @@ impl<'a> Conditions<'a> {
         };
         let of_one_or_all = !matches!(scope, ListScope::Account { organizations: Some(_), .. });
         let is_whole = simple.is_empty() && of_one_or_all;
-        all.extend(simple.into_iter().map(|filter| Node::compile_filter(rows, filter)));
+        all.extend(simple.into_iter().map(|filter| Node::compile_filter(rows, filter, now)));
         all.retain(|node| !matches!(node, Node::Every));
         all.sort_by_key(Node::cost);
         if !matches!(all.first(), Some(Node::Sets { .. })) {
