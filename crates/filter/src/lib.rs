@@ -32,7 +32,9 @@ mod tests;
 mod token;
 mod values;
 
-//pub use complete::{Completion, CompletionItem, CompletionKind, ValueCounts, complete, find_field};
+pub use complete::{
+    Completion, CompletionItem, CompletionKind, CountedValue, FieldValues, complete, find_completed_field,
+};
 pub use fault::{Fault, FaultCode, Faults};
 pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_TERMS, MAX_VALUES};
 pub use named::{Meaning, NAMED_CONDITIONS, NamedCondition};

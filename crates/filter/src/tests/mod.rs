@@ -1,5 +1,6 @@
 //! The language as tables of texts, and as properties of all texts.
 
+mod completion;
 mod faults;
 mod filters;
 mod properties;

@@ -54,7 +54,17 @@ fn folders_keep_the_dependency_rule() {
         ),
         (
             "crates/filter/src",
-            &["store::", "server::", "index::", "tokio", "axum", "rusqlite", "async fn", "SystemTime", "rand::"],
+            &[
+                "store::",
+                "server::",
+                "index::",
+                "tokio",
+                "axum",
+                "rusqlite",
+                "async fn",
+                "SystemTime",
+                "rand::",
+            ],
         ),
         ("crates/store/src", &["server::", "axum", "runner::", "protocol::", "index::"]),
         (
@@ -342,8 +352,9 @@ fn no_secret_is_printed_by_mistake() {
     let text = "#[derive(Clone, Debug)]\n#[serde(x)]\npub struct One<'a> {\n    pub token: Option<&'a str>,\n}\n\
                 #[derive(Clone)]\nstruct Two {\n    token: String,\n}\nstruct Three {\n    token: String,\n}";
     assert_eq!(printed_secrets(text), ["One.token"]);
-    let found =
-        ["domain", "filter", "index", "protocol", "store", "server", "runner", "tenure"].into_iter().flat_map(|name| {
+    let found = ["domain", "filter", "index", "protocol", "store", "server", "runner", "tenure"]
+        .into_iter()
+        .flat_map(|name| {
             let files = sources(&format!("crates/{name}/src"));
             files.into_iter().flat_map(|(file, text)| {
                 printed_secrets(&text).into_iter().map(move |field| format!("{file}: {field}"))

@@ -1,0 +1,149 @@
+//! What is expected at a cursor.
+
+use crate::ast::Operator;
+use crate::fault::FaultList;
+use crate::lexer::tokenize;
+use crate::named::PREFIXES;
+use crate::span::Span;
+use crate::token::{Token, TokenKind};
+use domain::session::Field;
+
+/// What is expected, with the part of the text that it would replace, and what is typed of it before the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing that can be completed.
+    Nothing(Span),
+    /// A term, perhaps after others.
+    Term { span: Span, typed: String, after_term: bool },
+    /// The name of a field that already has an operator.
+    Field { span: Span, typed: String },
+    /// The operator of a field.
+    Operator { span: Span, field: Field },
+    /// A value.
+    Value { span: Span, subject: Subject, operator: Operator, typed: String },
+}
+
+/// What stands before an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Field(Field),
+    /// `is` or `has`.
+    Prefix(&'static str),
+}
+
+impl Place {
+    pub(super) fn span(&self) -> Span {
+        match self {
+            Place::Nothing(span)
+            | Place::Term { span, .. }
+            | Place::Field { span, .. }
+            | Place::Operator { span, .. }
+            | Place::Value { span, .. } => *span,
+        }
+    }
+}
+
+/// What is expected at a byte of a text.
+pub(super) fn find_place(text: &str, cursor: usize) -> Place {
+    let tokens = tokenize(&mut FaultList::new(text));
+    // The token that the cursor is in, or directly after.
+    let current = tokens.iter().position(|token| token.span.start < cursor && cursor <= token.span.end);
+    let before = current.unwrap_or_else(|| tokens.partition_point(|token| token.span.end <= cursor));
+    let here = Span::before(cursor);
+    match current.map(|at| (&tokens[at], &tokens[at].kind)) {
+        Some((token, TokenKind::Value { is_quoted, .. })) => {
+            let span = if *is_quoted { limit_quoted(token.span, text, cursor) } else { token.span };
+            let start = span.start + usize::from(*is_quoted);
+            let typed = Span::new(start, cursor.max(start)).slice(text);
+            expect_value(&tokens[..before], span, typed)
+        }
+        Some((_, TokenKind::Operator(_) | TokenKind::Range)) => expect_value(&tokens[..=before], here, ""),
+        Some((_, TokenKind::Phrase(_) | TokenKind::Close)) => Place::Nothing(here),
+        Some((token, TokenKind::Not)) if token.span.slice(text).len() == 1 => {
+            Place::Term { span: here, typed: String::new(), after_term: false }
+        }
+        Some((token, TokenKind::Word(_) | TokenKind::And | TokenKind::Or | TokenKind::Not)) => {
+            let typed = Span::new(token.span.start, cursor).slice(text).to_owned();
+            let next = tokens.get(before + 1).map(|token| &token.kind);
+            match next {
+                Some(TokenKind::Operator(_)) => Place::Field { span: token.span, typed },
+                _ => {
+                    let after_term = ends_term(&tokens[..before]);
+                    Place::Term { span: token.span, typed, after_term }
+                }
+            }
+        }
+        Some((_, TokenKind::Open | TokenKind::Comma)) => expect_more(&tokens[..=before], here),
+        None => expect_more(&tokens[..before], here),
+    }
+}
+
+/// A quoted text that does not end reaches to the end of the text: only what is before the cursor is replaced.
+fn limit_quoted(span: Span, text: &str, cursor: usize) -> Span {
+    let quoted = span.slice(text);
+    let is_closed = quoted.len() > 1 && quoted.ends_with(&quoted[..1]);
+    if is_closed { span } else { Span::new(span.start, cursor) }
+}
+
+/// Whether a term can be joined to what stands before.
+fn ends_term(before: &[Token]) -> bool {
+    before.last().is_some_and(|token| {
+        matches!(
+            token.kind,
+            TokenKind::Word(_)
+                | TokenKind::Phrase(_)
+                | TokenKind::Value { .. }
+                | TokenKind::Range
+                | TokenKind::Close
+        )
+    })
+}
+
+/// What is expected after some tokens and white space, or after a parenthesis or comma.
+fn expect_more(before: &[Token], here: Span) -> Place {
+    match before.last().map(|token| &token.kind) {
+        Some(TokenKind::Operator(_)) => expect_value(before, here, ""),
+        Some(TokenKind::Open | TokenKind::Comma | TokenKind::Or) if find_operator(before).is_some() => {
+            expect_value(before, here, "")
+        }
+        // In a list, a comma comes next.
+        Some(TokenKind::Value { .. }) if is_in_list(before) => Place::Nothing(here),
+        Some(TokenKind::Word(word)) => match Field::parse(word) {
+            Some(field) => Place::Operator { span: here, field },
+            None => Place::Term { span: here, typed: String::new(), after_term: true },
+        },
+        _ => Place::Term { span: here, typed: String::new(), after_term: ends_term(before) },
+    }
+}
+
+fn expect_value(before: &[Token], span: Span, typed: &str) -> Place {
+    let Some((field, operator)) = find_operator(before) else { return Place::Nothing(span) };
+    let prefix = PREFIXES.into_iter().find(|prefix| prefix.eq_ignore_ascii_case(field));
+    let subject = prefix.map(Subject::Prefix).or_else(|| Field::parse(field).map(Subject::Field));
+    match subject {
+        Some(subject) => Place::Value { span, subject, operator, typed: typed.to_owned() },
+        None => Place::Nothing(span),
+    }
+}
+
+/// The name before the operator whose value some tokens end in, and the operator.
+fn find_operator(before: &[Token]) -> Option<(&str, Operator)> {
+    let mut tokens = before.iter().rev().skip_while(|token| {
+        matches!(
+            token.kind,
+            TokenKind::Value { .. } | TokenKind::Range | TokenKind::Comma | TokenKind::Or | TokenKind::Open
+        )
+    });
+    let TokenKind::Operator(operator) = tokens.next()?.kind else { return None };
+    match &tokens.next()?.kind {
+        TokenKind::Word(name) => Some((name, operator)),
+        _ => None,
+    }
+}
+
+/// Whether some tokens end in a list.
+fn is_in_list(before: &[Token]) -> bool {
+    let is_open = |token: &&Token| token.kind == TokenKind::Open;
+    let is_operator = |token: &&Token| matches!(token.kind, TokenKind::Operator(_));
+    before.iter().rev().take_while(|token| !is_operator(token)).any(|token| is_open(&token))
+}
