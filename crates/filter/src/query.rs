@@ -77,7 +77,8 @@ pub enum Lookup {
     /// A word or phrase: [`Finding::sessions`] by titles and previews, [`Finding::ids`] of owners and
     /// [`Finding::device_names`] by their names.
     Word(String),
-    /// The sessions that started others: [`Finding::sessions`].
+    /// The sessions that started others: [`Finding::sessions`]. They are the values of [`ValueField::Parent`] that the list
+    /// has.
     Parents,
 }
 

@@ -203,6 +203,7 @@ mod tests {
     #[test]
     fn each_filter_of_an_agent_session() {
         use ValueField as F;
+        let micros = |from, until| NumberRange { from: Some(from), until: Some(until) };
         let range = |from, until| TimeRange { from: Some(Micros(from)), until: Some(Micros(until)) };
         let cases = [
             (Filter::EVERY, true),
@@ -226,6 +227,14 @@ mod tests {
             (Filter::Time(TimeField::Ended, TimeRange::default()), true),
             (Filter::Number(NumberField::Acus, NumberRange { from: Some(12), until: None }), true),
             (Filter::Number(NumberField::Acus, NumberRange { from: None, until: Some(12) }), false),
+            (Filter::HasMatching(F::Tag, ValueTest::Prefix("b".into())), true),
+            (Filter::HasMatching(F::Tag, ValueTest::Prefix("bb".into())), false),
+            (Filter::HasMatching(F::Owner, ValueTest::Prefix(String::new())), false),
+            (Filter::Time(TimeField::Expires, TimeRange::default()), false),
+            (Filter::Span(SpanField::Duration, micros(4, 5)), true),
+            (Filter::Span(SpanField::Duration, micros(5, 9)), false),
+            (Filter::Span(SpanField::Wait, NumberRange::default()), false),
+            (Filter::Span(SpanField::Lease, NumberRange::default()), false),
             (Filter::Ids([SessionId::new(NOW, 7)].into()), true),
             (Filter::Ids([SessionId::new(NOW, 8)].into()), false),
         ];
@@ -269,6 +278,44 @@ mod tests {
         assert!(!open.matches(&login, Micros(NOW.0 + 10)));
         assert!(Filter::has_text(ValueField::State, ["login.expired"]).matches(&login, Micros(NOW.0 + 10)));
         assert!(!Filter::Number(NumberField::Acus, NumberRange::default()).matches(&login, NOW));
+    }
+
+    #[test]
+    fn addresses_are_of_networks() {
+        let login = |address: &str| {
+            let login = LoginSummary { address: Some(address.into()), ..LoginSummary::default() };
+            Summary { of_kind: KindSummary::Login(login), ..agent_session() }
+        };
+        for (network, address, expected) in [
+            ("10.20.0.0/16", "10.20.3.4", true),
+            ("10.20.0.0/16", "10.21.3.4", false),
+            ("10.20.0.0/16", "::ffff:10.20.3.4", true),
+            ("2001:db8::/32", "2001:db8::7", true),
+            ("0.0.0.0/0", "unknown", false),
+        ] {
+            let test = ValueTest::Network(Network::parse(network).unwrap());
+            let filter = Filter::HasMatching(ValueField::Address, test);
+            assert_eq!(filter.matches(&login(address), NOW), expected, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_follow_the_clock() {
+        use crate::session::DeviceState;
+        let waiting = Summary {
+            state: SessionState::Device(DeviceState::Queued),
+            ended: None,
+            expires: Some(Micros(NOW.0 + 10)),
+            of_kind: KindSummary::Device(crate::session::DeviceSummary::default()),
+            ..agent_session()
+        };
+        let spans = |after: i64| {
+            SpanField::ALL.map(|field| waiting.span(field, Micros(NOW.0 + after)).map(|span| span.0))
+        };
+        assert_eq!(spans(4), [Some(4), Some(4), Some(6)]);
+        assert_eq!(spans(10), [Some(10), Some(10), None]);
+        // The clock of another server may be behind.
+        assert_eq!(spans(-4), [Some(0), Some(0), Some(14)]);
     }
 
     #[test]
