@@ -1,5 +1,6 @@
 //! What is wrong with a text, and where.
 
+use crate::limits::MAX_FAULTS;
 use crate::span::{Span, byte_at};
 use serde::Serialize;
 
@@ -166,6 +167,7 @@ impl<'t> FaultList<'t> {
     /// What was read, if there is no fault. Of several faults of one place, the first one is kept.
     pub(crate) fn into_result<T>(mut self, read: T) -> Result<T, Faults> {
         self.found.dedup_by(|next, kept| (next.at, next.length) == (kept.at, kept.length));
+        self.found.truncate(MAX_FAULTS);
         if self.found.is_empty() { Ok(read) } else { Err(Faults(self.found)) }
     }
 }

@@ -36,7 +36,7 @@ pub use complete::{
     Completion, CompletionItem, CompletionKind, CountedValue, FieldValues, complete, find_completed_field,
 };
 pub use fault::{Fault, FaultCode, Faults};
-pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_TERMS, MAX_VALUES};
+pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_FAULTS, MAX_TERMS, MAX_VALUES};
 pub use named::{Meaning, NAMED_CONDITIONS, NamedCondition};
 pub use query::{Finding, Lookup, Resolved, SessionQuery, TextPattern};
 

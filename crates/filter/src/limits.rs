@@ -8,3 +8,5 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_TERMS: usize = 64;
 /// The values of one list.
 pub const MAX_VALUES: usize = 200;
+/// The faults that are reported: the first ones.
+pub const MAX_FAULTS: usize = 100;

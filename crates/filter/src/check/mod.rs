@@ -179,7 +179,9 @@ impl Checker<'_, '_, '_> {
             FaultCode::UnknownCondition,
             format!("there is no condition “{prefix}:{name}”"),
         );
-        if nearest.is_empty() {
+        if Field::parse(name).is_some() {
+            fault.hint(format!("write {name}:* for sessions that have it"));
+        } else if nearest.is_empty() {
             fault.hint(format!("the conditions are {}", names().collect::<Vec<_>>().join(", ")));
         }
         fault.suggest(nearest);

@@ -1,7 +1,7 @@
 //! What is said of a text that cannot be read.
 
 use super::faults;
-use crate::{FaultCode, MAX_BYTES};
+use crate::{FaultCode, MAX_BYTES, MAX_FAULTS};
 
 #[test]
 fn faults_are_printed_below_their_places() {
@@ -162,6 +162,7 @@ fn a_text_has_limits() {
     super::query(&list(200));
     assert_eq!(code(&list(201)), [TooManyValues]);
     assert_eq!(code(&format!("\"{}\"", "\u{1}".repeat(2_000))), [TooLong]);
+    assert_eq!(code(&")".repeat(MAX_BYTES)).len(), MAX_FAULTS);
 }
 
 #[test]
