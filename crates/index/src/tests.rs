@@ -68,6 +68,11 @@ fn some(bits: u16, at: u32) -> Option<String> {
     NAMES.get(usize::from(bits)).map(|name| (*name).to_owned())
 }
 
+/// A name, or an address of one of [`NETWORKS`].
+fn address(bits: u16) -> Option<String> {
+    some(bits, 0).map(|name| if bits & 16 == 0 { name } else { format!("10.0.0.{}", bits & 7) })
+}
+
 fn kind(look: Look) -> SessionKind {
     [SessionKind::Device, SessionKind::Agent, SessionKind::Login, SessionKind::Agent, SessionKind::Agent]
         [usize::from(look.kind)]
@@ -119,10 +124,7 @@ fn summary(key: SessionKey, revision: i64, look: Look) -> Summary {
             version: some(bits, 9),
         }),
         SessionKind::Login => KindSummary::Login(LoginSummary {
-            address: some(bits, 0).map(|name| match bits & 16 {
-                0 => name,
-                _ => format!("10.0.0.{}", bits & 7),
-            }),
+            address: address(bits),
             client: NAMES[usize::from(bits & 3)].into(),
             methods: some(bits, 3).into_iter().chain(some(bits, 6)).collect(),
         }),
