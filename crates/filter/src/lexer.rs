@@ -77,6 +77,7 @@ impl<'t> Lexer<'_, 't> {
         self.at += length;
     }
 
+    /// Reads the next token. Returns whether there was one.
     fn read_token(&mut self) -> bool {
         let rest = self.rest();
         let skipped = rest.len() - rest.trim_start().len();

@@ -9,7 +9,8 @@
 //! 4. [`SessionQuery::names_to_resolve`] says what the server has to look up, such as the owner of a name, and
 //!    [`SessionQuery::compile`] makes the filter that the index answers.
 //!
-//! [`complete`] says what can stand at a place of a text, also of an unfinished one.
+//! [`complete`] says what can stand at a place of a text, and [`find_terms`] where its terms are. Both read unfinished texts,
+//! too.
 //!
 //! The crate is pure: no I/O and no clock. Nothing of a text reaches a database.
 
@@ -27,6 +28,7 @@ mod print;
 mod query;
 mod readings;
 mod span;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -39,6 +41,7 @@ pub use fault::{Fault, FaultCode, Faults};
 pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_FAULTS, MAX_TERMS, MAX_VALUES};
 pub use named::{Meaning, NAMED_CONDITIONS, NamedCondition};
 pub use query::{Finding, Lookup, Resolved, SessionQuery, TextPattern};
+pub use terms::{TermPlace, find_terms};
 
 use domain::time::Micros;
 use fault::FaultList;

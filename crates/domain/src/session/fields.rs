@@ -224,7 +224,7 @@ fields! {
     /// When the session ended.
     Ended "ended" Time ALL, ["ended:-7d..", "ended > today"];
     /// When the session ends at the latest.
-    Expires "expires" Time ALL, ["expires < +5m"];
+    Expires "expires" Time &[Login], ["expires < +5m"];
 }
 
 fields! {
@@ -256,7 +256,7 @@ fields! {
     /// How long the session has been in the queue for a device.
     Wait "wait" Duration &[Device], ["wait > 10m"];
     /// How long it is until the session expires.
-    Lease "lease" Duration ALL, ["lease < 5m"];
+    Lease "lease" Duration &[Login], ["lease < 5m"];
 }
 
 fields! {

@@ -12,7 +12,7 @@ use crate::nearest::find_nearest;
 use crate::parser::parse;
 use crate::query::{Condition, TextPattern};
 use crate::span::Span;
-use domain::session::Field;
+use domain::session::{Field, QueryField};
 
 /// Checks a syntax tree. Without one, every session is meant. What comes out is right only without faults.
 pub(crate) fn check(node: Option<&Node>, local: &LocalTime, faults: &mut FaultList<'_>) -> Condition {
@@ -71,11 +71,10 @@ impl Checker<'_, '_, '_> {
             return None;
         }
         if !word.is_quoted && word.text.contains('*') {
+            let without = Some(word.text.replace('*', "")).filter(|word| !word.is_empty());
             self.faults
                 .add(word.span, FaultCode::Wildcard, "words are found anywhere in a text, without a star")
-                .suggest(
-                    vec![word.text.replace('*', "")].into_iter().filter(|word| !word.is_empty()).collect(),
-                );
+                .suggest(without.into_iter().collect());
             return None;
         }
         Some(Condition::Word(word.text.clone()))
@@ -93,11 +92,10 @@ impl Checker<'_, '_, '_> {
         if comparison.value.kind == ValueKind::Any {
             return self.check_presence(field, comparison);
         }
-        let (condition, is_negated) = match comparison.operator {
-            Operator::NotEqual => (self.check_field(field, Operator::Equal, comparison)?, true),
-            operator => (self.check_field(field, operator, comparison)?, false),
-        };
-        Some(if is_negated { condition.negate() } else { condition })
+        match comparison.operator {
+            Operator::NotEqual => self.check_field(field, Operator::Equal, comparison).map(Condition::negate),
+            operator => self.check_field(field, operator, comparison),
+        }
     }
 
     fn check_field(
@@ -117,7 +115,6 @@ impl Checker<'_, '_, '_> {
 
     /// Checks `field:*`.
     fn check_presence(&mut self, field: Field, comparison: &Comparison) -> Option<Condition> {
-        use domain::session::QueryField;
         let name = field.name();
         if comparison.operator != Operator::Has {
             self.faults
@@ -210,35 +207,22 @@ impl Checker<'_, '_, '_> {
 
     /// The pattern of a text. After a colon, a star at the end means any text that begins so.
     fn read_pattern(&mut self, operator: Operator, scalar: &Scalar) -> Option<TextPattern> {
-        let text = &scalar.text;
-        let stars = |text: &str| !scalar.is_quoted && text.contains('*');
-        let prefix = text.strip_suffix('*');
-        match (operator, prefix) {
-            (Operator::Has, Some("")) => {
-                self.report_star(scalar, "a star alone stands only directly after the colon");
-                None
-            }
-            (Operator::Has, Some(prefix)) if !stars(prefix) => Some(TextPattern::Prefix(prefix.to_owned())),
-            (Operator::Has, _) if stars(text) => {
-                self.report_star(scalar, "a star stands only at the end of a text");
-                None
-            }
-            (_, Some(_)) if stars(text) => {
-                self.report_star(scalar, "only a colon takes a star: other operators are exact");
-                None
-            }
-            _ if stars(text) => {
-                self.report_star(scalar, "a star stands only at the end of a text");
-                None
-            }
-            _ => Some(TextPattern::Exact(text.clone())),
-        }
-    }
-
-    fn report_star(&mut self, scalar: &Scalar, message: &str) {
+        let prefix = scalar.text.strip_suffix('*').filter(|_| operator == Operator::Has);
+        let text = prefix.unwrap_or(&scalar.text);
+        let message = if prefix == Some("") {
+            "a star alone stands only directly after the colon"
+        } else if scalar.is_quoted || !text.contains('*') {
+            let text = text.to_owned();
+            return Some(if prefix.is_some() { TextPattern::Prefix(text) } else { TextPattern::Exact(text) });
+        } else if operator == Operator::Has {
+            "a star stands only at the end of a text"
+        } else {
+            "only a colon takes a star: other operators are exact"
+        };
         self.faults
             .add(scalar.span, FaultCode::Wildcard, message)
             .hint("write it as in device:\"Pixel 8*\", or quote a star that is meant as such");
+        None
     }
 }
 

@@ -3,9 +3,11 @@
 mod completion;
 mod faults;
 mod filters;
+mod pages;
 mod properties;
 mod queries;
 mod rules;
+mod terms;
 
 use crate::{Faults, LocalTime, SessionQuery, read};
 use domain::time::Micros;
