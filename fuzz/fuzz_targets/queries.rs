@@ -4,13 +4,13 @@
 
 use domain::session::Field;
 use domain::time::Micros;
-use filter::{CountedValue, FieldValues, LocalTime, complete, find_completed_field, read};
+use filter::{CountedValue, ValueSource, LocalTime, complete, find_completed_field, read};
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 
 struct Values;
 
-impl FieldValues for Values {
+impl ValueSource for Values {
     fn find_values(&self, _: Field, text: &str) -> Vec<CountedValue> {
         vec![CountedValue { text: format!("{text}x"), help: None, count: Some(1) }]
     }

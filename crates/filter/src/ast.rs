@@ -1,20 +1,20 @@
 //! The syntax tree: what the text says, before anything is known of fields and values.
 
-use crate::span::Span;
+use crate::span::TextSpan;
 
 /// A part of the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct SyntaxNode {
     /// Where it is, with its parentheses.
-    pub span: Span,
+    pub span: TextSpan,
     /// What it is.
     pub kind: NodeKind,
 }
 
-impl Node {
+impl SyntaxNode {
     /// A term that could not be read.
-    pub(crate) fn faulty(span: Span) -> Node {
-        Node { span, kind: NodeKind::Faulty }
+    pub(crate) fn faulty(span: TextSpan) -> SyntaxNode {
+        SyntaxNode { span, kind: NodeKind::Faulty }
     }
 }
 
@@ -22,11 +22,11 @@ impl Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeKind {
     /// All of these.
-    And(Vec<Node>),
+    And(Vec<SyntaxNode>),
     /// One of these.
-    Or(Vec<Node>),
+    Or(Vec<SyntaxNode>),
     /// Not this.
-    Not(Box<Node>),
+    Not(Box<SyntaxNode>),
     /// A field is compared with a value.
     Comparison(Comparison),
     /// A word or phrase that is searched for.
@@ -43,16 +43,16 @@ pub struct Comparison {
     /// The operator.
     pub operator: Operator,
     /// Where the operator is.
-    pub operator_span: Span,
+    pub operator_span: TextSpan,
     /// The value.
-    pub value: Value,
+    pub value: Operand,
 }
 
 /// One text of a value, without quotes and escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scalar {
     /// Where it is, with its quotes.
-    pub span: Span,
+    pub span: TextSpan,
     /// The text.
     pub text: String,
     /// Whether it stands in quotes.
@@ -61,16 +61,16 @@ pub struct Scalar {
 
 /// What a field is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value {
+pub struct Operand {
     /// Where it is.
-    pub span: Span,
+    pub span: TextSpan,
     /// What it is.
-    pub kind: ValueKind,
+    pub kind: OperandKind,
 }
 
 /// The form of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ValueKind {
+pub enum OperandKind {
     /// Any value: `*`.
     Any,
     /// One text.

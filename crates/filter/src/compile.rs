@@ -1,7 +1,7 @@
 //! From a query to the filter that the index answers.
 
 use crate::ast::Operator;
-use crate::query::{Condition, Finding, Lookup, Resolved, SessionQuery, TextPattern, ValuePattern};
+use crate::query::{Condition, Lookup, LookupResult, Resolved, SessionQuery, TextPattern, ValuePattern};
 use domain::agent::TimeRange;
 use domain::session::{Field, FieldValue, Filter, NumberRange, QueryField, TimeField, ValueField, ValueTest};
 use domain::time::{Micros, Span};
@@ -42,7 +42,7 @@ impl Condition {
             Condition::Named(_, meaning) => meaning.compile(resolved),
             Condition::Parents => Filter::Ids(resolved.find(&Lookup::Parents).sessions),
             Condition::Word(word) => {
-                let Finding { ids, sessions, device_names } = resolved.find(&Lookup::Word(word.clone()));
+                let LookupResult { ids, sessions, device_names } = resolved.find(&Lookup::Word(word.clone()));
                 Filter::Or(vec![
                     Filter::Ids(sessions),
                     Filter::has_id(ValueField::Owner, ids),
@@ -54,7 +54,7 @@ impl Condition {
 }
 
 impl Resolved {
-    fn find(&self, lookup: &Lookup) -> Finding {
+    fn find(&self, lookup: &Lookup) -> LookupResult {
         self.findings.get(lookup).cloned().unwrap_or_default()
     }
 
@@ -64,7 +64,7 @@ impl Resolved {
             ValuePattern::Id(id) => [*id].into(),
             ValuePattern::Me => [self.me.0].into(),
             ValuePattern::Text(text) => {
-                Lookup::for_name(field, text).map(|lookup| self.find(&lookup).ids).unwrap_or_default()
+                Lookup::from_name(field, text).map(|lookup| self.find(&lookup).ids).unwrap_or_default()
             }
             ValuePattern::Network(_) | ValuePattern::Word(_) => BTreeSet::new(),
         }
@@ -99,7 +99,7 @@ fn compile_values(field: ValueField, patterns: &[ValuePattern], resolved: &Resol
             }
             // Sessions have the name of their device beside its id.
             ValuePattern::Text(text) if field == ValueField::Device => device_names.push(text),
-            ValuePattern::Text(text) if Lookup::for_name(field, text).is_none() => match text {
+            ValuePattern::Text(text) if Lookup::from_name(field, text).is_none() => match text {
                 TextPattern::Prefix(prefix) => {
                     tests.push(Filter::HasMatching(field, ValueTest::Prefix(prefix.clone())));
                 }

@@ -1,7 +1,7 @@
 //! What is wrong with a text, and where.
 
 use crate::limits::MAX_FAULTS;
-use crate::span::{Span, byte_at};
+use crate::span::{TextSpan, byte_at};
 use serde::Serialize;
 
 /// What kind of fault it is.
@@ -147,7 +147,7 @@ impl<'t> FaultList<'t> {
     }
 
     /// Adds a fault. Its hint and suggestions can be set then.
-    pub(crate) fn add(&mut self, span: Span, code: FaultCode, message: impl Into<String>) -> &mut Fault {
+    pub(crate) fn add(&mut self, span: TextSpan, code: FaultCode, message: impl Into<String>) -> &mut Fault {
         let (at, length) = span.code_points(self.text);
         let fault = Fault { at, length, code, message: message.into(), hint: None, suggestions: Vec::new() };
         let position = self.found.partition_point(|other| other.at <= at);

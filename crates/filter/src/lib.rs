@@ -26,7 +26,6 @@ mod nearest;
 mod parser;
 mod print;
 mod query;
-mod readings;
 mod span;
 mod terms;
 #[cfg(test)]
@@ -35,18 +34,18 @@ mod token;
 mod values;
 
 pub use complete::{
-    Completion, CompletionItem, CompletionKind, CountedValue, FieldValues, complete, find_completed_field,
+    Completion, CompletionItem, CompletionKind, CountedValue, ValueSource, complete, find_completed_field,
 };
 pub use fault::{Fault, FaultCode, Faults};
 pub use limits::{MAX_BYTES, MAX_DEPTH, MAX_FAULTS, MAX_TERMS, MAX_VALUES};
 pub use named::{Meaning, NAMED_CONDITIONS, NamedCondition};
-pub use query::{Finding, Lookup, Resolved, SessionQuery, TextPattern};
+pub use query::{Lookup, LookupResult, Resolved, SessionQuery, TextPattern};
 pub use terms::{TermPlace, find_terms};
 
 use domain::time::Micros;
 use fault::FaultList;
 use jiff::tz::TimeZone;
-use span::Span;
+use span::TextSpan;
 
 /// The time of a request, where its caller is.
 #[derive(Debug, Clone)]
@@ -66,7 +65,7 @@ pub fn read(text: &str, local: &LocalTime) -> Result<SessionQuery, Faults> {
     if text.len() > MAX_BYTES {
         let end = (0..=MAX_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let message = format!("the filter has more than {MAX_BYTES} bytes");
-        faults.add(Span::new(end, text.len()), FaultCode::TooLong, message).hint("write a shorter one");
+        faults.add(TextSpan::new(end, text.len()), FaultCode::TooLong, message).hint("write a shorter one");
         return faults.into_result(SessionQuery::EVERY);
     }
     let node = parser::parse(&mut faults);

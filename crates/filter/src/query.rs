@@ -63,28 +63,28 @@ pub enum TextPattern {
     Contains(String),
 }
 
-/// What only the server can look up. It answers with a [`Finding`].
+/// What only the server can look up. It answers with a [`LookupResult`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
-    /// Users and service users by address or name: [`Finding::ids`].
+    /// Users and service users by address or name: [`LookupResult::ids`].
     Owner(TextPattern),
-    /// Agents by name: [`Finding::ids`].
+    /// Agents by name: [`LookupResult::ids`].
     Agent(TextPattern),
-    /// Organizations by name: [`Finding::ids`].
+    /// Organizations by name: [`LookupResult::ids`].
     Organization(TextPattern),
-    /// Sessions by title: [`Finding::sessions`].
+    /// Sessions by title: [`LookupResult::sessions`].
     Title(TextPattern),
-    /// A word or phrase: [`Finding::sessions`] by titles and previews, [`Finding::ids`] of owners and
-    /// [`Finding::device_names`] by their names.
+    /// A word or phrase: [`LookupResult::sessions`] by titles and previews, [`LookupResult::ids`] of owners and
+    /// [`LookupResult::device_names`] by their names.
     Word(String),
-    /// The sessions that started others: [`Finding::sessions`]. They are the values of [`ValueField::Parent`] that the list
+    /// The sessions that started others: [`LookupResult::sessions`]. They are the values of [`ValueField::Parent`] that the list
     /// has.
     Parents,
 }
 
 /// What a look-up has found. Empty, it matches no session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Finding {
+pub struct LookupResult {
     /// Ids of what was looked up.
     pub ids: BTreeSet<Uuid>,
     /// Ids of sessions.
@@ -99,7 +99,7 @@ pub struct Resolved {
     /// The caller.
     pub me: PrincipalId,
     /// What the look-ups have found. One that is missing has found nothing.
-    pub findings: BTreeMap<Lookup, Finding>,
+    pub findings: BTreeMap<Lookup, LookupResult>,
 }
 
 impl SessionQuery {
@@ -180,7 +180,7 @@ impl Condition {
             Condition::Parents => visit(Lookup::Parents),
             Condition::Values(field, patterns) => {
                 let texts = patterns.iter().filter_map(ValuePattern::as_text);
-                texts.filter_map(|text| Lookup::for_name(*field, text)).for_each(visit);
+                texts.filter_map(|text| Lookup::from_name(*field, text)).for_each(visit);
             }
             Condition::Title(pattern) => visit(Lookup::Title(pattern.clone())),
             Condition::Word(word) => visit(Lookup::Word(word.clone())),
@@ -212,7 +212,7 @@ impl ValuePattern {
 
 impl Lookup {
     /// The look-up of a name as a value of a field; `None` when sessions have the text itself.
-    pub(crate) fn for_name(field: ValueField, name: &TextPattern) -> Option<Lookup> {
+    pub(crate) fn from_name(field: ValueField, name: &TextPattern) -> Option<Lookup> {
         match field {
             ValueField::Owner => Some(Lookup::Owner(name.clone())),
             ValueField::Agent => Some(Lookup::Agent(name.clone())),

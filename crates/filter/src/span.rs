@@ -2,28 +2,28 @@
 
 /// A range of bytes of a text. Both ends are boundaries of characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Span {
+pub struct TextSpan {
     /// The first byte.
     pub start: usize,
     /// The byte after the last one.
     pub end: usize,
 }
 
-impl Span {
+impl TextSpan {
     /// The bytes from `start` up to `end`.
-    pub fn new(start: usize, end: usize) -> Span {
-        Span { start, end }
+    pub fn new(start: usize, end: usize) -> TextSpan {
+        TextSpan { start, end }
     }
 
     /// The empty span before a byte.
-    pub fn before(at: usize) -> Span {
-        Span::new(at, at)
+    pub fn empty_at(at: usize) -> TextSpan {
+        TextSpan::new(at, at)
     }
 
     /// From the start of this span to the end of another.
     #[must_use]
-    pub fn to(self, last: Span) -> Span {
-        Span::new(self.start, last.end.max(self.start))
+    pub fn extend_to(self, last: TextSpan) -> TextSpan {
+        TextSpan::new(self.start, last.end.max(self.start))
     }
 
     /// The part of the text in this span.

@@ -1,9 +1,9 @@
 //! The places of the terms in a text, for whoever paints it.
 
-use crate::ast::{Node, NodeKind};
+use crate::ast::{NodeKind, SyntaxNode};
 use crate::fault::FaultList;
 use crate::parser::parse;
-use crate::span::Span;
+use crate::span::TextSpan;
 use serde::Serialize;
 
 /// A term of a text: a comparison, or a word to search for. Places are in code points.
@@ -30,7 +30,7 @@ pub fn find_terms(text: &str) -> Vec<TermPlace> {
     terms
 }
 
-fn visit_terms(node: &Node, text: &str, is_negated: bool, terms: &mut Vec<TermPlace>) {
+fn visit_terms(node: &SyntaxNode, text: &str, is_negated: bool, terms: &mut Vec<TermPlace>) {
     let value = match &node.kind {
         NodeKind::And(nodes) | NodeKind::Or(nodes) => {
             return nodes.iter().for_each(|node| visit_terms(node, text, is_negated, terms));
@@ -41,6 +41,6 @@ fn visit_terms(node: &Node, text: &str, is_negated: bool, terms: &mut Vec<TermPl
         NodeKind::Word(_) => None,
     };
     let (at, length) = node.span.code_points(text);
-    let value_at = value.map(|value| Span::before(value.start).code_points(text).0);
+    let value_at = value.map(|value| TextSpan::empty_at(value.start).code_points(text).0);
     terms.push(TermPlace { at, length, value_at, is_negated });
 }

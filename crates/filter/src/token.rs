@@ -1,13 +1,13 @@
 //! Tokens: the smallest parts of a text with a meaning.
 
 use crate::ast::Operator;
-use crate::span::Span;
+use crate::span::TextSpan;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     /// Where it is.
-    pub(crate) span: Span,
+    pub(crate) span: TextSpan,
     /// What it is.
     pub(crate) kind: TokenKind,
 }

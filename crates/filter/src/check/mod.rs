@@ -4,18 +4,18 @@ mod ordered;
 mod values;
 
 use crate::LocalTime;
-use crate::ast::{Comparison, Node, NodeKind, Operator, Scalar, ValueKind};
+use crate::ast::{Comparison, NodeKind, OperandKind, Operator, Scalar, SyntaxNode};
 use crate::fault::{FaultCode, FaultList};
 use crate::limits::{MAX_BYTES, MAX_DEPTH, MAX_TERMS};
 use crate::named::{Meaning, NamedCondition, PREFIXES};
 use crate::nearest::find_nearest;
 use crate::parser::parse;
 use crate::query::{Condition, TextPattern};
-use crate::span::Span;
+use crate::span::TextSpan;
 use domain::session::{Field, QueryField};
 
 /// Checks a syntax tree. Without one, every session is meant. What comes out is right only without faults.
-pub(crate) fn check(node: Option<&Node>, local: &LocalTime, faults: &mut FaultList<'_>) -> Condition {
+pub(crate) fn check(node: Option<&SyntaxNode>, local: &LocalTime, faults: &mut FaultList<'_>) -> Condition {
     let mut checker = Checker { local, faults };
     let condition = node.and_then(|node| checker.check_node(node));
     condition.unwrap_or(Condition::All(Vec::new()))
@@ -24,7 +24,7 @@ pub(crate) fn check(node: Option<&Node>, local: &LocalTime, faults: &mut FaultLi
 /// Reports a query that is too large when it is written with absolute times and all parentheses, so that the written form
 /// can always be read again.
 pub(crate) fn check_size(condition: &Condition, faults: &mut FaultList<'_>) {
-    let whole = Span::new(0, faults.text.len());
+    let whole = TextSpan::new(0, faults.text.len());
     if condition.count_terms() > MAX_TERMS {
         let message = format!("more than {MAX_TERMS} terms; a range has two");
         faults.add(whole, FaultCode::TooManyTerms, message).hint("write lists: tags:(smoke, nightly)");
@@ -46,7 +46,7 @@ struct Checker<'c, 'f, 't> {
 
 impl Checker<'_, '_, '_> {
     /// The condition of a node; `None` when it has a fault.
-    fn check_node(&mut self, node: &Node) -> Option<Condition> {
+    fn check_node(&mut self, node: &SyntaxNode) -> Option<Condition> {
         match &node.kind {
             NodeKind::And(nodes) => self.check_nodes(nodes).map(Condition::all),
             NodeKind::Or(nodes) => self.check_nodes(nodes).map(Condition::any),
@@ -57,7 +57,7 @@ impl Checker<'_, '_, '_> {
         }
     }
 
-    fn check_nodes(&mut self, nodes: &[Node]) -> Option<Vec<Condition>> {
+    fn check_nodes(&mut self, nodes: &[SyntaxNode]) -> Option<Vec<Condition>> {
         // All are checked, because all faults are reported.
         let checked = nodes.iter().map(|node| self.check_node(node)).collect::<Vec<_>>();
         checked.into_iter().collect()
@@ -89,7 +89,7 @@ impl Checker<'_, '_, '_> {
             self.report_unknown_field(&comparison.field);
             return None;
         };
-        if comparison.value.kind == ValueKind::Any {
+        if comparison.value.kind == OperandKind::Any {
             return self.check_presence(field, comparison);
         }
         match comparison.operator {
@@ -141,9 +141,9 @@ impl Checker<'_, '_, '_> {
             return None;
         }
         let names = match &comparison.value.kind {
-            ValueKind::One(name) => std::slice::from_ref(name),
-            ValueKind::List(names) => names,
-            ValueKind::Any | ValueKind::Range(..) => {
+            OperandKind::One(name) => std::slice::from_ref(name),
+            OperandKind::List(names) => names,
+            OperandKind::Any | OperandKind::Range(..) => {
                 self.report_unknown_condition(prefix, comparison.value.span, "*");
                 return None;
             }
@@ -168,7 +168,7 @@ impl Checker<'_, '_, '_> {
         Some(Condition::Named(named, Box::new(meaning)))
     }
 
-    fn report_unknown_condition(&mut self, prefix: &str, span: Span, name: &str) {
+    fn report_unknown_condition(&mut self, prefix: &str, span: TextSpan, name: &str) {
         let names = || NamedCondition::with_prefix(prefix).map(|named| named.name);
         let nearest = find_nearest(name, names());
         let fault = self.faults.add(

@@ -1,7 +1,7 @@
 //! Values with an order: times, numbers and lengths of time.
 
 use super::Checker;
-use crate::ast::{Comparison, Operator, Scalar, ValueKind};
+use crate::ast::{Comparison, OperandKind, Operator, Scalar};
 use crate::fault::FaultCode;
 use crate::nearest::find_nearest;
 use crate::query::Condition;
@@ -31,16 +31,16 @@ impl Checker<'_, '_, '_> {
     ) -> Option<Condition> {
         let is_equal = matches!(operator, Operator::Has | Operator::Equal | Operator::In);
         match &comparison.value.kind {
-            ValueKind::One(scalar) if is_equal => self.check_equal(field, scalar),
-            ValueKind::List(scalars) if is_equal => {
+            OperandKind::One(scalar) if is_equal => self.check_equal(field, scalar),
+            OperandKind::List(scalars) if is_equal => {
                 let each = scalars.iter().map(|scalar| self.check_equal(field, scalar)).collect::<Vec<_>>();
                 each.into_iter().collect::<Option<Vec<_>>>().map(Condition::any)
             }
-            ValueKind::Range(from, until) if operator == Operator::Has => {
+            OperandKind::Range(from, until) if operator == Operator::Has => {
                 self.check_range(field, comparison, from.as_ref(), until.as_ref())
             }
             // A day stands for its first moment.
-            ValueKind::One(scalar) => {
+            OperandKind::One(scalar) => {
                 let extent = self.read_extent(field, scalar)?;
                 Some(compare(field, operator, extent.start))
             }
@@ -143,7 +143,7 @@ impl Checker<'_, '_, '_> {
         comparison: &Comparison,
     ) -> Option<Condition> {
         match (&comparison.value.kind, operator) {
-            (ValueKind::One(scalar), Operator::Has | Operator::Equal) => {
+            (OperandKind::One(scalar), Operator::Has | Operator::Equal) => {
                 self.read_time(scalar).map(|time| Condition::ActiveAt(time.start))
             }
             _ => {

@@ -1,11 +1,11 @@
 //! Values without an order: words, texts, names and ids.
 
 use super::Checker;
-use crate::ast::{Comparison, Operator, Scalar, ValueKind};
+use crate::ast::{Comparison, OperandKind, Operator, Scalar};
 use crate::fault::FaultCode;
 use crate::nearest::find_nearest;
 use crate::query::{Condition, TextPattern, ValuePattern};
-use crate::span::Span;
+use crate::span::TextSpan;
 use domain::ids::{OrganizationId, SessionId, parse_uuid};
 use domain::network::Network;
 use domain::session::{Field, QueryField, QueryType, ValueField};
@@ -56,9 +56,9 @@ impl Checker<'_, '_, '_> {
             return None;
         }
         match &comparison.value.kind {
-            ValueKind::One(scalar) => Some(std::slice::from_ref(scalar)),
-            ValueKind::List(scalars) => Some(scalars),
-            ValueKind::Range(..) | ValueKind::Any => {
+            OperandKind::One(scalar) => Some(std::slice::from_ref(scalar)),
+            OperandKind::List(scalars) => Some(scalars),
+            OperandKind::Range(..) | OperandKind::Any => {
                 let message = format!("“{}” has no ranges", info.name);
                 self.faults
                     .add(comparison.value.span, FaultCode::WrongOperator, message)
@@ -191,7 +191,7 @@ impl Checker<'_, '_, '_> {
         Some(Condition::Title(pattern))
     }
 
-    fn report_empty(&mut self, span: Span) {
+    fn report_empty(&mut self, span: TextSpan) {
         self.faults
             .add(span, FaultCode::Unexpected, "an empty text is in every title")
             .suggest(vec!["*".to_owned()]);

@@ -1,13 +1,13 @@
 //! Completion: what can stand at a place of a text, which may be unfinished.
 
-mod place;
+mod expected;
 
 use crate::ast::Operator;
 use crate::named::{NamedCondition, PREFIXES};
 use crate::print::{quote, write_bare};
 use crate::span::byte_at;
 use domain::session::{Field, QueryType};
-use place::{Place, Subject, find_place};
+use expected::{Expected, Subject, find_expected};
 use serde::Serialize;
 
 /// The most items of an answer.
@@ -25,7 +25,7 @@ pub struct CountedValue {
 }
 
 /// Knows the values that sessions have.
-pub trait FieldValues {
+pub trait ValueSource {
     /// Values of a field that contain a text, the best first. Of fields with fixed words the text is empty, and all values
     /// are meant.
     fn find_values(&self, field: Field, text: &str) -> Vec<CountedValue>;
@@ -75,28 +75,28 @@ pub enum CompletionKind {
 
 /// The field whose values can stand at a cursor, and what is typed of the value. The cursor is in code points.
 pub fn find_completed_field(text: &str, cursor: usize) -> Option<(Field, String)> {
-    match find_place(text, byte_at(text, cursor)) {
-        Place::Value { subject: Subject::Field(field), typed, .. } => Some((field, typed)),
+    match find_expected(text, byte_at(text, cursor)) {
+        Expected::Value { subject: Subject::Field(field), typed, .. } => Some((field, typed)),
         _ => None,
     }
 }
 
 /// What can stand at a cursor, which is in code points.
-pub fn complete(text: &str, cursor: usize, values: &dyn FieldValues) -> Completion {
-    let place = find_place(text, byte_at(text, cursor));
-    let (at, length) = place.span().code_points(text);
-    let mut items = match place {
-        Place::Nothing(_) => Vec::new(),
-        Place::Value { subject: Subject::Prefix(prefix), typed, .. } => {
+pub fn complete(text: &str, cursor: usize, values: &dyn ValueSource) -> Completion {
+    let expected = find_expected(text, byte_at(text, cursor));
+    let (at, length) = expected.span().code_points(text);
+    let mut items = match expected {
+        Expected::Nothing(_) => Vec::new(),
+        Expected::Value { subject: Subject::Prefix(prefix), typed, .. } => {
             let found = NamedCondition::with_prefix(prefix).filter(|named| has_word(named.name, &typed));
             found.map(|named| item(named.name, CompletionKind::Condition, named.help)).collect()
         }
-        Place::Value { subject: Subject::Field(field), operator, typed, .. } => {
+        Expected::Value { subject: Subject::Field(field), operator, typed, .. } => {
             complete_value(field, operator, &typed, values)
         }
-        Place::Operator { field, .. } => complete_operator(field),
-        Place::Field { typed, .. } => complete_field(&typed, false),
-        Place::Term { typed, after_term, .. } => {
+        Expected::Operator { field, .. } => complete_operator(field),
+        Expected::Field { typed, .. } => complete_field(&typed, false),
+        Expected::Term { typed, after_term, .. } => {
             let (keywords, fields) = (complete_keyword(&typed, after_term), complete_field(&typed, true));
             // One letter is more often the start of a field than of a keyword.
             let is_keyword_first = after_term && typed.chars().count() != 1;
@@ -191,7 +191,7 @@ fn complete_value(
     field: Field,
     operator: Operator,
     typed: &str,
-    values: &dyn FieldValues,
+    values: &dyn ValueSource,
 ) -> Vec<CompletionItem> {
     let fixed = |texts: &[(&str, &str)]| {
         let fitting = texts.iter().filter(|(text, _)| text.starts_with(&typed.to_lowercase()));
@@ -246,7 +246,7 @@ fn write_item(value: CountedValue) -> Option<CompletionItem> {
     is_written.then_some(CompletionItem { text, kind: CompletionKind::Value, help, count })
 }
 
-fn complete_word(field: Field, typed: &str, values: &dyn FieldValues) -> Vec<CompletionItem> {
+fn complete_word(field: Field, typed: &str, values: &dyn ValueSource) -> Vec<CompletionItem> {
     let counts = values.find_values(field, "");
     let words = field.words().filter(|word| has_word(word.name, typed));
     let count = |stored: &[&str]| {

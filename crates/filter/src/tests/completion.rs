@@ -1,12 +1,12 @@
 //! What can stand at a cursor.
 
-use crate::{CompletionKind, CountedValue, FieldValues, complete, find_completed_field};
+use crate::{CompletionKind, CountedValue, ValueSource, complete, find_completed_field};
 use domain::session::{Field, ValueField};
 use proptest::prelude::*;
 
 struct Values;
 
-impl FieldValues for Values {
+impl ValueSource for Values {
     fn find_values(&self, field: Field, text: &str) -> Vec<CountedValue> {
         let values: &[(&str, u64)] = match field {
             Field::Value(ValueField::State) => {

@@ -1,7 +1,7 @@
 //! The filters that the index answers.
 
 use super::{local, query};
-use crate::{Finding, Lookup, Resolved, TextPattern};
+use crate::{Lookup, LookupResult, Resolved, TextPattern};
 use domain::agent::{AgentState, RunPhase, TimeRange};
 use domain::ids::{OrganizationId, PrincipalId, SessionId};
 use domain::network::Network;
@@ -18,9 +18,11 @@ const ALICE: Uuid = Uuid::from_u128(2);
 
 fn resolved() -> Resolved {
     let exact = |text: &str| TextPattern::Exact(text.to_owned());
-    let owner = Finding { ids: [ALICE].into(), ..Finding::default() };
-    let sessions = Finding { sessions: [SessionId::new(Micros(7), 7)].into(), ..Finding::default() };
-    let word = Finding { ids: [ALICE].into(), device_names: ["Pixel 8".into()].into(), ..sessions.clone() };
+    let owner = LookupResult { ids: [ALICE].into(), ..LookupResult::default() };
+    let sessions =
+        LookupResult { sessions: [SessionId::new(Micros(7), 7)].into(), ..LookupResult::default() };
+    let word =
+        LookupResult { ids: [ALICE].into(), device_names: ["Pixel 8".into()].into(), ..sessions.clone() };
     let findings = [
         (Lookup::Owner(exact("alice@example.com")), owner),
         (Lookup::Title(TextPattern::Contains("flaky".into())), sessions.clone()),

@@ -1,16 +1,19 @@
 //! The parser. AND binds tighter than OR, but a text with both on one level is refused: people of other languages read
 //! it in either way. It goes on after a fault, so that all faults are reported at once.
 
-use crate::ast::{Comparison, Node, NodeKind, Scalar, Value, ValueKind};
+mod operand;
+mod readings;
+
+use crate::ast::{Comparison, NodeKind, Scalar, SyntaxNode};
 use crate::fault::{FaultCode, FaultList};
 use crate::lexer::tokenize;
-use crate::limits::{MAX_DEPTH, MAX_VALUES};
-use crate::readings::write_readings;
-use crate::span::Span;
+use crate::limits::MAX_DEPTH;
+use crate::span::TextSpan;
 use crate::token::{Token, TokenKind};
+use readings::write_readings;
 
 /// Parses a text. Without a term, every session is meant.
-pub(crate) fn parse(faults: &mut FaultList<'_>) -> Option<Node> {
+pub(crate) fn parse(faults: &mut FaultList<'_>) -> Option<SyntaxNode> {
     let tokens = tokenize(faults);
     let mut parser = Parser { tokens, at: 0, faults, depth: 0 };
     parser.parse_level(None)
@@ -35,8 +38,8 @@ struct Parser<'f, 't> {
 /// The terms of one level, with the joints between them.
 #[derive(Default)]
 pub(crate) struct Level {
-    pub(crate) terms: Vec<Node>,
-    pub(crate) joints: Vec<(Joint, Span)>,
+    pub(crate) terms: Vec<SyntaxNode>,
+    pub(crate) joints: Vec<(Joint, TextSpan)>,
 }
 
 impl Parser<'_, '_> {
@@ -51,15 +54,15 @@ impl Parser<'_, '_> {
     }
 
     /// The place after the last token that was taken.
-    fn here(&self) -> Span {
+    fn here(&self) -> TextSpan {
         let last = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
-        Span::before(last.map_or(0, |token| token.span.end))
+        TextSpan::empty_at(last.map_or(0, |token| token.span.end))
     }
 
     /// Parses terms up to the end, or up to the parenthesis that closes `open`.
-    fn parse_level(&mut self, open: Option<Span>) -> Option<Node> {
+    fn parse_level(&mut self, open: Option<TextSpan>) -> Option<SyntaxNode> {
         let mut level = Level::default();
-        let mut joint: Option<(Joint, Span)> = None;
+        let mut joint: Option<(Joint, TextSpan)> = None;
         while let Some(token) = self.peek() {
             let span = token.span;
             match token.kind {
@@ -81,7 +84,9 @@ impl Parser<'_, '_> {
                 _ => {
                     let Some(term) = self.parse_unary() else { continue };
                     if !level.terms.is_empty() {
-                        level.joints.push(joint.unwrap_or((Joint::Side, Span::before(term.span.start))));
+                        level
+                            .joints
+                            .push(joint.unwrap_or((Joint::Side, TextSpan::empty_at(term.span.start))));
                     }
                     joint = None;
                     level.terms.push(term);
@@ -94,7 +99,7 @@ impl Parser<'_, '_> {
         self.join_level(level)
     }
 
-    fn report_missing_term(&mut self, span: Span) {
+    fn report_missing_term(&mut self, span: TextSpan) {
         let word = span.slice(self.faults.text).to_owned();
         self.faults
             .add(span, FaultCode::MissingTerm, format!("“{word}” needs a term on both sides"))
@@ -102,7 +107,7 @@ impl Parser<'_, '_> {
     }
 
     /// One node of the terms of a level.
-    fn join_level(&mut self, mut level: Level) -> Option<Node> {
+    fn join_level(&mut self, mut level: Level) -> Option<SyntaxNode> {
         let first_or = level.joints.iter().find(|(joint, _)| *joint == Joint::Or).map(|(_, span)| *span);
         let has_and = level.joints.iter().any(|(joint, _)| *joint != Joint::Or);
         if let Some(span) = first_or.filter(|_| has_and) {
@@ -111,17 +116,17 @@ impl Parser<'_, '_> {
             let fault = self.faults.add(span, FaultCode::MixedAndOr, message);
             fault.suggestions = readings;
         }
-        let span = level.terms.first()?.span.to(level.terms.last()?.span);
+        let span = level.terms.first()?.span.extend_to(level.terms.last()?.span);
         let kind = match (level.terms.len(), first_or) {
             (1, _) => return level.terms.pop(),
             (_, None) => NodeKind::And(level.terms),
             (_, Some(_)) => NodeKind::Or(level.terms),
         };
-        Some(Node { span, kind })
+        Some(SyntaxNode { span, kind })
     }
 
     /// Parses one term, which may be negated; `None` for a token that is no part of a term.
-    fn parse_unary(&mut self) -> Option<Node> {
+    fn parse_unary(&mut self) -> Option<SyntaxNode> {
         if self.peek()?.kind != TokenKind::Not {
             return self.parse_primary();
         }
@@ -132,7 +137,7 @@ impl Parser<'_, '_> {
             self.faults
                 .add(span, FaultCode::MissingTerm, format!("“{word}” stands alone"))
                 .hint(format!("write it before a term, without a space, or quote it: \"{word}\""));
-            return Some(Node::faulty(span));
+            return Some(SyntaxNode::faulty(span));
         }
         let ends = self.peek().is_none_or(|token| {
             matches!(token.kind, TokenKind::Close | TokenKind::And | TokenKind::Or | TokenKind::Comma)
@@ -141,19 +146,23 @@ impl Parser<'_, '_> {
             self.faults
                 .add(span, FaultCode::MissingTerm, format!("“{word}” needs a term after it"))
                 .hint(format!("remove it, or quote it to search for the word: \"{word}\""));
-            return Some(Node::faulty(span));
+            return Some(SyntaxNode::faulty(span));
         }
         let term = self.descend(span, Self::parse_unary)?;
-        Some(Node { span: span.to(term.span), kind: NodeKind::Not(Box::new(term)) })
+        Some(SyntaxNode { span: span.extend_to(term.span), kind: NodeKind::Not(Box::new(term)) })
     }
 
     /// Parses something one level deeper. Too deep, the rest of the text is left out.
-    fn descend(&mut self, span: Span, parse: impl FnOnce(&mut Self) -> Option<Node>) -> Option<Node> {
+    fn descend(
+        &mut self,
+        span: TextSpan,
+        parse: impl FnOnce(&mut Self) -> Option<SyntaxNode>,
+    ) -> Option<SyntaxNode> {
         if self.depth >= MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} parentheses and negations in each other");
             self.faults.add(span, FaultCode::TooDeep, message).hint("write a simpler filter");
             self.at = self.tokens.len();
-            return Some(Node::faulty(span));
+            return Some(SyntaxNode::faulty(span));
         }
         self.depth += 1;
         let node = parse(self);
@@ -161,7 +170,7 @@ impl Parser<'_, '_> {
         node
     }
 
-    fn parse_primary(&mut self) -> Option<Node> {
+    fn parse_primary(&mut self) -> Option<SyntaxNode> {
         let Token { span, kind } = self.next()?;
         match kind {
             TokenKind::Open => self.parse_group(span),
@@ -172,7 +181,7 @@ impl Parser<'_, '_> {
                     .add(span, FaultCode::Incomplete, "there is no field before this operator")
                     .hint("quote the word to search for it");
                 self.parse_value(span);
-                Some(Node::faulty(span))
+                Some(SyntaxNode::faulty(span))
             }
             TokenKind::Comma => {
                 self.faults
@@ -185,19 +194,19 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn parse_group(&mut self, open: Span) -> Option<Node> {
+    fn parse_group(&mut self, open: TextSpan) -> Option<SyntaxNode> {
         let first = self.at;
         let inside = self.descend(open, |parser| parser.parse_level(Some(open)));
         match self.peek() {
             Some(Token { span: close, kind: TokenKind::Close }) => {
-                let span = open.to(*close);
+                let span = open.extend_to(*close);
                 self.at += 1;
                 if self.at == first + 1 {
                     self.faults
                         .add(span, FaultCode::Parenthesis, "nothing stands in these parentheses")
                         .hint("remove them");
                 }
-                Some(Node { span, ..inside.unwrap_or(Node::faulty(span)) })
+                Some(SyntaxNode { span, ..inside.unwrap_or(SyntaxNode::faulty(span)) })
             }
             // The rest of the text was left out.
             _ if self.faults.has(FaultCode::TooDeep) => inside,
@@ -208,15 +217,15 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn report_open_parenthesis(&mut self, open: Span) {
+    fn report_open_parenthesis(&mut self, open: TextSpan) {
         self.faults.add(open, FaultCode::Parenthesis, "this parenthesis is not closed").hint("add )");
     }
 
     /// Parses a comparison, or a word to search for.
-    fn parse_term(&mut self, word: Scalar) -> Option<Node> {
+    fn parse_term(&mut self, word: Scalar) -> Option<SyntaxNode> {
         let Some(Token { span: operator_span, kind: TokenKind::Operator(operator) }) = self.peek().cloned()
         else {
-            return Some(Node { span: word.span, kind: NodeKind::Word(word) });
+            return Some(SyntaxNode { span: word.span, kind: NodeKind::Word(word) });
         };
         self.at += 1;
         if word.is_quoted {
@@ -225,105 +234,10 @@ impl Parser<'_, '_> {
                 .hint("remove the quotes, or the operator");
         }
         let Some(value) = self.parse_value(operator_span) else {
-            return Some(Node::faulty(word.span.to(operator_span)));
+            return Some(SyntaxNode::faulty(word.span.extend_to(operator_span)));
         };
-        let span = word.span.to(value.span);
+        let span = word.span.extend_to(value.span);
         let comparison = Comparison { field: word, operator, operator_span, value };
-        Some(Node { span, kind: NodeKind::Comparison(comparison) })
-    }
-
-    /// Parses the value after an operator.
-    fn parse_value(&mut self, operator: Span) -> Option<Value> {
-        match self.peek().map(|token| (token.span, &token.kind)) {
-            Some((open, TokenKind::Open)) => {
-                self.at += 1;
-                self.parse_list(open)
-            }
-            Some((_, TokenKind::Value { .. } | TokenKind::Range)) => self.parse_range(),
-            _ => {
-                let text = operator.slice(self.faults.text).to_owned();
-                self.faults
-                    .add(operator, FaultCode::Incomplete, format!("there is no value after “{text}”"))
-                    .hint("add a value, or * for any");
-                None
-            }
-        }
-    }
-
-    /// Parses one text, or a range.
-    fn parse_range(&mut self) -> Option<Value> {
-        let from = self.take_scalar();
-        let Some(range) = self.peek().filter(|token| token.kind == TokenKind::Range).map(|token| token.span)
-        else {
-            let one = from?;
-            let span = one.span;
-            let is_any = one.text == "*" && !one.is_quoted;
-            return Some(Value { span, kind: if is_any { ValueKind::Any } else { ValueKind::One(one) } });
-        };
-        self.at += 1;
-        let until = self.take_scalar();
-        let start = from.as_ref().map_or(range, |from| from.span);
-        let span = start.to(until.as_ref().map_or(range, |until| until.span));
-        let again = self.peek().filter(|token| token.kind == TokenKind::Range).map(|token| token.span);
-        if from.is_none() && until.is_none() || again.is_some() {
-            self.faults
-                .add(again.unwrap_or(span), FaultCode::Incomplete, "a range has one or two ends")
-                .hint("write it as in created:-7d.. or usage.acus:1..5");
-            return None;
-        }
-        Some(Value { span, kind: ValueKind::Range(from, until) })
-    }
-
-    fn take_scalar(&mut self) -> Option<Scalar> {
-        let Token { span, kind: TokenKind::Value { text, is_quoted } } = self.peek()?.clone() else {
-            return None;
-        };
-        self.at += 1;
-        Some(Scalar { span, text, is_quoted })
-    }
-
-    /// Parses the values after an opening parenthesis; `None` without any.
-    fn parse_list(&mut self, open: Span) -> Option<Value> {
-        let mut values = Vec::new();
-        let mut expects_value = true;
-        loop {
-            if let Some(value) = self.take_scalar() {
-                if !expects_value {
-                    self.faults
-                        .add(value.span, FaultCode::Unexpected, "there is no comma before this value")
-                        .hint("separate the values of a list by commas");
-                }
-                if values.len() == MAX_VALUES {
-                    let message = format!("more than {MAX_VALUES} values in a list");
-                    self.faults.add(value.span, FaultCode::TooManyValues, message).hint("write fewer values");
-                }
-                values.push(value);
-                expects_value = false;
-                continue;
-            }
-            let Some(Token { span, kind }) = self.next() else {
-                self.report_open_parenthesis(open);
-                break;
-            };
-            match kind {
-                TokenKind::Comma | TokenKind::Or if !expects_value => expects_value = true,
-                TokenKind::Close if !expects_value => break,
-                TokenKind::Comma | TokenKind::Or | TokenKind::Close => {
-                    self.faults
-                        .add(span, FaultCode::Incomplete, "a value is missing in this list")
-                        .hint("write a list as in state:(queued, holding)");
-                    if kind == TokenKind::Close {
-                        break;
-                    }
-                }
-                _ => {
-                    self.faults
-                        .add(span, FaultCode::Unexpected, "this cannot stand in a list")
-                        .hint("a list has single values");
-                }
-            }
-        }
-        let span = open.to(self.here());
-        (!values.is_empty()).then_some(Value { span, kind: ValueKind::List(values) })
+        Some(SyntaxNode { span, kind: NodeKind::Comparison(comparison) })
     }
 }

@@ -1,9 +1,9 @@
 //! The two readings of a text with AND and OR side by side.
 
-use crate::parser::{Joint, Level};
+use super::{Joint, Level};
 
 /// How the terms of a level read when OR binds tighter, and when AND does.
-pub(crate) fn write_readings(level: &Level, text: &str) -> Vec<String> {
+pub(super) fn write_readings(level: &Level, text: &str) -> Vec<String> {
     let or_first = write_groups(level, text, |joint| joint == Joint::Or);
     let and_first = write_groups(level, text, |joint| joint != Joint::Or);
     vec![or_first, and_first]

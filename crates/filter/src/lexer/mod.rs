@@ -1,9 +1,11 @@
 //! The lexer. What a character means depends on what is expected: where a value is expected, almost everything up to the
 //! next white space belongs to it, so that addresses, times and paths need no quotes.
 
+mod quoted;
+
 use crate::ast::Operator;
 use crate::fault::{FaultCode, FaultList};
-use crate::span::Span;
+use crate::span::TextSpan;
 use crate::token::{Token, TokenKind};
 
 /// What is expected next.
@@ -73,7 +75,7 @@ impl<'t> Lexer<'_, 't> {
 
     /// Adds a token of the next `length` bytes.
     fn push(&mut self, length: usize, kind: TokenKind) {
-        self.tokens.push(Token { span: Span::new(self.at, self.at + length), kind });
+        self.tokens.push(Token { span: TextSpan::new(self.at, self.at + length), kind });
         self.at += length;
     }
 
@@ -112,7 +114,7 @@ impl<'t> Lexer<'_, 't> {
         if is_quote(next) {
             let start = self.at;
             let text = self.read_quoted(next);
-            self.tokens.push(Token { span: Span::new(start, self.at), kind: TokenKind::Phrase(text) });
+            self.tokens.push(Token { span: TextSpan::new(start, self.at), kind: TokenKind::Phrase(text) });
         } else if let Some((text, operator, is_ours)) = self.find_operator() {
             if !is_ours {
                 self.refuse_operator(text, operator.text());
@@ -141,7 +143,7 @@ impl<'t> Lexer<'_, 't> {
     }
 
     fn refuse_operator(&mut self, text: &str, ours: &str) {
-        let span = Span::new(self.at, self.at + text.len());
+        let span = TextSpan::new(self.at, self.at + text.len());
         let message = format!("there is no operator “{text}”");
         self.faults
             .add(span, FaultCode::ForeignOperator, message)
@@ -160,7 +162,7 @@ impl<'t> Lexer<'_, 't> {
         };
         let length = rest.char_indices().find(|next| ends(*next)).map_or(rest.len(), |(at, _)| at);
         let word = &rest[..length];
-        let span = Span::new(self.at, self.at + length);
+        let span = TextSpan::new(self.at, self.at + length);
         if word.starts_with("..") {
             self.faults
                 .add(span, FaultCode::Unexpected, "a range has no spaces")
@@ -196,7 +198,7 @@ impl<'t> Lexer<'_, 't> {
         if is_quote(next) {
             let start = self.at;
             let kind = TokenKind::Value { text: self.read_quoted(next), is_quoted: true };
-            self.tokens.push(Token { span: Span::new(start, self.at), kind });
+            self.tokens.push(Token { span: TextSpan::new(start, self.at), kind });
             self.continue_value();
             return true;
         }
@@ -231,7 +233,7 @@ impl<'t> Lexer<'_, 't> {
     fn expect_range(&mut self) {
         let after_text = matches!(self.tokens.last(), Some(Token { kind: TokenKind::Value { .. }, .. }));
         if after_text && !self.rest().starts_with("..") {
-            let span = Span::before(self.at);
+            let span = TextSpan::empty_at(self.at);
             self.faults
                 .add(span, FaultCode::Quotation, "a quoted text and another text need a space between them")
                 .hint("quote the whole value");
@@ -241,62 +243,10 @@ impl<'t> Lexer<'_, 't> {
     /// A value that begins like an operator is a mistake, unless it is quoted or an address such as `::1`.
     fn check_value_start(&mut self, text: &str) {
         if text.starts_with([':', '=', '<', '>', '!']) && !text.starts_with("::") {
-            let span = Span::new(self.at, self.at + text.len());
+            let span = TextSpan::new(self.at, self.at + text.len());
             self.faults
                 .add(span, FaultCode::Unexpected, format!("no value begins like “{text}”"))
                 .hint("quote it, or write one operator, or - before the field for NOT");
         }
-    }
-
-    /// Reads a quoted text, from its opening quote to the closing one.
-    fn read_quoted(&mut self, quote: char) -> String {
-        let start = self.at;
-        let mut text = String::new();
-        let mut chars = self.rest().char_indices().skip(1).peekable();
-        while let Some((at, c)) = chars.next() {
-            if c == quote {
-                self.at = start + at + 1;
-                return text;
-            }
-            if c != '\\' {
-                text.push(c);
-                continue;
-            }
-            match read_escape(&self.text[start + at + 1..]) {
-                Some((escaped, length)) => {
-                    text.push(escaped);
-                    while chars.next_if(|(next, _)| *next <= at + length).is_some() {}
-                }
-                None => {
-                    let span = Span::new(start + at, start + at + 1);
-                    self.faults
-                        .add(span, FaultCode::Quotation, "an unknown escape")
-                        .hint("an escape is \\\" \\' \\\\ \\n \\t or \\u{…}");
-                }
-            }
-        }
-        self.at = self.text.len();
-        let span = Span::new(start, start + 1);
-        self.faults
-            .add(span, FaultCode::Quotation, "a quoted text does not end")
-            .hint(format!("add {quote}"));
-        text
-    }
-}
-
-/// The character of an escape, and its length in bytes without the backslash.
-fn read_escape(rest: &str) -> Option<(char, usize)> {
-    match rest.chars().next()? {
-        'n' => Some(('\n', 1)),
-        't' => Some(('\t', 1)),
-        c @ ('"' | '\'' | '\\') => Some((c, 1)),
-        'u' => {
-            let digits = rest.strip_prefix("u{")?.split('}').next()?;
-            let is_hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let number = u32::from_str_radix(digits, 16).ok().filter(|_| is_hexadecimal)?;
-            let length = "u{}".len() + digits.len();
-            rest[..length.min(rest.len())].ends_with('}').then_some((char::from_u32(number)?, length))
-        }
-        _ => None,
     }
 }
