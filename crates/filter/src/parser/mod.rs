@@ -1,5 +1,6 @@
-//! The parser. AND binds tighter than OR, but a text with both on one level is refused: people of other languages read
-//! it in either way. It goes on after a fault, so that all faults are reported at once.
+//! The parser, by recursive descent: a level has terms that are joined by AND or by OR. Both on one level are refused,
+//! because people of other languages read that in either way. The parser goes on after a fault, so that all faults are
+//! reported at once.
 
 mod operand;
 mod readings;
@@ -16,7 +17,7 @@ use readings::write_readings;
 pub(crate) fn parse(faults: &mut FaultList<'_>) -> Option<SyntaxNode> {
     let tokens = tokenize(faults);
     let mut parser = Parser { tokens, at: 0, faults, depth: 0 };
-    parser.parse_level(None)
+    parser.parse_level(false)
 }
 
 /// How two terms are joined.
@@ -59,14 +60,14 @@ impl Parser<'_, '_> {
         TextSpan::empty_at(last.map_or(0, |token| token.span.end))
     }
 
-    /// Parses terms up to the end, or up to the parenthesis that closes `open`.
-    fn parse_level(&mut self, open: Option<TextSpan>) -> Option<SyntaxNode> {
+    /// Parses terms up to the end; in parentheses up to the closing one.
+    fn parse_level(&mut self, in_parentheses: bool) -> Option<SyntaxNode> {
         let mut level = Level::default();
         let mut joint: Option<(Joint, TextSpan)> = None;
         while let Some(token) = self.peek() {
             let span = token.span;
             match token.kind {
-                TokenKind::Close if open.is_some() => break,
+                TokenKind::Close if in_parentheses => break,
                 TokenKind::Close => {
                     self.at += 1;
                     self.faults
@@ -83,12 +84,10 @@ impl Parser<'_, '_> {
                 }
                 _ => {
                     let Some(term) = self.parse_unary() else { continue };
+                    let side_by_side = (Joint::Side, TextSpan::empty_at(term.span.start));
                     if !level.terms.is_empty() {
-                        level
-                            .joints
-                            .push(joint.unwrap_or((Joint::Side, TextSpan::empty_at(term.span.start))));
+                        level.joints.push(joint.take().unwrap_or(side_by_side));
                     }
-                    joint = None;
                     level.terms.push(term);
                 }
             }
@@ -196,7 +195,7 @@ impl Parser<'_, '_> {
 
     fn parse_group(&mut self, open: TextSpan) -> Option<SyntaxNode> {
         let first = self.at;
-        let inside = self.descend(open, |parser| parser.parse_level(Some(open)));
+        let inside = self.descend(open, |parser| parser.parse_level(true));
         match self.peek() {
             Some(Token { span: close, kind: TokenKind::Close }) => {
                 let span = open.extend_to(*close);
