@@ -193,7 +193,11 @@ impl Checker<'_, '_, '_> {
             nearest = in_group.map(str::to_owned).collect();
         }
         let message = format!("there is no field “{}”", field.text);
-        self.faults.add(field.span, FaultCode::UnknownField, message).suggest(nearest);
+        let fault = self.faults.add(field.span, FaultCode::UnknownField, message);
+        if nearest.is_empty() {
+            fault.hint("quote the text to search for it");
+        }
+        fault.suggest(nearest);
     }
 
     /// Reports an operator that a field does not have. The example shows one that it has.

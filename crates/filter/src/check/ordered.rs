@@ -45,7 +45,11 @@ impl Checker<'_, '_, '_> {
                 Some(compare(field, operator, extent.start))
             }
             _ => {
-                self.report_operator(comparison, field.info().examples[0]);
+                let operator = comparison.operator.text();
+                let message = format!("a range or a list cannot be compared with {operator}");
+                self.faults
+                    .add(comparison.value.span, FaultCode::WrongOperator, message)
+                    .hint(format!("write it after a colon, or as in {}", field.info().examples[0]));
                 None
             }
         }
@@ -61,8 +65,9 @@ impl Checker<'_, '_, '_> {
             return Some(Condition::all([compare(field, from, start), compare(field, until, end)]));
         }
         let (name, text) = (field.name(), &scalar.text);
+        let message = "no session has exactly this time, to the microsecond";
         self.faults
-            .add(scalar.span, FaultCode::WrongOperator, format!("no session has exactly this {name}"))
+            .add(scalar.span, FaultCode::WrongOperator, message)
             .hint(format!("write {name} > {text}, {name} < {text} or {name}:{text}.."));
         None
     }

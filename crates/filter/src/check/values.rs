@@ -102,7 +102,7 @@ impl Checker<'_, '_, '_> {
             if nearest.is_empty() {
                 let first = names().take(MOST_WORDS).collect::<Vec<_>>().join(", ");
                 let more = if names().count() > MOST_WORDS { ", …" } else { "" };
-                fault.hint(format!("it is {first}{more}"));
+                fault.hint(format!("it is one of {first}{more}"));
             }
             fault.suggest(nearest);
         }
@@ -152,6 +152,7 @@ impl Checker<'_, '_, '_> {
                 let message = format!("“{}” is true or false", field.name());
                 self.faults
                     .add(span, FaultCode::UnknownValue, message)
+                    .hint("write true or false")
                     .suggest(vec!["true".to_owned(), "false".to_owned()]);
                 return None;
             }
