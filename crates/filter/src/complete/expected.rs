@@ -103,7 +103,7 @@ fn ends_term(before: &[Token]) -> bool {
 fn expect_more(before: &[Token], here: TextSpan) -> Expected {
     match before.last().map(|token| &token.kind) {
         Some(TokenKind::Operator(_)) => expect_value(before, here, ""),
-        Some(TokenKind::Open | TokenKind::Comma | TokenKind::Or) if find_operator(before).is_some() => {
+        Some(TokenKind::Open | TokenKind::Comma | TokenKind::Or) if is_in_list(before) => {
             expect_value(before, here, "")
         }
         // In a list, a comma comes next.
@@ -128,22 +128,32 @@ fn expect_value(before: &[Token], span: TextSpan, typed: &str) -> Expected {
 
 /// The name before the operator whose value some tokens end in, and the operator.
 fn find_operator(before: &[Token]) -> Option<(&str, Operator)> {
-    let mut tokens = before.iter().rev().skip_while(|token| {
-        matches!(
-            token.kind,
-            TokenKind::Value { .. } | TokenKind::Range | TokenKind::Comma | TokenKind::Or | TokenKind::Open
-        )
-    });
-    let TokenKind::Operator(operator) = tokens.next()?.kind else { return None };
-    match &tokens.next()?.kind {
-        TokenKind::Word(name) => Some((name, operator)),
+    let comparison = match trim_list(before) {
+        [comparison @ .., Token { kind: TokenKind::Open, .. }] if is_in_list(before) => comparison,
+        _ => trim_end(before, |kind| matches!(kind, TokenKind::Value { .. } | TokenKind::Range)),
+    };
+    match comparison {
+        [
+            ..,
+            Token { kind: TokenKind::Word(name), .. },
+            Token { kind: TokenKind::Operator(operator), .. },
+        ] => Some((name, *operator)),
         _ => None,
     }
 }
 
-/// Whether some tokens end in a list.
+/// Whether some tokens end in a list: its parenthesis follows an operator.
 fn is_in_list(before: &[Token]) -> bool {
-    let is_open = |token: &&Token| token.kind == TokenKind::Open;
-    let is_operator = |token: &&Token| matches!(token.kind, TokenKind::Operator(_));
-    before.iter().rev().take_while(|token| !is_operator(token)).any(|token| is_open(&token))
+    use TokenKind::{Open, Operator};
+    matches!(trim_list(before), [.., Token { kind: Operator(_), .. }, Token { kind: Open, .. }])
+}
+
+/// Some tokens without the values of a list at their end.
+fn trim_list(tokens: &[Token]) -> &[Token] {
+    trim_end(tokens, |kind| matches!(kind, TokenKind::Value { .. } | TokenKind::Comma | TokenKind::Or))
+}
+
+fn trim_end(tokens: &[Token], is_left_out: impl Fn(&TokenKind) -> bool) -> &[Token] {
+    let length = tokens.iter().rposition(|token| !is_left_out(&token.kind)).map_or(0, |last| last + 1);
+    &tokens[..length]
 }

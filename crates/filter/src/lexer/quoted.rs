@@ -34,9 +34,11 @@ impl Lexer<'_, '_> {
         }
         self.at = self.text.len();
         let span = TextSpan::new(start, start + 1);
-        self.faults
-            .add(span, FaultCode::Quotation, "a quoted text does not end")
-            .hint(format!("add {quote}"));
+        let hint = match quote {
+            '\'' => "add ', or put a word with an apostrophe in double quotes",
+            _ => "add \"",
+        };
+        self.faults.add(span, FaultCode::Quotation, "a quoted text does not end").hint(hint);
         text
     }
 }
