@@ -1,14 +1,15 @@
 //! Completion: what can stand at a place of a text, which may be unfinished.
 
 mod expected;
+mod values;
 
 use crate::ast::Operator;
 use crate::named::{NamedCondition, PREFIXES};
-use crate::print::{quote, write_bare};
 use crate::span::byte_at;
 use domain::session::{Field, QueryType};
 use expected::{Expected, Subject, find_expected};
 use serde::Serialize;
+use values::complete_value;
 
 /// The most items of an answer.
 const MOST: usize = 50;
@@ -168,6 +169,8 @@ fn complete_operator(field: Field) -> Vec<CompletionItem> {
     use Operator::{AtLeast, AtMost, Equal, Greater, Has, In, Less, NotEqual};
     let operators: &[Operator] = match field.info().query {
         _ if has_order(field) => &[Greater, Less, AtLeast, AtMost, Has],
+        // A moment.
+        QueryType::Time => &[Has],
         QueryType::Texts => &[Has],
         _ => &[Has, Equal, NotEqual, In],
     };
@@ -185,78 +188,4 @@ fn complete_operator(field: Field) -> Vec<CompletionItem> {
     let write =
         |operator: Operator| if operator == Has { ":".to_owned() } else { format!("{} ", operator.text()) };
     operators.iter().map(|one| item(write(*one), CompletionKind::Operator, explain(*one))).collect()
-}
-
-fn complete_value(
-    field: Field,
-    operator: Operator,
-    typed: &str,
-    values: &dyn ValueSource,
-) -> Vec<CompletionItem> {
-    let fixed = |texts: &[(&str, &str)]| {
-        let fitting = texts.iter().filter(|(text, _)| text.starts_with(&typed.to_lowercase()));
-        fitting.map(|(text, help)| item(*text, CompletionKind::Value, help)).collect::<Vec<_>>()
-    };
-    let mut items = match field.info().query {
-        QueryType::Word => complete_word(field, typed, values),
-        QueryType::Flag => fixed(&[("true", "It is so."), ("false", "It is not so.")]),
-        QueryType::Time
-            if operator == Operator::Has && field != Field::Query(domain::session::QueryField::ActiveAt) =>
-        {
-            fixed(&[
-                ("today", "Since midnight."),
-                ("yesterday", "The day before."),
-                ("-24h..", "In the last 24 hours."),
-                ("-7d..", "In the last 7 days."),
-                ("-30d..", "In the last 30 days."),
-            ])
-        }
-        QueryType::Time => fixed(&[
-            ("-1h", "An hour ago."),
-            ("-24h", "24 hours ago."),
-            ("-7d", "7 days ago."),
-            ("today", "The last midnight."),
-            ("yesterday", "The midnight before."),
-            ("+5m", "In five minutes."),
-        ]),
-        QueryType::Duration => fixed(&[
-            ("5m", "Five minutes."),
-            ("10m", "Ten minutes."),
-            ("1h", "An hour."),
-            ("24h", "24 hours."),
-            ("7d", "7 days."),
-        ]),
-        QueryType::Principal => fixed(&[("me", "You.")]),
-        _ => Vec::new(),
-    };
-    let has_stored_values =
-        matches!(field, Field::Value(_)) && !matches!(field.info().query, QueryType::Word | QueryType::Flag);
-    if has_stored_values {
-        items.extend(values.find_values(field, typed).into_iter().filter_map(write_item));
-    }
-    sort_by_start(&mut items, typed);
-    items
-}
-
-/// A value that sessions have. After a colon, one with a star at its end would be read as another.
-fn write_item(value: CountedValue) -> Option<CompletionItem> {
-    let CountedValue { text, help, count } = value;
-    let is_written = !text.ends_with('*');
-    let text = write_bare(&text).unwrap_or_else(|| quote(&text));
-    is_written.then_some(CompletionItem { text, kind: CompletionKind::Value, help, count })
-}
-
-fn complete_word(field: Field, typed: &str, values: &dyn ValueSource) -> Vec<CompletionItem> {
-    let counts = values.find_values(field, "");
-    let words = field.words().filter(|word| has_word(word.name, typed));
-    let count = |stored: &[&str]| {
-        let of_word = counts.iter().filter(|value| stored.contains(&value.text.as_str()));
-        of_word.filter_map(|value| value.count).sum::<u64>()
-    };
-    words
-        .map(|word| CompletionItem {
-            count: (!counts.is_empty()).then(|| count(word.values)),
-            ..item(word.name, CompletionKind::Value, word.help)
-        })
-        .collect()
 }

@@ -118,6 +118,28 @@ fn the_caller_learns_whose_values_are_needed() {
     }
 }
 
+/// The texts of a text with each of some items at its end.
+fn extend(text: &str, kind: CompletionKind) -> Vec<String> {
+    let completion = complete(text, text.chars().count(), &Values);
+    let items = completion.items.into_iter().filter(|item| item.kind == kind);
+    items.map(|item| format!("{text}{}", item.text)).collect()
+}
+
+#[test]
+fn what_is_offered_is_understood() {
+    for name in Field::all().map(Field::name) {
+        let operators = extend(&format!("{name} "), CompletionKind::Operator);
+        assert!(!operators.is_empty(), "{name}");
+        for text in operators {
+            let text = if text.ends_with("IN ") { text + "(" } else { text };
+            for text in extend(&text, CompletionKind::Value) {
+                let text = if text.contains('(') { text + ")" } else { text };
+                super::query(&text);
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn any_place_of_any_text_can_be_completed(text in "[a-z:=<>!&|()\"'*., é-]{0,40}", cursor in 0usize..50) {
