@@ -55,7 +55,7 @@ impl Condition {
 
 impl Resolved {
     fn find(&self, lookup: &Lookup) -> LookupResult {
-        self.findings.get(lookup).cloned().unwrap_or_default()
+        self.results.get(lookup).cloned().unwrap_or_default()
     }
 
     /// The ids that a pattern stands for as a value of a field.

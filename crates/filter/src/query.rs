@@ -9,7 +9,7 @@ use domain::time::Micros;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// A filter that was read and checked. It holds for any caller and at any time.
+/// A filter that was read and checked. Its times are absolute; lengths of time and `me` stay as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionQuery {
     pub(crate) condition: Condition,
@@ -99,7 +99,7 @@ pub struct Resolved {
     /// The caller.
     pub me: PrincipalId,
     /// What the look-ups have found. One that is missing has found nothing.
-    pub findings: BTreeMap<Lookup, LookupResult>,
+    pub results: BTreeMap<Lookup, LookupResult>,
 }
 
 impl SessionQuery {

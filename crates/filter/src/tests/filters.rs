@@ -23,13 +23,13 @@ fn resolved() -> Resolved {
         LookupResult { sessions: [SessionId::new(Micros(7), 7)].into(), ..LookupResult::default() };
     let word =
         LookupResult { ids: [ALICE].into(), device_names: ["Pixel 8".into()].into(), ..sessions.clone() };
-    let findings = [
+    let results = [
         (Lookup::Owner(exact("alice@example.com")), owner),
         (Lookup::Title(TextPattern::Contains("flaky".into())), sessions.clone()),
         (Lookup::Word("pixel".into()), word),
         (Lookup::Parents, sessions),
     ];
-    Resolved { me: ME, findings: findings.into() }
+    Resolved { me: ME, results: results.into() }
 }
 
 #[test]
