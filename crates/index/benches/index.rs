@@ -4,11 +4,13 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use domain::agent::{Acus, AgentState, RunPhase, SuspendReason, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
+use domain::network::Network;
 use domain::page::ListRange;
 use domain::principal::PrincipalKind;
 use domain::session::{
     AgentSummary, DeviceState, DeviceSummary, EndReason, Filter, KindSummary, ListScope, LoginState,
-    LoginSummary, SessionKey, SessionKind, SessionState, Summary, TimeField, ValueField,
+    LoginSummary, NumberRange, SessionKey, SessionKind, SessionState, SpanField, Summary, TimeField,
+    ValueField, ValueTest,
 };
 use domain::time::Micros;
 use index::Index;
@@ -184,6 +186,9 @@ fn measure(bench: &mut Criterion) {
         ("account, created in the last half", account.clone(), agents(vec![created()]), first),
         ("account, tags and origin", account.clone(), agents(vec![tag(), origin()]), first),
         ("account, updated and origin", account.clone(), agents(vec![updated(), origin()]), first),
+        ("account, lasted two hours", account.clone(), lasted(), first),
+        ("account, addresses of a network", account.clone(), in_network(), first),
+        ("account, repositories of an owner", account.clone(), agents(vec![of_owner()]), first),
         ("account, updated and created", account.clone(), agents(vec![updated(), created()]), first),
     ] {
         let found = index.select(&scope, &filter, now, range);
@@ -199,6 +204,20 @@ fn measure(bench: &mut Criterion) {
 fn agents(filters: Vec<Filter>) -> Filter {
     let kind = Filter::has_text(ValueField::Kind, ["agent"]);
     Filter::And([kind, Filter::flag(ValueField::Archived, false)].into_iter().chain(filters).collect())
+}
+
+fn lasted() -> Filter {
+    let range = NumberRange { from: Some(7_200_000_000), until: None };
+    agents(vec![Filter::Span(SpanField::Duration, range)])
+}
+
+fn in_network() -> Filter {
+    let network = Network::parse("10.1.0.0/16").expect("a network");
+    Filter::HasMatching(ValueField::Address, ValueTest::Network(network))
+}
+
+fn of_owner() -> Filter {
+    Filter::HasMatching(ValueField::Repository, ValueTest::Prefix("acme-7/".into()))
 }
 
 fn tag() -> Filter {

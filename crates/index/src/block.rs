@@ -13,6 +13,7 @@ use domain::session::{NumberField, TimeField};
 pub(crate) enum ColumnField {
     Updated,
     Ended,
+    Expires,
     Number(NumberField),
 }
 
@@ -26,6 +27,7 @@ impl ColumnField {
             TimeField::Created => None,
             TimeField::Updated => Some(ColumnField::Updated),
             TimeField::Ended => Some(ColumnField::Ended),
+            TimeField::Expires => Some(ColumnField::Expires),
         }
     }
 }
@@ -42,6 +44,7 @@ pub(crate) struct Row {
     pub(crate) terms: Vec<Term>,
     pub(crate) updated: i64,
     pub(crate) ended: Option<i64>,
+    pub(crate) expires: Option<i64>,
     /// In the order of [`NumberField`]. A session has all of them or none.
     pub(crate) numbers: Option<[i64; NUMBERS]>,
 }
@@ -62,9 +65,12 @@ pub(crate) struct Block {
     groups: [Group; GROUPS],
     updated: NumberColumn,
     ended: NumberColumn,
+    expires: NumberColumn,
     numbers: [NumberColumn; NUMBERS],
     /// The rows with a time of end.
     has_ended: Bits,
+    /// The rows with a time at which they expire.
+    has_expires: Bits,
     /// The rows with numbers.
     has_numbers: Bits,
     /// The rows that were not removed.
@@ -85,8 +91,10 @@ impl Default for Block {
             groups: std::array::from_fn(Group::new),
             updated: NumberColumn::default(),
             ended: NumberColumn::default(),
+            expires: NumberColumn::default(),
             numbers: Default::default(),
             has_ended: Bits::default(),
+            has_expires: Bits::default(),
             has_numbers: Bits::default(),
             alive: Bits::default(),
             removed: 0,
@@ -116,6 +124,7 @@ impl Block {
         self.heads.push(head);
         self.updated.push(row.created, Some(row.updated));
         self.ended.push(row.updated, row.ended);
+        self.expires.push(row.created, row.expires);
         for (at, column) in self.numbers.iter_mut().enumerate() {
             column.push(0, row.numbers.map(|numbers| numbers[at]));
         }
@@ -145,6 +154,7 @@ impl Block {
         }
         self.updated.set(number, row.created, Some(row.updated));
         self.ended.set(number, row.updated, row.ended);
+        self.expires.set(number, row.created, row.expires);
         for (at, column) in self.numbers.iter_mut().enumerate() {
             column.set(number, 0, row.numbers.map(|numbers| numbers[at]));
         }
@@ -182,6 +192,7 @@ impl Block {
 
     fn mark(&mut self, number: u16, row: &Row) {
         self.has_ended.set(number, row.ended.is_some());
+        self.has_expires.set(number, row.expires.is_some());
         self.has_numbers.set(number, row.numbers.is_some());
     }
 
@@ -267,9 +278,10 @@ impl Block {
         terms.sort_unstable();
         let updated = self.updated.get(number, created);
         let ended = self.has_ended.get(number).then(|| self.ended.get(number, updated));
+        let expires = self.has_expires.get(number).then(|| self.expires.get(number, created));
         let has_numbers = self.has_numbers.get(number);
         let numbers = has_numbers.then(|| std::array::from_fn(|at| self.numbers[at].get(number, 0)));
-        Row { created, tail, revision, cell, terms, updated, ended, numbers }
+        Row { created, tail, revision, cell, terms, updated, ended, expires, numbers }
     }
 
     /// A column.
@@ -277,6 +289,7 @@ impl Block {
         match field {
             ColumnField::Updated => &self.updated,
             ColumnField::Ended => &self.ended,
+            ColumnField::Expires => &self.expires,
             ColumnField::Number(field) => &self.numbers[field as usize],
         }
     }
@@ -287,6 +300,10 @@ impl Block {
         match field {
             ColumnField::Updated => Some(updated()),
             ColumnField::Ended => self.has_ended.get(number).then(|| self.ended.get(number, updated())),
+            ColumnField::Expires => {
+                let created = || self.created.get(number, 0);
+                self.has_expires.get(number).then(|| self.expires.get(number, created()))
+            }
             ColumnField::Number(field) => {
                 self.has_numbers.get(number).then(|| self.numbers[field as usize].get(number, 0))
             }
@@ -300,16 +317,18 @@ impl Block {
         self.created.shrink();
         self.heads.shrink();
         self.groups.iter_mut().for_each(Group::shrink);
-        let times = [&mut self.updated, &mut self.ended];
+        let times = [&mut self.updated, &mut self.ended, &mut self.expires];
         times.into_iter().chain(&mut self.numbers).for_each(NumberColumn::shrink);
-        [&mut self.has_ended, &mut self.has_numbers, &mut self.alive].into_iter().for_each(Bits::shrink);
+        let bits = [&mut self.has_ended, &mut self.has_expires, &mut self.has_numbers, &mut self.alive];
+        bits.into_iter().for_each(Bits::shrink);
     }
 
     /// About how many bytes it holds.
     pub(crate) fn memory(&self) -> usize {
         let packed = [self.created.memory(), self.heads.memory()];
-        let columns = [&self.updated, &self.ended].into_iter().chain(&self.numbers).map(NumberColumn::memory);
-        let bits = [&self.has_ended, &self.has_numbers, &self.alive].map(Bits::memory);
+        let times = [&self.updated, &self.ended, &self.expires];
+        let columns = times.into_iter().chain(&self.numbers).map(NumberColumn::memory);
+        let bits = [&self.has_ended, &self.has_expires, &self.has_numbers, &self.alive].map(Bits::memory);
         size_of::<Block>()
             + self.tails.capacity() * 8
             + self.late.capacity() * 2
@@ -334,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn terms() -> impl Strategy<Value = Vec<Term>> {
-        let term = (proptest::sample::select(ValueField::ALL), 0u32..1 << 20)
+        let term = (proptest::sample::select(&ValueField::ALL[..]), 0u32..1 << 20)
             .prop_map(|(field, number)| Term::new(field, number));
         let one_subject = |terms: &std::collections::BTreeSet<Term>| {
             terms.iter().filter(|term| group_of(term.field()) == 2).count() < 2
@@ -346,8 +365,9 @@ mod tests {
     fn row() -> impl Strategy<Value = Row> {
         let number = || prop_oneof![any::<i64>(), 0i64..9];
         let numbers = proptest::option::of(proptest::array::uniform3(number()));
-        (number(), any::<u32>(), terms(), number(), proptest::option::of(number()), numbers).prop_map(
-            |(revision, cell, terms, updated, ended, numbers)| Row {
+        let time = || proptest::option::of(number());
+        (number(), any::<u32>(), terms(), number(), time(), time(), numbers).prop_map(
+            |(revision, cell, terms, updated, ended, expires, numbers)| Row {
                 created: 0,
                 tail: 0,
                 revision,
@@ -355,6 +375,7 @@ mod tests {
                 terms,
                 updated,
                 ended,
+                expires,
                 numbers,
             },
         )
@@ -376,6 +397,7 @@ mod tests {
                 prop_assert_eq!(&block.row(number as u16), row);
                 prop_assert_eq!(block.count_before((row.created, row.tail)), number);
                 prop_assert_eq!(block.number(ColumnField::Ended, number as u16), row.ended);
+                prop_assert_eq!(block.number(ColumnField::Expires, number as u16), row.expires);
             }
         }
     }

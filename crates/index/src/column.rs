@@ -23,16 +23,24 @@ pub(crate) enum ZoneFit {
 }
 
 impl NumberColumn {
-    /// Appends the number of the next row.
+    /// Appends the number of the next row. A row without a number repeats the distance of the row before, because equal
+    /// distances take no memory.
     pub(crate) fn push(&mut self, base: i64, number: Option<i64>) {
-        self.widen(self.distances.len() / ZONE, number);
-        self.distances.push([distance(base, number)]);
+        let row = self.distances.len();
+        self.widen(row / ZONE, number);
+        let distance = match number {
+            Some(number) => number.wrapping_sub(base),
+            None => row.checked_sub(1).map_or(0, |before| self.distances.get(before as u16, 0)),
+        };
+        self.distances.push([distance]);
     }
 
     /// Replaces the number of a row.
     pub(crate) fn set(&mut self, row: u16, base: i64, number: Option<i64>) {
         self.widen(usize::from(row) / ZONE, number);
-        self.distances.set(row, [distance(base, number)]);
+        if let Some(number) = number {
+            self.distances.set(row, [number.wrapping_sub(base)]);
+        }
     }
 
     fn widen(&mut self, zone: usize, number: Option<i64>) {
@@ -73,10 +81,6 @@ impl NumberColumn {
     pub(crate) fn memory(&self) -> usize {
         self.distances.memory() + self.zones.capacity() * size_of::<Option<(i64, i64)>>()
     }
-}
-
-fn distance(base: i64, number: Option<i64>) -> i64 {
-    number.map_or(0, |number| number.wrapping_sub(base))
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn with_bytes<T>(value: FieldValueRef<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
 
 /// Whether a value is of the type of its field. No session has another one.
 fn is_of_type(field: ValueField, value: FieldValueRef<'_>) -> bool {
-    match field.info().values {
+    match field.value_type() {
         ValueType::Id => matches!(value, FieldValueRef::Id(_)),
         ValueType::Text => matches!(value, FieldValueRef::Text(_)),
     }
@@ -161,11 +161,16 @@ impl Dictionary {
 
     /// The value with a number.
     pub(crate) fn value(&self, term: Term) -> FieldValue {
+        self.borrow_value(term).to_value()
+    }
+
+    /// The value with a number, borrowed.
+    pub(crate) fn borrow_value(&self, term: Term) -> FieldValueRef<'_> {
         let field = term.field();
         let bytes = self.arena.get(self.fields[field as usize].texts[term.number() as usize]);
-        match field.info().values {
-            ValueType::Id => FieldValue::Id(Uuid::from_slice(bytes).unwrap_or_default()),
-            ValueType::Text => FieldValue::Text(String::from_utf8_lossy(bytes).into_owned()),
+        match field.value_type() {
+            ValueType::Id => FieldValueRef::Id(Uuid::from_slice(bytes).unwrap_or_default()),
+            ValueType::Text => FieldValueRef::Text(std::str::from_utf8(bytes).unwrap_or_default()),
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) const CELLS: usize = 4;
 pub(crate) struct CellMask(u8);
 
 impl CellMask {
+    pub(crate) const NONE: CellMask = CellMask(0);
     pub(crate) const ALL: CellMask = CellMask(0b1111);
     pub(crate) const ARCHIVED: CellMask = CellMask(0b0100);
 
@@ -47,13 +48,13 @@ impl CellMask {
                     FieldValue::Text(name) => SessionKind::parse(name),
                     FieldValue::Id(_) => None,
                 });
-                Some(kinds.map(CellMask::with_kind).fold(CellMask::ALL.not(), CellMask::or))
+                Some(kinds.map(CellMask::with_kind).fold(CellMask::NONE, CellMask::or))
             }
             Filter::HasAny(ValueField::Archived, values) => {
                 let is_present =
                     |value: &FieldValue| matches!(value, FieldValue::Text(text) if text == PRESENT);
                 let present = values.iter().any(is_present);
-                Some(if present { CellMask::ARCHIVED } else { CellMask::ALL.not() })
+                Some(if present { CellMask::ARCHIVED } else { CellMask::NONE })
             }
             Filter::Has(ValueField::Kind) => Some(CellMask::ALL),
             Filter::Has(ValueField::Archived) => Some(CellMask::ARCHIVED),

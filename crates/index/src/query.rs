@@ -5,6 +5,7 @@ mod evaluate;
 mod facets;
 mod nodes;
 mod pages;
+mod spans;
 mod tally;
 
 pub use facets::Facet;

@@ -79,6 +79,7 @@ impl SealedRows {
             terms,
             updated: summary.updated.0,
             ended: summary.ended.map(|(at, _)| at.0),
+            expires: summary.expires.map(|at| at.0),
             numbers: has_numbers.then(|| numbers.map(Option::unwrap_or_default)),
         }
     }
@@ -280,7 +281,7 @@ impl SealedRows {
     }
 
     pub(crate) fn count(&mut self, cell: u32, term: Term, more: bool) {
-        if term.field().info().spread == Spread::Few {
+        if term.field().spread() == Spread::Few {
             let (organization, within) = self.organizations.organization_mut(cell);
             organization.count(within, term, more);
         }

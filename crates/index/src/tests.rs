@@ -5,12 +5,13 @@ mod cases;
 use crate::{Facet, Index, SessionRef};
 use domain::agent::{Acus, AgentState, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
+use domain::network::Network;
 use domain::page::ListRange;
 use domain::principal::PrincipalKind;
 use domain::session::{
     AgentSummary, DeviceState, DeviceSummary, EndReason, FieldValue, Filter, KindSummary, ListScope,
-    LoginState, LoginSummary, NumberField, NumberRange, SessionKey, SessionKind, SessionState, Summary,
-    TimeField, ValueField,
+    LoginState, LoginSummary, NumberField, NumberRange, SessionKey, SessionKind, SessionState, SpanField,
+    Summary, TimeField, ValueField, ValueTest,
 };
 use domain::time::Micros;
 use proptest::prelude::*;
@@ -20,6 +21,8 @@ use uuid::Uuid;
 const START: i64 = 1_772_366_400_000_000;
 /// Values of text fields.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// Networks, some with addresses of login sessions.
+const NETWORKS: [&str; 4] = ["10.0.0.0/30", "10.0.0.2", "0.0.0.0/0", "::/0"];
 
 /// A number of the environment: by hand, the histories are longer. `PROPTEST_CASES` is how many they are.
 #[expect(clippy::disallowed_methods, reason = "only tests are longer by hand")]
@@ -63,6 +66,11 @@ fn look() -> impl Strategy<Value = Look> {
 fn some(bits: u16, at: u32) -> Option<String> {
     let bits = (bits >> at) & 0b111;
     NAMES.get(usize::from(bits)).map(|name| (*name).to_owned())
+}
+
+/// A name, or an address of one of [`NETWORKS`].
+fn address(bits: u16) -> Option<String> {
+    some(bits, 0).map(|name| if bits & 16 == 0 { name } else { format!("10.0.0.{}", bits & 7) })
 }
 
 fn kind(look: Look) -> SessionKind {
@@ -116,7 +124,7 @@ fn summary(key: SessionKey, revision: i64, look: Look) -> Summary {
             version: some(bits, 9),
         }),
         SessionKind::Login => KindSummary::Login(LoginSummary {
-            address: some(bits, 0),
+            address: address(bits),
             client: NAMES[usize::from(bits & 3)].into(),
             methods: some(bits, 3).into_iter().chain(some(bits, 6)).collect(),
         }),
@@ -353,7 +361,7 @@ fn values(field: ValueField) -> impl Strategy<Value = Vec<FieldValue>> {
     };
     let value = if field == ValueField::Parent {
         Just(FieldValue::Id(SessionId::new(Micros(START), 1).uuid())).boxed()
-    } else if field.info().values == domain::session::ValueType::Id {
+    } else if field.value_type() == domain::session::ValueType::Id {
         (0u8..5).prop_map(|number| FieldValue::Id(uuid(number))).boxed()
     } else {
         proptest::sample::select(names).prop_map(|name| FieldValue::Text(name.to_owned())).boxed()
@@ -366,17 +374,34 @@ fn range(from: std::ops::Range<i64>) -> impl Strategy<Value = TimeRange> {
     (time.clone(), time).prop_map(|(from, until)| TimeRange { from, until })
 }
 
+fn value_test() -> impl Strategy<Value = ValueTest> {
+    const PREFIXES: [&str; 9] = ["", "a", "run-", "run-1", "running.", "device", "t", "login", "x"];
+    prop_oneof![
+        proptest::sample::select(&PREFIXES[..]).prop_map(|prefix| ValueTest::Prefix(prefix.to_owned())),
+        proptest::sample::select(&NETWORKS[..])
+            .prop_map(|network| ValueTest::Network(Network::parse(network).unwrap())),
+    ]
+}
+
+fn span() -> impl Strategy<Value = Option<i64>> {
+    proptest::option::of(prop_oneof![-5i64..400_000, -5i64..500, -5i64..3, Just(i64::MAX), Just(i64::MIN)])
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
-    let field = || proptest::sample::select(ValueField::ALL);
+    let field = || proptest::sample::select(&ValueField::ALL[..]);
     let number = || proptest::option::of(prop_oneof![0i64..25, 0i64..1 << 41]);
     let id = (0i64..400_000, 0u64..300).prop_map(|(at, tail)| SessionId::new(Micros(START + at), tail));
     let leaf = prop_oneof![
         12 => field().prop_flat_map(|field| values(field).prop_map(move |values| Filter::HasAny(field, values))),
+        2 => (field(), value_test()).prop_map(|(field, test)| Filter::HasMatching(field, test)),
         2 => field().prop_map(Filter::Has),
         2 => any::<bool>().prop_map(|archived| Filter::flag(ValueField::Archived, archived)),
         2 => range(0..400_000).prop_map(|range| Filter::Time(TimeField::Created, range)),
         2 => range(0..1 << 41).prop_map(|range| Filter::Time(TimeField::Updated, range)),
         1 => range(0..400_000).prop_map(|range| Filter::Time(TimeField::Ended, range)),
+        1 => range(0..700_000).prop_map(|range| Filter::Time(TimeField::Expires, range)),
+        3 => (proptest::sample::select(&SpanField::ALL[..]), span(), span())
+            .prop_map(|(field, from, until)| Filter::Span(field, NumberRange { from, until })),
         2 => (number(), number()).prop_map(|(from, until)| {
             Filter::Number(NumberField::Acus, NumberRange { from, until })
         }),

@@ -1,9 +1,10 @@
 //! Filters of lists of sessions.
 
-use super::fields::{NumberField, TimeField, ValueField};
+use super::fields::{NumberField, SpanField, TimeField, ValueField};
 use super::summary::{FieldValue, FieldValueRef, PRESENT, Summary};
 use crate::agent::TimeRange;
 use crate::ids::{OrganizationId, SessionId};
+use crate::network::Network;
 use crate::time::Micros;
 use std::collections::BTreeSet;
 
@@ -23,6 +24,26 @@ impl NumberRange {
     }
 }
 
+/// A test of a text value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueTest {
+    /// The text begins with this one.
+    Prefix(String),
+    /// The text is an IP address of this network.
+    Network(Network),
+}
+
+impl ValueTest {
+    /// Whether a value passes. An id passes no test.
+    pub fn accepts(&self, value: FieldValueRef<'_>) -> bool {
+        let FieldValueRef::Text(text) = value else { return false };
+        match self {
+            ValueTest::Prefix(prefix) => text.starts_with(prefix),
+            ValueTest::Network(network) => text.parse().is_ok_and(|address| network.contains(address)),
+        }
+    }
+}
+
 /// A filter of sessions of any kind. [`Filter::matches`] decides it for one session; the index answers for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
@@ -34,12 +55,16 @@ pub enum Filter {
     Not(Box<Filter>),
     /// The session has one of the values. An empty list matches no session.
     HasAny(ValueField, Vec<FieldValue>),
+    /// The session has a value that passes the test.
+    HasMatching(ValueField, ValueTest),
     /// The session has a value.
     Has(ValueField),
     /// The session has the time, and it lies in the range.
     Time(TimeField, TimeRange),
     /// The session has the number, and it lies in the range.
     Number(NumberField, NumberRange),
+    /// The session has the length of time, and its microseconds lie in the range.
+    Span(SpanField, NumberRange),
     /// The session has one of these ids.
     Ids(BTreeSet<SessionId>),
 }
@@ -73,10 +98,14 @@ impl Filter {
             Filter::HasAny(field, values) => {
                 has_value(summary, now, *field, |value| values.iter().any(|wanted| wanted.borrow() == value))
             }
+            Filter::HasMatching(field, test) => has_value(summary, now, *field, |value| test.accepts(value)),
             Filter::Has(field) => has_value(summary, now, *field, |_| true),
             Filter::Time(field, range) => summary.time(*field).is_some_and(|time| range.contains(time)),
             Filter::Number(field, range) => {
                 summary.number(*field).is_some_and(|number| range.contains(number))
+            }
+            Filter::Span(field, range) => {
+                summary.span(*field, now).is_some_and(|span| range.contains(span.0))
             }
             Filter::Ids(ids) => ids.contains(&summary.key.id),
         }
@@ -174,6 +203,7 @@ mod tests {
     #[test]
     fn each_filter_of_an_agent_session() {
         use ValueField as F;
+        let micros = |from, until| NumberRange { from: Some(from), until: Some(until) };
         let range = |from, until| TimeRange { from: Some(Micros(from)), until: Some(Micros(until)) };
         let cases = [
             (Filter::EVERY, true),
@@ -197,6 +227,14 @@ mod tests {
             (Filter::Time(TimeField::Ended, TimeRange::default()), true),
             (Filter::Number(NumberField::Acus, NumberRange { from: Some(12), until: None }), true),
             (Filter::Number(NumberField::Acus, NumberRange { from: None, until: Some(12) }), false),
+            (Filter::HasMatching(F::Tag, ValueTest::Prefix("b".into())), true),
+            (Filter::HasMatching(F::Tag, ValueTest::Prefix("bb".into())), false),
+            (Filter::HasMatching(F::Owner, ValueTest::Prefix(String::new())), false),
+            (Filter::Time(TimeField::Expires, TimeRange::default()), false),
+            (Filter::Span(SpanField::Duration, micros(4, 5)), true),
+            (Filter::Span(SpanField::Duration, micros(5, 9)), false),
+            (Filter::Span(SpanField::Wait, NumberRange::default()), false),
+            (Filter::Span(SpanField::Lease, NumberRange::default()), false),
             (Filter::Ids([SessionId::new(NOW, 7)].into()), true),
             (Filter::Ids([SessionId::new(NOW, 8)].into()), false),
         ];
@@ -214,7 +252,7 @@ mod tests {
         for summary in [agent_session(), archived] {
             let mut values = Vec::new();
             summary.visit_values(NOW, |field, value| values.push((field, value.to_value())));
-            for field in ValueField::ALL {
+            for field in &ValueField::ALL {
                 let of_field = values.iter().filter(|(other, _)| other == field).collect::<Vec<_>>();
                 assert_eq!(Filter::Has(*field).matches(&summary, NOW), !of_field.is_empty(), "{field:?}");
                 for (_, value) in of_field {
@@ -240,6 +278,44 @@ mod tests {
         assert!(!open.matches(&login, Micros(NOW.0 + 10)));
         assert!(Filter::has_text(ValueField::State, ["login.expired"]).matches(&login, Micros(NOW.0 + 10)));
         assert!(!Filter::Number(NumberField::Acus, NumberRange::default()).matches(&login, NOW));
+    }
+
+    #[test]
+    fn addresses_are_of_networks() {
+        let login = |address: &str| {
+            let login = LoginSummary { address: Some(address.into()), ..LoginSummary::default() };
+            Summary { of_kind: KindSummary::Login(login), ..agent_session() }
+        };
+        for (network, address, expected) in [
+            ("10.20.0.0/16", "10.20.3.4", true),
+            ("10.20.0.0/16", "10.21.3.4", false),
+            ("10.20.0.0/16", "::ffff:10.20.3.4", true),
+            ("2001:db8::/32", "2001:db8::7", true),
+            ("0.0.0.0/0", "unknown", false),
+        ] {
+            let test = ValueTest::Network(Network::parse(network).unwrap());
+            let filter = Filter::HasMatching(ValueField::Address, test);
+            assert_eq!(filter.matches(&login(address), NOW), expected, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_follow_the_clock() {
+        use crate::session::DeviceState;
+        let waiting = Summary {
+            state: SessionState::Device(DeviceState::Queued),
+            ended: None,
+            expires: Some(Micros(NOW.0 + 10)),
+            of_kind: KindSummary::Device(crate::session::DeviceSummary::default()),
+            ..agent_session()
+        };
+        let spans = |after: i64| {
+            SpanField::ALL.map(|field| waiting.span(field, Micros(NOW.0 + after)).map(|span| span.0))
+        };
+        assert_eq!(spans(4), [Some(4), Some(4), Some(6)]);
+        assert_eq!(spans(10), [Some(10), Some(10), None]);
+        // The clock of another server may be behind.
+        assert_eq!(spans(-4), [Some(0), Some(0), Some(14)]);
     }
 
     #[test]

@@ -4,13 +4,17 @@ mod fields;
 mod filter;
 mod summarized;
 mod summary;
+mod words;
 
-pub use fields::{NumberField, Spread, TimeField, ValueField, ValueFieldInfo, ValueType};
-pub use filter::{Filter, ListScope, NumberRange};
+pub use fields::{
+    Field, FieldInfo, NumberField, QueryField, QueryType, SpanField, Spread, TimeField, ValueField, ValueType,
+};
+pub use filter::{Filter, ListScope, NumberRange, ValueTest};
 pub use summary::{
     AgentSummary, DeviceState, DeviceSummary, FieldValue, FieldValueRef, KindSummary, LoginState,
     LoginSummary, PRESENT, SessionState, Summary,
 };
+pub use words::FieldWord;
 
 use crate::ids::{OrganizationId, PrincipalId, SessionId};
 use crate::time::Micros;
@@ -27,6 +31,9 @@ pub enum SessionKind {
 }
 
 impl SessionKind {
+    /// All kinds.
+    pub const ALL: [SessionKind; 3] = [SessionKind::Device, SessionKind::Agent, SessionKind::Login];
+
     /// Its name, also in the store's keys.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,9 +45,7 @@ impl SessionKind {
 
     /// The kind with this name.
     pub fn parse(name: &str) -> Option<SessionKind> {
-        [SessionKind::Device, SessionKind::Agent, SessionKind::Login]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        SessionKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Summaries: what lists of sessions are filtered, ordered and counted by.
 
-use super::fields::{NumberField, TimeField, ValueField};
+use super::fields::{NumberField, SpanField, TimeField, ValueField};
 use super::{EndReason, SessionKey};
 use crate::agent::{AgentState, Usage};
 use crate::ids::{AgentId, DeviceId, PrincipalId, SessionId};
 use crate::principal::PrincipalKind;
-use crate::time::Micros;
+use crate::time::{Micros, Span};
 use uuid::Uuid;
 
 /// The state of a session of any kind.
@@ -212,6 +212,7 @@ impl Summary {
             TimeField::Created => Some(self.key.id.creation_time()),
             TimeField::Updated => Some(self.updated),
             TimeField::Ended => self.ended.map(|(at, _)| at),
+            TimeField::Expires => self.expires,
         }
     }
 
@@ -223,6 +224,21 @@ impl Summary {
             NumberField::InputTokens => agent.usage.input_tokens,
             NumberField::OutputTokens => agent.usage.output_tokens,
         })
+    }
+
+    /// A length of time of the session at `now`.
+    pub fn span(&self, field: SpanField, now: Micros) -> Option<Span> {
+        let created = self.key.id.creation_time();
+        match field {
+            SpanField::Duration => Some(self.ended.map_or(now, |(at, _)| at).duration_since(created)),
+            SpanField::Wait => {
+                let is_queued = self.state == SessionState::Device(DeviceState::Queued);
+                is_queued.then(|| now.duration_since(created))
+            }
+            SpanField::Lease => {
+                self.expires.filter(|expires| *expires > now).map(|expires| expires.duration_since(now))
+            }
+        }
     }
 
     /// Visits every value of the session at `now`, in the order of [`ValueField`].

@@ -4,6 +4,7 @@ use super::nodes::Node;
 use crate::organizations::CellMask;
 use crate::rows::SealedRows;
 use domain::session::{Filter, ListScope};
+use domain::time::Micros;
 
 /// Conditions that all hold for the rows of a list.
 pub(super) struct Conditions<'a> {
@@ -19,9 +20,14 @@ pub(super) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// The conditions of a filter in a scope.
-    pub(super) fn new(rows: &'a SealedRows, scope: &ListScope, filter: &Filter) -> Conditions<'a> {
-        let (mask, nodes) = compile_conditions(rows, filter);
+    /// The conditions of a filter in a scope, at `now`.
+    pub(super) fn new(
+        rows: &'a SealedRows,
+        scope: &ListScope,
+        filter: &Filter,
+        now: Micros,
+    ) -> Conditions<'a> {
+        let (mask, nodes) = compile_conditions(rows, filter, now);
         let organizations = &rows.organizations;
         let cells =
             |id| organizations.get(id).into_iter().flat_map(move |organization| organization.rows(mask));
@@ -55,11 +61,15 @@ impl<'a> Conditions<'a> {
 }
 
 /// The cells that a filter leaves, and its other conditions, which all hold.
-pub(super) fn compile_conditions<'a>(rows: &'a SealedRows, filter: &Filter) -> (CellMask, Vec<Node<'a>>) {
+pub(super) fn compile_conditions<'a>(
+    rows: &'a SealedRows,
+    filter: &Filter,
+    now: Micros,
+) -> (CellMask, Vec<Node<'a>>) {
     let mut simple = Vec::new();
     flatten(filter, &mut simple);
     let mask = take_cells(&mut simple);
-    (mask, simple.into_iter().map(|filter| Node::compile_filter(rows, filter)).collect())
+    (mask, simple.into_iter().map(|filter| Node::compile_filter(rows, filter, now)).collect())
 }
 
 /// The filters that all must match.

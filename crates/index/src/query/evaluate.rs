@@ -2,6 +2,7 @@
 
 use super::conditions::Conditions;
 use super::nodes::{Node, Rows, has_value, is_within};
+use super::spans::has_lasted;
 use crate::bits::Bits;
 use crate::block::{Block, ColumnField};
 use crate::block_sets::BlockRows;
@@ -145,6 +146,7 @@ fn restrict(all: &SealedRows, node: &Node<'_>, block: u16, out: &mut Bits, scrat
             }
         }
         Node::Within { column, from, until } => keep_within(rows, out, *column, *from, *until),
+        Node::Lasted(range) => out.retain(0, rows.len(), |row| has_lasted(rows, row, *range)),
     }
 }
 

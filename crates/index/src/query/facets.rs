@@ -35,8 +35,8 @@ impl Index {
                 *counts.entry(value()).or_default() += count;
             }
         };
-        let conditions = Conditions::new(&self.rows, scope, filter);
-        let question = Question { conditions: &conditions, scope };
+        let conditions = Conditions::new(&self.rows, scope, filter, now);
+        let question = Question { conditions: &conditions, scope, now };
         let (terms, cells) = question.count(&fields);
         for (term, count) in terms {
             add(term.field(), &|| self.rows.dictionary.value(term), count);
@@ -79,6 +79,7 @@ fn is_of_cell(field: ValueField) -> bool {
 struct Question<'a> {
     conditions: &'a Conditions<'a>,
     scope: &'a ListScope,
+    now: Micros,
 }
 
 /// Counts of values, and of cells.
@@ -90,7 +91,7 @@ impl Question<'_> {
         let rows = self.conditions.rows;
         let (of_cell, of_terms): (Vec<_>, Vec<_>) =
             fields.iter().copied().partition(|field| is_of_cell(*field));
-        let known = of_terms.iter().all(|field| field.info().spread == Spread::Few);
+        let known = of_terms.iter().all(|field| field.spread() == Spread::Few);
         let known = known.then(|| self.count_of_organization(&of_terms)).flatten();
         if self.conditions.is_whole
             && of_cell.is_empty()
@@ -133,7 +134,7 @@ impl Question<'_> {
         fields: &[ValueField],
     ) -> Vec<(Term, u64)> {
         let rows = self.conditions.rows;
-        let cells = Conditions::new(rows, self.scope, &self.conditions.mask.to_filter());
+        let cells = Conditions::new(rows, self.scope, &self.conditions.mask.to_filter(), self.now);
         let all = cells.known_total().unwrap_or(u64::MAX);
         if matching.len() * 2 <= all {
             return Tally::new(rows, matching, fields).into_counts();

@@ -1,5 +1,6 @@
 //! A filter in terms of the index: which rows it selects.
 
+use super::spans::{compile_span, has_lasted};
 use crate::block::ColumnField;
 use crate::block_sets::BlockSets;
 use crate::dictionary::Term;
@@ -10,7 +11,10 @@ use crate::rows::{SealedRows, split};
 use crate::sizes::MANY_VALUES;
 use domain::agent::TimeRange;
 use domain::ids::OrganizationId;
-use domain::session::{FieldValue, Filter, TimeField, ValueField};
+use domain::session::{
+    FieldValue, FieldValueRef, Filter, NumberRange, PRESENT, SessionKind, TimeField, ValueField, ValueTest,
+};
+use domain::time::Micros;
 use std::cell::OnceCell;
 
 /// The rows of one value, or of several.
@@ -48,6 +52,8 @@ pub(super) enum Node<'a> {
         /// Exclusive end.
         until: Option<i64>,
     },
+    /// The rows whose session has ended, and lasted so many microseconds.
+    Lasted(NumberRange),
 }
 
 impl Rows<'_> {
@@ -115,19 +121,19 @@ impl<'a> Node<'a> {
         Node::unite_postings(cells.filter(|(cell, _)| mask.has(*cell)).map(|(_, rows)| rows))
     }
 
-    /// What a filter selects, whatever the scope.
-    pub(super) fn compile_filter(rows: &'a SealedRows, filter: &Filter) -> Node<'a> {
+    /// What a filter selects at `now`, whatever the scope.
+    pub(super) fn compile_filter(rows: &'a SealedRows, filter: &Filter, now: Micros) -> Node<'a> {
         if let Some(cells) = CellMask::read_filter(filter) {
             return Node::select_cells(rows, cells);
         }
         match filter {
             Filter::And(all) => {
-                Node::All(all.iter().map(|filter| Node::compile_filter(rows, filter)).collect())
+                Node::All(all.iter().map(|filter| Node::compile_filter(rows, filter, now)).collect())
             }
             Filter::Or(any) => {
-                Node::Any(any.iter().map(|filter| Node::compile_filter(rows, filter)).collect())
+                Node::Any(any.iter().map(|filter| Node::compile_filter(rows, filter, now)).collect())
             }
-            Filter::Not(filter) => Node::Not(Box::new(Node::compile_filter(rows, filter))),
+            Filter::Not(filter) => Node::Not(Box::new(Node::compile_filter(rows, filter, now))),
             Filter::HasAny(ValueField::Organization, values) => {
                 let ids = values.iter().filter_map(|value| match value {
                     FieldValue::Id(id) => rows.organizations.get(OrganizationId(*id)),
@@ -142,6 +148,7 @@ impl<'a> Node<'a> {
                 terms.dedup();
                 Node::unite_postings(terms.into_iter().map(|term| rows.dictionary.posting(term)))
             }
+            Filter::HasMatching(field, test) => Node::compile_test(rows, *field, test),
             Filter::Has(ValueField::Organization) => Node::Every,
             Filter::Has(field) if rows.dictionary.numbers_of(*field) > MANY_VALUES => Node::Has(*field),
             Filter::Has(field) => {
@@ -149,7 +156,7 @@ impl<'a> Node<'a> {
                 Node::unite_postings(terms.map(|term| rows.dictionary.posting(term)))
             }
             Filter::Time(TimeField::Created, range) => Node::Created(*range),
-            Filter::Time(field @ (TimeField::Updated | TimeField::Ended), range) => Node::Within {
+            Filter::Time(field, range) => Node::Within {
                 column: ColumnField::for_time_field(*field).unwrap_or(ColumnField::Updated),
                 from: range.from.map(|from| from.0),
                 until: range.until.map(|until| until.0),
@@ -157,11 +164,33 @@ impl<'a> Node<'a> {
             Filter::Number(field, range) => {
                 Node::Within { column: ColumnField::Number(*field), from: range.from, until: range.until }
             }
+            Filter::Span(field, range) => compile_span(rows, *field, *range, now),
             Filter::Ids(ids) => {
                 let mut found = ids.iter().flat_map(|id| rows.find_all(*id)).collect::<Vec<_>>();
                 found.sort_unstable();
                 found.dedup();
                 Node::Sets { size: found.len() as u64, sets: vec![Rows::List(found)] }
+            }
+        }
+    }
+
+    /// The rows with a value of a field that passes a test.
+    fn compile_test(rows: &'a SealedRows, field: ValueField, test: &ValueTest) -> Node<'a> {
+        let is_accepted = |text: &&str| test.accepts(FieldValueRef::Text(text));
+        match field {
+            // The cells say these. An organization is an id, which passes no test.
+            ValueField::Organization => Node::unite_postings(std::iter::empty()),
+            ValueField::Kind => {
+                let kinds = SessionKind::ALL.into_iter().filter(|kind| is_accepted(&kind.name()));
+                Node::select_cells(rows, kinds.map(CellMask::with_kind).fold(CellMask::NONE, CellMask::or))
+            }
+            ValueField::Archived if is_accepted(&PRESENT) => Node::select_cells(rows, CellMask::ARCHIVED),
+            ValueField::Archived => Node::unite_postings(std::iter::empty()),
+            field => {
+                let dictionary = &rows.dictionary;
+                let terms = dictionary.terms_of(field);
+                let accepted = terms.filter(|term| test.accepts(dictionary.borrow_value(*term)));
+                Node::unite_postings(accepted.map(|term| dictionary.posting(term)))
             }
         }
     }
@@ -176,7 +205,7 @@ impl<'a> Node<'a> {
             }
             Node::All(nodes) | Node::Any(nodes) => nodes.iter().for_each(Node::unpack),
             Node::Not(node) => node.unpack(),
-            Node::Every | Node::Has(_) | Node::Created(_) | Node::Within { .. } => {}
+            Node::Every | Node::Has(_) | Node::Created(_) | Node::Within { .. } | Node::Lasted(_) => {}
         }
     }
 
@@ -193,6 +222,7 @@ impl<'a> Node<'a> {
             Node::Not(node) => !node.holds(rows, row),
             Node::Created(range) => range.contains(domain::time::Micros(block().place(number).0)),
             Node::Within { column, from, until } => is_within(block(), *column, number, *from, *until),
+            Node::Lasted(range) => has_lasted(block(), number, *range),
         }
     }
 
@@ -203,7 +233,7 @@ impl<'a> Node<'a> {
             Node::Every => (1, 0),
             Node::Created(_) => (2, 0),
             Node::Not(node) => (3, node.cost().1),
-            Node::Within { .. } => (4, 0),
+            Node::Within { .. } | Node::Lasted(_) => (4, 0),
             Node::All(_) | Node::Any(_) | Node::Has(_) => (5, 0),
         }
     }

@@ -34,7 +34,7 @@ impl Index {
     pub fn select(&self, scope: &ListScope, filter: &Filter, now: Micros, range: ListRange) -> Selection {
         debug_assert!(!self.needs_advance(now), "the index is moved to the time of the question first");
         let recent = self.recent_matching(scope, filter, now);
-        let conditions = Conditions::new(&self.rows, scope, filter);
+        let conditions = Conditions::new(&self.rows, scope, filter, now);
         let (total, (mut sessions, wanted)) = match range {
             ListRange::Offset { offset, limit } => {
                 let wanted = limit as usize;
@@ -60,7 +60,7 @@ impl Index {
 
     /// The number of sessions that match a filter.
     pub fn count(&self, scope: &ListScope, filter: &Filter, now: Micros) -> u64 {
-        let conditions = Conditions::new(&self.rows, scope, filter);
+        let conditions = Conditions::new(&self.rows, scope, filter, now);
         let nothing = RowSpan { cursor: None, skipped: 0, wanted: 0 };
         conditions.page_with_total(nothing).1 + self.recent_matching(scope, filter, now).len() as u64
     }
@@ -69,7 +69,7 @@ impl Index {
     pub fn exists(&self, scope: &ListScope, filter: &Filter, now: Micros) -> bool {
         let one = RowSpan { cursor: None, skipped: 0, wanted: 1 };
         !self.recent_matching(scope, filter, now).is_empty()
-            || !Conditions::new(&self.rows, scope, filter).page(one).is_empty()
+            || !Conditions::new(&self.rows, scope, filter, now).page(one).is_empty()
     }
 
     /// A session with an id that matches a filter.
@@ -85,7 +85,7 @@ impl Index {
         }
         let mut rows = self.rows.find_all(id).peekable();
         rows.peek()?;
-        let (mask, nodes) = compile_conditions(&self.rows, filter);
+        let (mask, nodes) = compile_conditions(&self.rows, filter, now);
         // A row says which organization it is of. To look for it in the set of the organization's rows takes longer.
         let row = rows.find(|row| {
             let (organization, within) = self.rows.cell(*row);

@@ -158,7 +158,7 @@ impl Tally {
     pub(super) fn into_counts(self) -> Vec<(Term, u64)> {
         let counts = self.counts.into_iter().zip(ValueField::ALL).flat_map(|(counts, field)| {
             let counts = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
-            counts.map(|(number, count)| (Term::new(*field, number as u32), u64::from(count)))
+            counts.map(move |(number, count)| (Term::new(field, number as u32), u64::from(count)))
         });
         counts.collect()
     }

@@ -78,3 +78,37 @@ fn sessions_of_two_organizations_may_have_one_id() {
     assert_eq!(left, [Some(6), None, Some(6), Some(6)]);
     assert_eq!(index.len(), 3);
 }
+
+#[test]
+fn lengths_of_time_are_exact_at_their_ends() {
+    let mut both = Both::new();
+    let looks = |number: i64| Look {
+        organization: 0,
+        kind: (number % 3) as u8,
+        owner: 0,
+        state: (number % 4) as u8,
+        bits: 0,
+        number,
+    };
+    for number in 0..60 {
+        let created = START + number / 4;
+        let mut summary = summary(key(looks(number), created, number as u64), 1, looks(number));
+        summary.ended = (number % 2 == 0).then(|| (Micros(created + number % 5), EndReason::Idle));
+        summary.expires = (number % 5 > 0).then(|| Micros(START + 8 + number % 5));
+        both.put(summary);
+    }
+    both.now = Micros(START + 10);
+    both.index.advance(both.now);
+    let scope = ListScope::Account { organizations: None, deleted: false };
+    let ends = || (-1..9).map(Some).chain([None]);
+    for field in SpanField::ALL {
+        for (from, until) in ends().flat_map(|from| ends().map(move |until| (from, until))) {
+            let filter = Filter::Span(field, NumberRange { from, until });
+            let expected = both.list(&scope, &filter).len() as u64;
+            let found = both.index.count(&scope, &filter, both.now);
+            assert_eq!(found, expected, "{field:?} {from:?} {until:?}");
+        }
+        let all = Filter::Span(field, NumberRange::default());
+        assert!(!both.list(&scope, &all).is_empty(), "{field:?}");
+    }
+}
