@@ -121,12 +121,12 @@ async fn postgres_reads_login_sessions_by_key() {
     for needed in ["logins_pkey on logins l", "(created_us = "] {
         assert!(plan.contains(needed), "{needed}: {plan}");
     }
-    let prepare = format!("PREPARE some (uuid, text, uuid) AS {}", logins::POSTGRES_BY_TIMES);
+    let prepare = format!("PREPARE page (uuid, text, uuid) AS {}", logins::POSTGRES_BY_TIMES);
     db.read(leak(prepare), vec![]).await.unwrap();
     for mode in ["SET plan_cache_mode = force_custom_plan", "SET plan_cache_mode = force_generic_plan"] {
         db.read(mode, vec![]).await.unwrap();
         let execute =
-            format!("EXPLAIN (COSTS OFF) EXECUTE some ('{0}', '[5, 6]', '{0}')", Uuid::from_u128(1));
+            format!("EXPLAIN (COSTS OFF) EXECUTE page ('{0}', '[5, 6]', '{0}')", Uuid::from_u128(1));
         let plan = lines(&db, execute, vec![], Columns::text).await.join("\n");
         for costly in ["Seq Scan on sessions", "Seq Scan on logins", "Hash Join", "Merge Join"] {
             assert!(!plan.contains(costly), "{mode}: {plan}");
