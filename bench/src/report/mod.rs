@@ -57,7 +57,7 @@ pub struct ReportArguments {
     #[arg(long, default_value = "bench-report")]
     out: PathBuf,
     /// The server program, built with --release
-    #[arg(long, default_value = "target/release/tenure")]
+    #[arg(long, default_value = "target/dist/tenure")]
     program: PathBuf,
     /// Rounds of each candidate
     #[arg(long, default_value_t = 5)]

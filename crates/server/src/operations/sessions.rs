@@ -254,11 +254,8 @@ async fn load_bodies<S: SessionSource>(
         if end == Some(selected.key) {
             break;
         }
-        let (session, body) = match (known, loaded.remove(&selected.key)) {
-            (Some(body), _) => (*selected, Some(body)),
-            (None, Some(loaded)) => loaded,
-            (None, None) => continue,
-        };
+        let found = known.map(|body| (*selected, Some(body))).or_else(|| loaded.remove(&selected.key));
+        let Some((session, body)) = found else { continue };
         page.is_current &= session == *selected;
         let Some(body) = body else { continue };
         bytes += body.text().len();

@@ -7,9 +7,9 @@ pub(super) mod dump;
 mod file;
 mod functions;
 pub(super) mod lock;
-mod log_index;
 mod probe;
 mod reader;
+mod wal;
 mod writer;
 
 use crate::database::commits::FollowerSlot;
@@ -18,7 +18,6 @@ use crate::database::damage::Damage;
 use crate::database::lanes::{Lane, Lanes, Readers};
 use crate::database::signal::Signals;
 use crate::database::{Batch, DatabaseError, OpenMode, Rows, Statement, Value};
-use log_index::LogIndex;
 use probe::CommitProbe;
 use reader::SqliteReaders;
 use rusqlite::ErrorCode;
@@ -28,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use wal::WalIndex;
 use writer::SqliteWriter;
 
 /// Maximum duration of [`Lane::Brief`], waiting included.
@@ -72,7 +72,7 @@ impl Sqlite {
     ) -> Result<Self, DatabaseError> {
         let signals = Signals::default();
         let connection = file::open_writer(path, mode, now_us)?;
-        let log = LogIndex::open(path);
+        let log = WalIndex::open(path);
         let writer = SqliteWriter::start(connection, log.clone(), signals.clone())?;
         let (keys, scans) = Readers::split(readers.sqlite);
         let lanes = Lanes::new(&readers, scans);

@@ -4,8 +4,8 @@
 //! commit a question to SQLite: shorter than handing the question to another thread.
 
 use super::file::open_probe;
-use super::log_index::{LogHead, LogIndex};
 use super::reader::query;
+use super::wal::{WalHead, WalIndex};
 use super::writer::data_version;
 use super::{shutdown_error, to_database_error};
 use crate::database::{DatabaseError, Rows, Statement};
@@ -21,13 +21,13 @@ pub(super) struct CommitProbe {
 
 struct ProbeState {
     connection: Connection,
-    log: LogIndex,
+    log: WalIndex,
     /// The head of the log's index when it was last read, and the version of the data that belongs to it.
-    known: Option<(LogHead, i64)>,
+    known: Option<(WalHead, i64)>,
 }
 
 impl CommitProbe {
-    pub(super) fn open(path: &Path, log: LogIndex) -> Result<CommitProbe, DatabaseError> {
+    pub(super) fn open(path: &Path, log: WalIndex) -> Result<CommitProbe, DatabaseError> {
         let state = ProbeState { connection: open_probe(path)?, log, known: None };
         Ok(CommitProbe { state: Mutex::new(Some(state)) })
     }
@@ -88,7 +88,7 @@ mod tests {
         let path = Path::new(place.url.strip_prefix("sqlite:").unwrap());
         let other = open_file(path, OpenFlags::default()).unwrap();
         other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
-        let log = LogIndex::open(path);
+        let log = WalIndex::open(path);
         assert!(log.read_head().is_some(), "the index was not found");
         let probe = CommitProbe::open(path, log).unwrap();
 

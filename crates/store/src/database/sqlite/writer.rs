@@ -3,8 +3,8 @@
 //! A durable commit costs milliseconds, whatever its size. While one is running, further batches gather. So groups
 //! grow with the number of callers.
 
-use super::log_index::{LogHead, LogIndex};
 use super::reader::query;
+use super::wal::{WalHead, WalIndex};
 use super::{bind, shutdown_error, to_database_error};
 use crate::database::commits::{ExtendedFeeds, FollowerSlot, ReadRows};
 use crate::database::counts::{WriteCounters, WriteCounts};
@@ -55,9 +55,9 @@ pub(super) struct SqliteWriter {
 /// How far the follower was told.
 #[derive(Clone)]
 struct Followed {
-    log: LogIndex,
+    log: WalIndex,
     /// The head of the log's index at a moment whose commits the follower was all told of.
-    head: Arc<Mutex<Option<LogHead>>>,
+    head: Arc<Mutex<Option<WalHead>>>,
 }
 
 impl Followed {
@@ -72,7 +72,7 @@ impl Followed {
 impl SqliteWriter {
     pub(super) fn start(
         connection: Connection,
-        log: LogIndex,
+        log: WalIndex,
         signals: Signals,
     ) -> Result<Self, DatabaseError> {
         let (sender, receiver) = mpsc::channel();

@@ -12,30 +12,30 @@ const HEAD: usize = 48;
 const FORMAT: u32 = 3_007_000;
 
 /// The head of the index. It has a counter of commits, so no two commits leave the same one.
-pub(super) type LogHead = [u8; HEAD];
+pub(super) type WalHead = [u8; HEAD];
 
 /// The index of a database's log. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct LogIndex {
+pub(super) struct WalIndex {
     /// `None` where it is not a file that can be read. It is never closed: a process that closes a file loses all its locks of
     /// it, also those that SQLite holds.
     file: Option<Arc<ManuallyDrop<File>>>,
 }
 
-impl LogIndex {
+impl WalIndex {
     /// The index of a database that is open.
-    pub(super) fn open(path: &Path) -> LogIndex {
+    pub(super) fn open(path: &Path) -> WalIndex {
         let open = || {
             // SQLite puts it beside the file that a link points to.
             let mut path = path.canonicalize().ok()?.into_os_string();
             path.push("-shm");
             Some(Arc::new(ManuallyDrop::new(File::open(path).ok()?)))
         };
-        LogIndex { file: open() }
+        WalIndex { file: open() }
     }
 
     /// The head, which is written before a commit returns; `None` where it cannot be read.
-    pub(super) fn read_head(&self) -> Option<LogHead> {
+    pub(super) fn read_head(&self) -> Option<WalHead> {
         let mut head = [0; HEAD];
         self.file.as_ref()?.read_exact_at(&mut head, 0).ok()?;
         head.starts_with(&FORMAT.to_ne_bytes()).then_some(head)
