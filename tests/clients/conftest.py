@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import tempfile
 import uuid
 
 import pytest
@@ -11,15 +12,19 @@ import harness
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster(tmp_path_factory):
+def postgres_cluster():
     """The URL of a PostgreSQL cluster: the one in TENURE_TEST_POSTGRES, or one started for these tests."""
     if url := os.environ.get("TENURE_TEST_POSTGRES"):
         yield url
         return
-    script, folder = harness.ROOT / "scripts/postgres", tmp_path_factory.mktemp("cluster")
-    started = subprocess.run([script, "start", folder], stdout=subprocess.PIPE, text=True, check=True, timeout=120)
-    yield started.stdout.strip().splitlines()[-1]
-    subprocess.run([script, "stop", folder], check=True, timeout=60)
+    script = harness.ROOT / "scripts/postgres"
+    with tempfile.TemporaryDirectory(prefix="tenure-postgres-") as folder:
+        # Started by root, PostgreSQL runs as a user of its own, who may not enter the folders of pytest.
+        os.chmod(folder, 0o711)
+        cluster = pathlib.Path(folder, "cluster")
+        started = subprocess.run([script, "start", cluster], stdout=subprocess.PIPE, text=True, check=True, timeout=120)
+        yield started.stdout.strip().splitlines()[-1]
+        subprocess.run([script, "stop", cluster], check=True, timeout=60)
 
 
 @pytest.fixture(scope="session")
