@@ -177,7 +177,7 @@ pub async fn handle_request(
         }
     };
     let handling = request_look::share_in(current.method.is_safe(), handling);
-    let handling = logging::run_in(current.clone(), handling);
+    let handling = logging::run_in(Some(current.clone()), handling);
     let limit = match needs.body {
         BodyKind::Plain => app.settings.request_timeout + needs.wait,
         BodyKind::Form | BodyKind::File => app.settings.install_timeout,

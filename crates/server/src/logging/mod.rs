@@ -4,10 +4,7 @@
 
 mod request;
 
-pub use request::{
-    ACCESS_TARGET, CurrentRequest, RequestLine, UNMATCHED, call_in, current_request, note_principal, run_in,
-    run_in_same,
-};
+pub use request::{CurrentRequest, RequestLine, call_in, current_request, note_principal, run_in};
 
 use crate::settings::LogFormat;
 use request::WithRequest;
@@ -111,7 +108,7 @@ mod tests {
 
         let json: serde_json::Value = serde_json::from_str(&logged("info", LogFormat::Json, 404)).unwrap();
         assert_eq!((&json["status"], &json["target"]), (&404.into(), &"access".into()));
-        assert_eq!(json["route"], UNMATCHED);
+        assert_eq!(json["route"], "unmatched");
 
         assert_eq!(logged("info,access=off", LogFormat::Text, 200), "");
         assert_eq!(logged("warn", LogFormat::Text, 200), "");

@@ -5,6 +5,7 @@
 
 use axum::extract::MatchedPath;
 use axum::http::Method;
+use futures_util::future::Either;
 use serde_json::json;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -16,9 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 use uuid::Uuid;
 
 /// The target of a request's line, for filters such as `info,access=off`.
-pub const ACCESS_TARGET: &str = "access";
+const ACCESS_TARGET: &str = "access";
 /// The route of requests that match none.
-pub const UNMATCHED: &str = "unmatched";
+const UNMATCHED: &str = "unmatched";
 
 tokio::task_local! {
     static CURRENT: Arc<CurrentRequest>;
@@ -46,9 +47,12 @@ impl CurrentRequest {
     }
 }
 
-/// Runs a future as a part of a request.
-pub fn run_in<F: Future>(request: Arc<CurrentRequest>, future: F) -> impl Future<Output = F::Output> {
-    CURRENT.scope(request, future)
+/// Runs a future as a part of a request, if there is one.
+pub fn run_in<F: Future>(request: Option<Arc<CurrentRequest>>, future: F) -> impl Future<Output = F::Output> {
+    match request {
+        Some(request) => Either::Left(CURRENT.scope(request, future)),
+        None => Either::Right(future),
+    }
 }
 
 /// Calls a function as a part of a request.
@@ -56,7 +60,7 @@ pub fn call_in<T>(request: &Arc<CurrentRequest>, call: impl FnOnce() -> T) -> T 
     CURRENT.sync_scope(request.clone(), call)
 }
 
-/// The request that the current task answers.
+/// The request that the current task answers. A task that it starts is a part of it only by [`run_in`].
 pub fn current_request() -> Option<Arc<CurrentRequest>> {
     CURRENT.try_with(Arc::clone).ok()
 }
@@ -65,14 +69,6 @@ pub fn current_request() -> Option<Arc<CurrentRequest>> {
 pub fn note_principal(principal: Uuid) {
     // It is recognized once; a second time it is the same.
     let _ = CURRENT.try_with(|request| request.principal.set(principal));
-}
-
-/// Runs the future of another task as a part of the request that the current one answers.
-pub async fn run_in_same<F: Future>(request: Option<Arc<CurrentRequest>>, future: F) -> F::Output {
-    match request {
-        Some(request) => CURRENT.scope(request, future).await,
-        None => future.await,
-    }
 }
 
 /// How a request ended: its line in the log. It has no field for headers, query strings and bodies, since they can hold

@@ -1,8 +1,8 @@
 //! The index of all sessions, kept up to date with the database.
 //!
-//! On SQLite, the writer tells it of each commit before the commit is acknowledged. On PostgreSQL, a read waits for a
-//! look at the database that began after the read did; reads that come while a look is under way share the next one. So
-//! a read that begins after a write was acknowledged, on whichever server, sees it.
+//! On SQLite, the writer tells it of each commit before the commit is acknowledged. A read waits for a look at the
+//! database that began after its request did ([`Store::look`]). So a read that begins after a write was acknowledged,
+//! whichever process wrote, sees it.
 
 use crate::failure::{Failure, Unanswered};
 use crate::services::{request_look, session_loading};

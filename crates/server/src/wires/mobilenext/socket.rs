@@ -116,7 +116,7 @@ pub async fn open(
             upgrade.on_upgrade(move |socket| async move {
                 // Tracked, so that a graceful stop waits for the conversation.
                 let conversation = converse(app, socket, client, admitted);
-                let _ = tasks.spawn(logging::run_in_same(request, conversation)).await;
+                let _ = tasks.spawn(logging::run_in(request, conversation)).await;
             })
         }
         Err(failure) => {
@@ -127,7 +127,7 @@ pub async fn open(
             let upgrade = upgrade.max_message_size(ANONYMOUS_FRAME_BYTES);
             upgrade.max_frame_size(ANONYMOUS_FRAME_BYTES).on_upgrade(move |socket| async move {
                 let refusal = refuse_anonymous(app, socket, failure, counted);
-                let _ = tasks.spawn(logging::run_in_same(request, refusal)).await;
+                let _ = tasks.spawn(logging::run_in(request, refusal)).await;
             })
         }
     }

@@ -84,7 +84,7 @@ pub async fn open(
     let (request, tasks) = (logging::current_request(), app.tasks.clone());
     upgrade.on_upgrade(move |socket| async move {
         let link = HostSocket { app, credential, chosen, serves, address, intake };
-        let _ = tasks.spawn(logging::run_in_same(request, link.run(socket))).await;
+        let _ = tasks.spawn(logging::run_in(request, link.run(socket))).await;
     })
 }
 

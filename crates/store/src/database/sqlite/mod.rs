@@ -72,13 +72,13 @@ impl Sqlite {
     ) -> Result<Self, DatabaseError> {
         let signals = Signals::default();
         let connection = file::open_writer(path, mode, now_us)?;
-        let log = WalIndex::open(path);
-        let writer = SqliteWriter::start(connection, log.clone(), signals.clone())?;
+        let wal = WalIndex::open(path);
+        let writer = SqliteWriter::start(connection, wal.clone(), signals.clone())?;
         let (keys, scans) = Readers::split(readers.sqlite);
         let lanes = Lanes::new(&readers, scans);
         let keys = SqliteReaders::start(path, "keys", keys)?;
         let scans = SqliteReaders::start(path, "scans", scans)?;
-        let probe = CommitProbe::open(path, log)?;
+        let probe = CommitProbe::open(path, wal)?;
         let (path, damage) = (path.to_owned(), Damage::default());
         let inner = SqliteInner { path, damage, lanes, keys, scans, probe, writer, signals };
         Ok(Sqlite { inner: Arc::new(inner) })

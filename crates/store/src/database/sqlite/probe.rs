@@ -21,14 +21,14 @@ pub(super) struct CommitProbe {
 
 struct ProbeState {
     connection: Connection,
-    log: WalIndex,
+    wal: WalIndex,
     /// The head of the log's index when it was last read, and the version of the data that belongs to it.
     known: Option<(WalHead, i64)>,
 }
 
 impl CommitProbe {
-    pub(super) fn open(path: &Path, log: WalIndex) -> Result<CommitProbe, DatabaseError> {
-        let state = ProbeState { connection: open_probe(path)?, log, known: None };
+    pub(super) fn open(path: &Path, wal: WalIndex) -> Result<CommitProbe, DatabaseError> {
+        let state = ProbeState { connection: open_probe(path)?, wal, known: None };
         Ok(CommitProbe { state: Mutex::new(Some(state)) })
     }
 
@@ -62,7 +62,7 @@ impl CommitProbe {
 impl ProbeState {
     fn version(&mut self) -> Result<i64, DatabaseError> {
         // Before the version: what is committed in between changes the head again.
-        let head = self.log.read_head();
+        let head = self.wal.read_head();
         if let (Some(head), Some((known, version))) = (head, self.known)
             && head == known
         {
@@ -88,9 +88,9 @@ mod tests {
         let path = Path::new(place.url.strip_prefix("sqlite:").unwrap());
         let other = open_file(path, OpenFlags::default()).unwrap();
         other.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
-        let log = WalIndex::open(path);
-        assert!(log.read_head().is_some(), "the index was not found");
-        let probe = CommitProbe::open(path, log).unwrap();
+        let wal = WalIndex::open(path);
+        assert!(wal.read_head().is_some(), "the index was not found");
+        let probe = CommitProbe::open(path, wal).unwrap();
 
         let statement = || any_rows("SELECT x FROM t", Vec::new());
         let mut known = None;

@@ -29,7 +29,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// What the thread is asked for.
 enum WriterRequest {
     Write(SqliteWriteRequest),
-    /// To tell the follower of all commits, and to say when that is done.
+    /// To tell the follower of every commit before, and to say when that is done.
     Follow(oneshot::Sender<()>),
 }
 
@@ -48,31 +48,35 @@ pub(super) struct SqliteWriter {
     slots: Arc<Semaphore>,
     counts: WriteCounters,
     follower: FollowerSlot,
-    followed: Followed,
+    position: FollowerPosition,
     ended: TaskEnd,
 }
 
-/// How far the follower was told.
+/// How far the follower was told of commits.
 #[derive(Clone)]
-struct Followed {
-    log: WalIndex,
-    /// The head of the log's index at a moment whose commits the follower was all told of.
+struct FollowerPosition {
+    wal: WalIndex,
+    /// The head of the log's index at a moment before which it was told of every commit.
     head: Arc<Mutex<Option<WalHead>>>,
 }
 
-impl Followed {
-    /// Whether the follower was told of all commits. Where the log's index cannot be read, nobody can say: then the checks of
-    /// an idle writer have to do.
+impl FollowerPosition {
+    /// Whether it was told of every commit before this call. Where the head cannot be read, this is not known, and the
+    /// follower is told of other processes' commits within [`CHECK_INTERVAL`] only.
     fn is_current(&self) -> bool {
-        let now = self.log.read_head();
+        let now = self.wal.read_head();
         now.is_none() || now == *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, head: Option<WalHead>) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
     }
 }
 
 impl SqliteWriter {
     pub(super) fn start(
         connection: Connection,
-        log: WalIndex,
+        wal: WalIndex,
         signals: Signals,
     ) -> Result<Self, DatabaseError> {
         let (sender, receiver) = mpsc::channel();
@@ -80,14 +84,14 @@ impl SqliteWriter {
         let guard = ended.guard();
         let counts = WriteCounters::default();
         let follower = FollowerSlot::default();
-        let followed = Followed { log, head: Arc::default() };
+        let position = FollowerPosition { wal, head: Arc::default() };
         let mut write_loop = SqliteWriteLoop {
             known_version: data_version(&connection)?,
             connection,
             signals,
             counts: counts.clone(),
             follower: follower.clone(),
-            followed: followed.clone(),
+            position: position.clone(),
         };
         std::thread::Builder::new()
             .name("sqlite-write".into())
@@ -98,7 +102,7 @@ impl SqliteWriter {
             })
             .map_err(|error| DatabaseError::Failed(format!("cannot start a thread: {error}")))?;
         let slots = Arc::new(Semaphore::new(WAITING));
-        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, follower, followed, ended })
+        Ok(SqliteWriter { requests: Mutex::new(Some(sender)), slots, counts, follower, position, ended })
     }
 
     /// What is told of every commit.
@@ -119,7 +123,7 @@ impl SqliteWriter {
 
     /// Waits until the follower was told of every commit before this call, of this process and of others.
     pub(super) async fn wait_until_followed(&self) -> Result<(), DatabaseError> {
-        if self.followed.is_current() {
+        if self.position.is_current() {
             return Ok(());
         }
         let (reply, done) = oneshot::channel();
@@ -147,7 +151,7 @@ struct SqliteWriteLoop {
     signals: Signals,
     counts: WriteCounters,
     follower: FollowerSlot,
-    followed: Followed,
+    position: FollowerPosition,
     /// `data_version` at the last check. On this connection, only commits of other processes change it.
     known_version: i64,
 }
@@ -174,14 +178,16 @@ impl SqliteWriteLoop {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if group.is_empty() {
+            // Before the group: its commit takes milliseconds.
+            if group.is_empty() || !waiting.is_empty() {
                 self.check_other_writers();
-            } else {
-                self.handle_group(group);
             }
             for reply in waiting {
                 // Fails only when the caller is gone.
                 let _ = reply.send(());
+            }
+            if !group.is_empty() {
+                self.handle_group(group);
             }
         }
     }
@@ -295,9 +301,10 @@ impl SqliteWriteLoop {
         }
     }
 
-    /// Tells the follower of commits of other processes. Afterwards it was told of all that were there when this began.
+    /// Tells the follower of other processes' commits. It was told of this process's already, so afterwards it knows every
+    /// commit before this call.
     fn check_other_writers(&mut self) {
-        let head = self.followed.log.read_head();
+        let head = self.position.wal.read_head();
         match data_version(&self.connection) {
             Ok(version) if version == self.known_version => {}
             Ok(version) => {
@@ -310,7 +317,7 @@ impl SqliteWriteLoop {
                 return;
             }
         }
-        *self.followed.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.position.set(head);
     }
 }
 
