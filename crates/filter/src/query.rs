@@ -106,6 +106,17 @@ impl SessionQuery {
     /// The query that matches every session.
     pub const EVERY: SessionQuery = SessionQuery { condition: Condition::All(Vec::new()) };
 
+    /// The query without the conditions that concern one field alone, for counts of the values that one could choose there.
+    #[must_use]
+    pub fn without_field(&self, field: ValueField) -> SessionQuery {
+        let conditions = match &self.condition {
+            Condition::All(inner) => inner.clone(),
+            other => vec![other.clone()],
+        };
+        let others = conditions.into_iter().filter(|one| !one.concerns_only(field));
+        SessionQuery { condition: Condition::all(others) }
+    }
+
     /// What has to be looked up, each once.
     pub fn names_to_resolve(&self) -> BTreeSet<Lookup> {
         let mut lookups = BTreeSet::new();
@@ -171,6 +182,18 @@ impl Condition {
         matches!(self, Condition::All(_) | Condition::Any(_))
     }
 
+    fn concerns_only(&self, field: ValueField) -> bool {
+        match self {
+            Condition::All(inner) | Condition::Any(inner) => {
+                !inner.is_empty() && inner.iter().all(|one| one.concerns_only(field))
+            }
+            Condition::Not(inner) | Condition::Named(_, inner) => inner.concerns_only(field),
+            Condition::Present(of) => *of == Field::Value(field),
+            Condition::Values(of, _) => *of == field,
+            _ => false,
+        }
+    }
+
     fn visit_lookups(&self, visit: &mut impl FnMut(Lookup)) {
         match self {
             Condition::All(inner) | Condition::Any(inner) => {
@@ -223,6 +246,13 @@ impl Lookup {
 }
 
 impl TextPattern {
+    /// The text.
+    pub fn text(&self) -> &str {
+        match self {
+            TextPattern::Exact(text) | TextPattern::Prefix(text) | TextPattern::Contains(text) => text,
+        }
+    }
+
     /// Whether a text is as it has to be.
     pub fn accepts(&self, text: &str) -> bool {
         match self {

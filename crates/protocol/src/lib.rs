@@ -1,4 +1,5 @@
-//! The messages between a Tenure server and its hosts; for its workers see [`work`].
+//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`] and [`problem`] are the
+//! shapes of Tenure's own wire for everybody else.
 //!
 //! A host opens one WebSocket to `/tenure/v1/host` of each of its servers, with its key as `Authorization: Bearer …`. Both
 //! sides send JSON text frames: the host [`FromHost`], the server [`ToHost`]. The host begins with `hello`, and the server
@@ -12,6 +13,9 @@
 //! Both sides ignore unknown fields. On an unknown message type they close the connection with a reason: to skip a message
 //! would be worse than to reconnect.
 
+pub mod problem;
+pub mod sessions;
+pub mod time;
 pub mod work;
 
 use serde::{Deserialize, Serialize};

@@ -26,6 +26,14 @@ pub enum Failure {
         "missing or invalid authentication credentials: send a key that exists, has not expired and was not revoked"
     )]
     Unauthenticated,
+    /// A filter of a list cannot be read.
+    #[error("{}", .faults.as_slice().first().map_or("the filter cannot be read", |fault| &fault.message))]
+    Filter {
+        /// The filter.
+        text: String,
+        /// All that is wrong with it.
+        faults: Box<filter::Faults>,
+    },
     /// The request cannot be read.
     #[error(transparent)]
     Request(#[from] RequestFailure),

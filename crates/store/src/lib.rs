@@ -17,6 +17,7 @@ mod maintenance;
 #[cfg(test)]
 mod plans;
 mod rows;
+mod sessions;
 mod summaries;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -25,6 +26,7 @@ pub use access::authentication::Authentication;
 pub use access::credentials::OrganizationChoice;
 pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse};
 pub use access::own_keys::{ApiKey, ApiKeyName};
+pub use access::visible::{RequestedScope, VisibleSessions};
 pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
@@ -58,6 +60,7 @@ pub use looks::{Follower, Look, Snapshot};
 pub use maintenance::doctor::{Orphans, OverprivilegedServiceUser};
 pub use maintenance::restore;
 pub use rows::{LoadedSessions, MAX_PAGE_BYTES};
+pub use sessions::{AnySession, NamePattern, PrincipalName, SessionNames};
 pub use summaries::{CommitObserver, CommittedChanges};
 
 use domain::Refusal;

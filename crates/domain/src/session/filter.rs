@@ -163,6 +163,15 @@ impl ListScope {
     }
 }
 
+/// A list of sessions, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPart {
+    /// The organizations that its sessions are taken from.
+    pub scope: ListScope,
+    /// What all of its sessions match.
+    pub filter: Filter,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

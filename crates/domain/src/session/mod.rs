@@ -9,7 +9,7 @@ mod words;
 pub use fields::{
     Field, FieldInfo, NumberField, QueryField, QueryType, SpanField, Spread, TimeField, ValueField, ValueType,
 };
-pub use filter::{Filter, ListScope, NumberRange, ValueTest};
+pub use filter::{Filter, ListPart, ListScope, NumberRange, ValueTest};
 pub use summary::{
     AgentSummary, DeviceState, DeviceSummary, FieldValue, FieldValueRef, KindSummary, LoginState,
     LoginSummary, PRESENT, SessionState, Summary,

@@ -28,16 +28,28 @@ impl Index {
         now: Micros,
         fields: [ValueField; N],
     ) -> [Vec<Facet>; N] {
+        let mut counted = self.count_values(scope, filter, now, &fields).into_iter();
+        fields.map(|_| counted.next().unwrap_or_default())
+    }
+
+    /// The same for any number of fields.
+    pub fn count_values(
+        &self,
+        scope: &ListScope,
+        filter: &Filter,
+        now: Micros,
+        fields: &[ValueField],
+    ) -> Vec<Vec<Facet>> {
         debug_assert!(!self.needs_advance(now), "the index is moved to the time of the question first");
-        let mut counts = fields.map(|_| HashMap::<FieldValue, u64>::new());
+        let mut counts = fields.iter().map(|_| HashMap::<FieldValue, u64>::new()).collect::<Vec<_>>();
         let mut add = |field: ValueField, value: &dyn Fn() -> FieldValue, count: u64| {
-            for (counts, _) in counts.iter_mut().zip(fields).filter(|(_, wanted)| *wanted == field) {
+            for (counts, _) in counts.iter_mut().zip(fields).filter(|(_, wanted)| **wanted == field) {
                 *counts.entry(value()).or_default() += count;
             }
         };
         let conditions = Conditions::new(&self.rows, scope, filter, now);
         let question = Question { conditions: &conditions, scope, now };
-        let (terms, cells) = question.count(&fields);
+        let (terms, cells) = question.count(fields);
         for (term, count) in terms {
             add(term.field(), &|| self.rows.dictionary.value(term), count);
         }
@@ -59,7 +71,7 @@ impl Index {
                 add(field, &|| value.to_value(), 1);
             }
         }
-        counts.map(sort_counts)
+        counts.into_iter().map(sort_counts).collect()
     }
 }
 

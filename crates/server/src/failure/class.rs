@@ -84,6 +84,7 @@ impl Failure {
         match self {
             Failure::Refused(refusal) => describe_refusal(refusal),
             Failure::Request(request) => describe_request(request),
+            Failure::Filter { .. } => (Class::Invalid, "filter"),
             Failure::Unauthenticated => (Class::Unauthenticated, "unauthenticated"),
             Failure::Device { .. } => (Class::Device, "device_error"),
             Failure::Busy | Failure::Away(_) => (Class::Unavailable, "busy"),

@@ -5,6 +5,7 @@ pub mod conditional;
 pub mod cookies;
 pub mod cors;
 pub mod credential;
+pub mod cursor;
 pub mod idempotency;
 pub mod middleware;
 pub mod object;

@@ -138,10 +138,7 @@ impl CallerCache {
     /// # Errors
     /// The database does not answer.
     pub async fn list_pins(&self, store: &Store, granted: &Granted<ViewSessions>) -> Result<Pins, Failure> {
-        let moment = match request_look::find() {
-            Some(look) => self.watch.catch_up(&look).await?,
-            None => self.catch_up().await?,
-        };
+        let moment = self.find_moment().await?;
         let (Some(moment), Some(principal)) = (moment, granted.principal()) else {
             return Ok(store.list_pinned_sessions(granted).await?.into());
         };
@@ -153,6 +150,23 @@ impl CallerCache {
         let pins = Pins::from(store.list_pinned_sessions(granted).await?);
         self.pins.insert(of_caller, RememberedPins { pins: pins.clone(), moment });
         Ok(pins)
+    }
+
+    /// A number that grows when names of people or organizations change, with all changes until now. `None` when an SQLite
+    /// database does not say at once.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn names_version(&self) -> Result<Option<u64>, Failure> {
+        Ok(self.find_moment().await?.map(|_| self.watch.names_version()))
+    }
+
+    /// The moment of the request's look, or of a new one.
+    async fn find_moment(&self) -> Result<Option<AccessMoment>, Failure> {
+        match request_look::find() {
+            Some(look) => Ok(self.watch.catch_up(&look).await?),
+            None => self.catch_up().await,
+        }
     }
 
     /// Waits until every change is known that was committed before this call.

@@ -63,6 +63,19 @@ pub enum BodyShape {
     DevinInsights,
     /// On Probe.dev's wire.
     Probe,
+    /// On Tenure's own wire.
+    Tenure,
+}
+
+/// Until when a body that was kept is right, beside the revision of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyVersion {
+    /// How often nobody could say what has changed. Bodies of earlier generations are not right.
+    pub generation: u64,
+    /// The version of the names that it has; see [`CallerCache::names_version`].
+    ///
+    /// [`CallerCache::names_version`]: crate::services::caller_cache::CallerCache::names_version
+    pub names: u64,
 }
 
 /// The bodies that were encoded last.
@@ -71,7 +84,7 @@ pub struct SessionBodies(Cache<(BodyShape, SessionKey), KnownBody, Weight>);
 /// A body, and for how long it is right.
 #[derive(Clone)]
 struct KnownBody {
-    generation: u64,
+    version: BodyVersion,
     revision: i64,
     expires: Option<Micros>,
     body: SessionBody,
@@ -93,17 +106,16 @@ impl SessionBodies {
         SessionBodies(Cache::with_weighter(items, bytes, Weight))
     }
 
-    /// The body of a session in this revision. `generation` counts how often nobody could say what has changed: bodies of
-    /// earlier generations are not right.
+    /// The body of a session in this revision.
     pub fn find(
         &self,
         shape: BodyShape,
         session: &SessionRef,
-        generation: u64,
+        version: BodyVersion,
         now: Micros,
     ) -> Option<SessionBody> {
         let known = self.0.get(&(shape, session.key))?;
-        let is_right = known.generation == generation
+        let is_right = known.version == version
             && known.revision == session.revision
             && known.expires.is_none_or(|expires| now < expires);
         is_right.then_some(known.body)
@@ -114,11 +126,11 @@ impl SessionBodies {
         &self,
         shape: BodyShape,
         session: &SessionRef,
-        generation: u64,
+        version: BodyVersion,
         expires: Option<Micros>,
         body: SessionBody,
     ) {
-        let known = KnownBody { generation, revision: session.revision, expires, body };
+        let known = KnownBody { version, revision: session.revision, expires, body };
         self.0.insert((shape, session.key), known);
     }
 

@@ -88,6 +88,12 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     // A command requires the permission of its endpoint: see everruns/commands.rs.
     ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/sessions",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/tenure/v1/sessions:batchGet",                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/sessions/facets",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/sessions/{session}",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/filter/fields",                            401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/filter/complete",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/host",                                     401, [400, 403, 403, 403, 403, 400, 403, 400, 403]),
     ("GET",    "/tenure/v1/host/files/{file}",                        401, [404, 403, 403, 403, 403, 200, 403, 200, 403]),

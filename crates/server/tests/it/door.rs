@@ -112,7 +112,7 @@ both! {
         let phone = Phone(again["secret"].as_str().unwrap().to_owned());
         for code in [old.code(world, 0), phone.code(world, 120), "x".into(), "aaaa-aaaa-aaaa-aaaa".into()] {
             let response = post(&ana, "totp/confirm", json!({ "code": code })).await;
-            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (401, &json!("wrong_code")));
+            assert_eq!((response.status.as_u16(), &response.json()["code"]), (401, &json!("wrong_code")));
         }
         let confirmed = post(&ana, "totp/confirm", json!({ "code": phone.code(world, 0) })).await.json();
         assert_eq!(confirmed["recovery_codes"].as_array().unwrap().len(), 10);
@@ -276,11 +276,11 @@ both! {
         let again = again.json()["recovery_codes"].as_array().unwrap().clone();
         assert_eq!(again.len(), 10);
         let old = post(&ana, "totp/remove", json!({ "code": recovery[1] })).await;
-        assert_eq!(old.json()["error"]["code"], "wrong_code", "the former codes are invalid");
+        assert_eq!(old.json()["code"], "wrong_code", "the former codes are invalid");
         assert_eq!(post(&ana, "totp/remove", json!({})).await.status, 401);
         world.advance(Span::minutes(9));
         let stale = post(&ana, "totp/remove", json!({ "code": phone.code(world, 0) })).await;
-        assert_eq!((stale.status.as_u16(), &stale.json()["error"]["code"]), (403, &json!("stale_authentication")));
+        assert_eq!((stale.status.as_u16(), &stale.json()["code"]), (403, &json!("stale_authentication")));
         for (body, status, code) in [
             (json!({ "password": "wrong horse" }), 400, "invalid"),
             (json!({ "code": phone.code(world, 0) }), 400, "invalid"),
@@ -288,7 +288,7 @@ both! {
             (json!({ "password": PASSWORD, "code": "000000" }), 401, "wrong_code"),
         ] {
             let response = post(&ana, "authenticate", body).await;
-            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (status, &json!(code)));
+            assert_eq!((response.status.as_u16(), &response.json()["code"]), (status, &json!(code)));
         }
         let body = json!({ "password": PASSWORD, "code": phone.code(world, 0) });
         let shown = post(&ana, "authenticate", body).await;
@@ -329,7 +329,7 @@ both! {
         let opened = world.caller(Some(opened["token"].as_str().unwrap()));
         for actor in [&key, &opened] {
             let response = post(actor, "totp", json!({})).await;
-            assert_eq!((response.status.as_u16(), &response.json()["error"]["code"]), (403, &json!("out_of_scope")));
+            assert_eq!((response.status.as_u16(), &response.json()["code"]), (403, &json!("out_of_scope")));
         }
     }
 

@@ -182,7 +182,7 @@ async fn compare(server: &World, scope: &ListScope, filter: &Filter, range: List
 }
 
 /// A session of any kind as a text that shows everything of it.
-fn encode<S: std::fmt::Debug>(session: &S) -> serde_json::Result<Box<RawValue>> {
+fn encode<S: std::fmt::Debug>(session: &S, _: domain::time::Micros) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&format!("{session:?}"))
 }
 
@@ -197,7 +197,7 @@ where
     let listed = reading::list_sessions(app, source, Filter::EVERY, range, encoding()).await.unwrap();
     let stored = reading::load_sessions(app, source, Filter::EVERY, range).await.unwrap();
     assert_eq!((listed.total, listed.more), (stored.total, stored.more));
-    let stored = stored.items.iter().map(|session| encode(session).unwrap().get().to_owned());
+    let stored = stored.items.iter().map(|session| encode(session, app.now()).unwrap().get().to_owned());
     let shown = listed.items.iter().map(|listed| listed.body.text().to_owned());
     assert_eq!(shown.collect::<Vec<_>>(), stored.collect::<Vec<_>>());
     for listed in listed.items.iter().take(3) {

@@ -141,8 +141,19 @@ fn imported_names_are_read_from_use_lines_and_paths() {
 
 #[test]
 fn a_wire_uses_operations_and_only_grants_of_the_store() {
-    let from_store =
-        ["access", "Caller", "OrganizationChoice", "Granted", "GrantedAccount", "StoredFile", "Topic"];
+    let from_store = [
+        "access",
+        "Caller",
+        "OrganizationChoice",
+        "Granted",
+        "GrantedAccount",
+        "StoredFile",
+        "Topic",
+        "RequestedScope",
+        "VisibleSessions",
+        "AnySession",
+        "SessionNames",
+    ];
     let from_crate = [
         "app",
         "clock",
@@ -179,7 +190,7 @@ fn the_manifests_keep_the_dependency_rule() {
         ("index", &["domain"]),
         ("protocol", &[]),
         ("store", &["domain"]),
-        ("server", &["domain", "index", "protocol", "store"]),
+        ("server", &["domain", "filter", "index", "protocol", "store"]),
         ("runner", &["domain", "protocol"]),
     ];
     let house = ["domain", "filter", "index", "protocol", "store", "server", "runner", "tenure"];

@@ -331,6 +331,21 @@ impl<P: PermissionType> Granted<P> {
     }
 }
 
+impl super::visible::VisibleSessions {
+    /// The permission to view the sessions of an organization, if they are visible.
+    pub(crate) fn grant_view(&self, organization: OrganizationId) -> Option<Granted<ViewSessions>> {
+        let permissions = PermissionSet::new(&[Permission::ViewSessions]);
+        self.includes_organization(organization).then_some(Granted {
+            organization,
+            by: self.by,
+            permissions,
+            account: PermissionSet::default(),
+            max_key_expiry: None,
+            permission: PhantomData,
+        })
+    }
+}
+
 /// The proof that a caller has permission `P` in the whole account.
 #[derive(Debug, Clone)]
 pub struct GrantedAccount<P: PermissionType> {

@@ -53,6 +53,9 @@ const PRUNE: [&str; 2] = [
     "DELETE FROM access_changes WHERE tx <= (SELECT tx FROM access_pruned)",
 ];
 
+/// The triggers say by this principal, who does not exist, that names of people or organizations have changed.
+const NAMES: PrincipalId = PrincipalId(uuid::Uuid::from_u128(0xffff));
+
 /// A moment until which a watch knows all changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccessMoment(u64);
@@ -105,6 +108,11 @@ impl AccessWatch {
     /// Whether a principal's access may have changed after a moment.
     pub fn has_changed(&self, principal: PrincipalId, since: AccessMoment) -> bool {
         since.0 < self.changed.last_change(principal)
+    }
+
+    /// A number that grows when names of people or organizations have changed, as far as is known.
+    pub fn names_version(&self) -> u64 {
+        self.changed.last_change(NAMES)
     }
 
     fn look_at_sqlite(&self, known: &Mutex<Option<(i64, i64)>>) -> Option<AccessMoment> {

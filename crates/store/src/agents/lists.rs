@@ -1,15 +1,14 @@
 //! The agent sessions of a page, by their keys. The index of the server knows which sessions a list has.
 
-use crate::access::{Granted, GrantedAccount, ViewSessions};
+use crate::access::{Granted, GrantedAccount, System, ViewSessions};
 use crate::agents::session_body::read_session;
 use crate::database::{Columns, Rows};
-use crate::devices::sessions::times_json;
+use crate::devices::sessions::{keys_json, times_json};
 use crate::rows::{LoadedSessions, MAX_PAGE_BYTES, read_by_size, values};
 use crate::{Result, Store};
 use domain::agent::AgentSession;
 use domain::ids::SessionId;
 use domain::session::SessionKey;
-use serde_json::json;
 use std::sync::LazyLock;
 
 /// The bodies of agent sessions by keys that are bound as one JSON text, so that the text of the statement does not
@@ -94,12 +93,20 @@ impl Store {
         granted: &GrantedAccount<ViewSessions>,
         keys: &[SessionKey],
     ) -> Result<LoadedSessions<AgentSession>> {
-        let key = |key: &SessionKey| (key.organization.0.simple().to_string(), key.id.creation_time().0);
-        let keys = keys.iter().map(key).collect::<Vec<_>>();
-        let values = values![json!(keys).to_string(), MAX_PAGE_BYTES];
+        let values = values![keys_json(keys), MAX_PAGE_BYTES];
         let [rows] = self.read_account(granted, [(BY_KEYS.text(self), values)]).await?;
         read_loaded(rows).await
     }
+}
+
+/// The agent sessions with these keys, newest first, up to the size of a page.
+pub(crate) async fn read_agents_by_keys(
+    store: &Store,
+    system: &System,
+    keys: &[SessionKey],
+) -> Result<LoadedSessions<AgentSession>> {
+    let values = values![keys_json(keys), MAX_PAGE_BYTES];
+    read_loaded(store.read_unscoped(system, BY_KEYS.text(store), values).await?).await
 }
 
 async fn read_loaded(rows: Rows) -> Result<LoadedSessions<AgentSession>> {

@@ -24,6 +24,7 @@ macro_rules! session_columns {
          s.ended_us, s.end_reason, s.end_actor, s.end_evidence"
     };
 }
+pub(crate) use session_columns;
 
 /// Sessions of one organization `$1` by the times in `$2`, and their holds. The two databases differ in how a JSON text
 /// becomes rows.
@@ -379,6 +380,12 @@ pub(crate) fn times_json(ids: &[SessionId]) -> String {
     json!(ids.iter().map(|id| id.creation_time().0).collect::<Vec<_>>()).to_string()
 }
 
+/// The organizations and times of keys, as one JSON text.
+pub(crate) fn keys_json(keys: &[SessionKey]) -> String {
+    let key = |key: &SessionKey| (key.organization.0.simple().to_string(), key.id.creation_time().0);
+    json!(keys.iter().map(key).collect::<Vec<_>>()).to_string()
+}
+
 /// Reads a session's id from two columns: its time and its tail.
 pub(crate) fn read_session_id(columns: &mut Columns) -> Result<SessionId, DatabaseError> {
     Ok(SessionId::new(columns.time()?, columns.int()? as u64))
@@ -394,7 +401,10 @@ pub(crate) fn read_device_key(columns: &mut Columns) -> Result<SessionKey, Datab
 }
 
 /// Reads a session from its columns, without its holds.
-fn read_session(organization: OrganizationId, columns: &mut Columns) -> Result<DeviceSession, DatabaseError> {
+pub(crate) fn read_session(
+    organization: OrganizationId,
+    columns: &mut Columns,
+) -> Result<DeviceSession, DatabaseError> {
     Ok(DeviceSession {
         organization,
         id: read_session_id(columns)?,

@@ -11,34 +11,23 @@ use crate::access::{Caller, GrantedAccount, GrantedPerson, ManageMembers, System
 use crate::audit::attribution::{Attribution, Grant};
 use crate::audit::log::{NewAuditEntry, batch_with_entry};
 use crate::database::{Columns, DatabaseError, Statement, Topic, Value};
-use crate::devices::sessions::{read_session_id, times_json, to_stale};
+use crate::devices::sessions::{times_json, to_stale};
 use crate::feed::feed_entry;
-use crate::rows::{
-    LoadedSessions, any_rows, batch, format_scopes, one_row, parse_word, postgres_times, values,
-};
+use crate::logins::rows::{login_columns, read_login};
+use crate::rows::{LoadedSessions, any_rows, batch, format_scopes, one_row, postgres_times, values};
 use crate::{Result, Store};
 use domain::Refusal;
 use domain::credential::SecretHash;
 use domain::ids::{CredentialId, OrganizationId, PrincipalId, SessionId};
-use domain::login::{Login, Method, Origin};
+use domain::login::Login;
 use domain::refusal::Thing;
 use domain::session::{Ending, FeedChange, SessionKind};
 use domain::time::{Micros, Span};
 use serde_json::json;
 
-/// The columns of a login session; see [`read_login`].
-macro_rules! columns {
-    () => {
-        "s.created_us, s.tail, s.principal, s.revision, s.activity_us,
-         s.ended_us, s.end_reason, s.end_actor, s.end_evidence,
-         l.idle_us, l.expires_us, l.authenticated_us, l.methods, l.remote_ip, l.agent, l.agent_type,
-         l.credential, l.scopes"
-    };
-}
-
 pub(crate) const OPEN: &str = concat!(
     "SELECT ",
-    columns!(),
+    login_columns!(),
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
       WHERE s.principal = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
@@ -46,7 +35,7 @@ pub(crate) const OPEN: &str = concat!(
 /// A person's sessions by the times in `$2`. SQLite keeps the order of a cross join.
 pub(crate) const SQLITE_BY_TIMES: &str = concat!(
     "SELECT ",
-    columns!(),
+    login_columns!(),
     " FROM json_each($2) k
       CROSS JOIN sessions s ON s.organization = $3 AND s.kind = 'login' AND s.created_us = k.value
       CROSS JOIN logins l ON l.created_us = s.created_us
@@ -56,7 +45,7 @@ pub(crate) const SQLITE_BY_TIMES: &str = concat!(
 /// The limit keeps PostgreSQL from turning this into a join, which would read the sessions of all people.
 pub(crate) const POSTGRES_BY_TIMES: &str = concat!(
     "SELECT ",
-    columns!(),
+    login_columns!(),
     " FROM (",
     postgres_times!(),
     ") k
@@ -68,7 +57,7 @@ pub(crate) const POSTGRES_BY_TIMES: &str = concat!(
 
 const OVER: &str = concat!(
     "SELECT ",
-    columns!(),
+    login_columns!(),
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
       WHERE s.kind = 'login' AND s.ended_us IS NULL AND (l.expires_us <= $1 OR s.activity_us + l.idle_us <= $1)
       ORDER BY s.activity_us LIMIT 1000"
@@ -77,7 +66,7 @@ const OVER: &str = concat!(
 /// All open sessions. There is no index for this: only administrators ask for it.
 const ALL: &str = concat!(
     "SELECT ",
-    columns!(),
+    login_columns!(),
     " FROM sessions s JOIN logins l ON l.created_us = s.created_us
       WHERE s.organization = $1 AND s.kind = 'login' AND s.ended_us IS NULL ORDER BY s.created_us DESC"
 );
@@ -471,30 +460,4 @@ pub(crate) fn insert(new: &Login, hash: &SecretHash, bound: Option<OrganizationI
             ],
         ),
     ]
-}
-
-/// Reads a session from its columns.
-fn read_login(columns: &mut Columns) -> Result<Login, DatabaseError> {
-    Ok(Login {
-        id: read_session_id(columns)?,
-        owner: PrincipalId(columns.id()?),
-        revision: columns.int()?,
-        seen: columns.time()?,
-        ended: columns.maybe_ending()?,
-        idle: Span(columns.int()?),
-        expires: columns.time()?,
-        authenticated: columns.maybe_time()?.unwrap_or_default(),
-        methods: columns
-            .text()?
-            .split_whitespace()
-            .map(|name| parse_word(name, Method::parse))
-            .collect::<Result<_, _>>()?,
-        origin: Origin {
-            remote_ip: columns.maybe_text()?.and_then(|ip| ip.parse().ok()),
-            agent: columns.text()?,
-            agent_type: columns.text()?,
-        },
-        credential: columns.maybe_id()?.map(CredentialId),
-        scopes: columns.maybe_scopes()?,
-    })
 }

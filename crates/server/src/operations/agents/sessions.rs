@@ -10,7 +10,9 @@ use crate::services::caller_cache::Pins;
 use domain::agent::{self, AgentCommand, AgentSession, AgentState, SessionFilter};
 use domain::ids::{AgentId, OrganizationId, SessionId};
 use domain::page::{ListRange, ListSlice};
-use domain::session::{EndReason, FieldValue, Filter, ListScope, SessionKey, SessionKind, ValueField};
+use domain::session::{
+    EndReason, FieldValue, Filter, ListPart, ListScope, SessionKey, SessionKind, ValueField,
+};
 use index::{Facet, Index, SessionRef};
 use std::collections::BTreeSet;
 use store::access::{UseSessions, ViewSessions};
@@ -147,12 +149,11 @@ impl<'a> AccountAgents<'a> {
 impl SessionSource for OrganizationAgents<'_> {
     type Session = AgentSession;
 
-    fn scope(&self) -> ListScope {
-        ListScope::Organization(self.granted.organization())
-    }
-
-    fn filter(&self) -> Filter {
-        Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()])
+    fn parts(&self) -> Vec<ListPart> {
+        vec![ListPart {
+            scope: ListScope::Organization(self.granted.organization()),
+            filter: Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()]),
+        }]
     }
 
     async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<AgentSession>, store::Error> {
@@ -167,12 +168,11 @@ impl SessionSource for OrganizationAgents<'_> {
 impl SessionSource for AccountAgents<'_> {
     type Session = AgentSession;
 
-    fn scope(&self) -> ListScope {
-        self.scope.clone()
-    }
-
-    fn filter(&self) -> Filter {
-        Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()])
+    fn parts(&self) -> Vec<ListPart> {
+        vec![ListPart {
+            scope: self.scope.clone(),
+            filter: Filter::has_text(ValueField::Kind, [SessionKind::Agent.name()]),
+        }]
     }
 
     async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<AgentSession>, store::Error> {

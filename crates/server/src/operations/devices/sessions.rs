@@ -9,7 +9,7 @@ use domain::Refusal;
 use domain::device::{DeviceCommand, DeviceFilters, DeviceSession, Hold, HoldState, decide};
 use domain::ids::{HoldId, SessionId};
 use domain::refusal::Thing;
-use domain::session::{EndReason, Filter, ListScope, SessionKey, SessionKind, ValueField};
+use domain::session::{EndReason, Filter, ListPart, ListScope, SessionKey, SessionKind, ValueField};
 use index::SessionRef;
 use store::access::{UseSessions, ViewSessions};
 use store::{DueHold, Granted, LoadedSessions, Store, System};
@@ -48,12 +48,11 @@ impl<'a> OrganizationDevices<'a> {
 impl SessionSource for OrganizationDevices<'_> {
     type Session = DeviceSession;
 
-    fn scope(&self) -> ListScope {
-        ListScope::Organization(self.granted.organization())
-    }
-
-    fn filter(&self) -> Filter {
-        Filter::has_text(ValueField::Kind, [SessionKind::Device.name()])
+    fn parts(&self) -> Vec<ListPart> {
+        vec![ListPart {
+            scope: ListScope::Organization(self.granted.organization()),
+            filter: Filter::has_text(ValueField::Kind, [SessionKind::Device.name()]),
+        }]
     }
 
     async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<DeviceSession>, store::Error> {

@@ -8,6 +8,7 @@ use crate::settings::PasswordPolicy;
 use domain::Refusal;
 use domain::ids::PrincipalId;
 use domain::login::Method;
+use domain::permission::Role;
 use domain::principal::PrincipalKind;
 use store::{Authentication, Caller, System};
 
@@ -55,9 +56,15 @@ pub(crate) async fn apply_second_factor_policy(app: &App, caller: Caller) -> Res
     Ok(caller.require_second_factor())
 }
 
+/// Whether a role demands a second factor of a caller.
+pub(crate) fn demands_second_factor(app: &App, caller: &Caller, role: Role) -> bool {
+    caller.kind() == PrincipalKind::User
+        && app.settings.second_factor_for.require(Some(role), caller.has_account_role())
+}
+
 /// Whether a credential is backed by a second factor. A session records how it was opened. A key, or a session that a
 /// key opened, counts when its owner has a second factor or signs in by the issuer.
-async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
+pub(crate) async fn has_shown_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
     let person = caller.principal();
     if let Authentication::Login(session) = caller.authentication() {
         let login = app.store.load_login(&System::for_sign_in().grant_person(person), session).await?;

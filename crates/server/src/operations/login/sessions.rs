@@ -8,7 +8,7 @@ use domain::login::Login;
 use domain::page::ListRange;
 use domain::refusal::{Refusal, Thing};
 use domain::session::{
-    EndReason, Ending, Filter, ListScope, LoginState, SessionKey, SessionState, ValueField,
+    EndReason, Ending, Filter, ListPart, ListScope, LoginState, SessionKey, SessionState, ValueField,
 };
 use domain::time::Micros;
 use index::SessionRef;
@@ -36,15 +36,13 @@ impl<'a> PersonLogins<'a> {
 impl SessionSource for PersonLogins<'_> {
     type Session = Login;
 
-    fn scope(&self) -> ListScope {
-        ListScope::Organization(OrganizationId::PEOPLE)
-    }
-
-    fn filter(&self) -> Filter {
-        Filter::And(vec![
-            Filter::has_id(ValueField::Owner, [self.granted.person().0]),
-            Filter::has_text(ValueField::State, [SessionState::Login(LoginState::Open).name()]),
-        ])
+    fn parts(&self) -> Vec<ListPart> {
+        let owner = Filter::has_id(ValueField::Owner, [self.granted.person().0]);
+        let open = Filter::has_text(ValueField::State, [SessionState::Login(LoginState::Open).name()]);
+        vec![ListPart {
+            scope: ListScope::Organization(OrganizationId::PEOPLE),
+            filter: Filter::And(vec![owner, open]),
+        }]
     }
 
     async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<Login>, store::Error> {

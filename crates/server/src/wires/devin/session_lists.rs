@@ -74,7 +74,7 @@ pub async fn respond_with_listed(
     list: SessionList,
     known: &KnownTags,
 ) -> HandlerResult {
-    let encode = |session: &AgentSession| list.encode(session, &app.base_url);
+    let encode = |session: &AgentSession, _| list.encode(session, &app.base_url);
     let encoding = Encoding { shape: list.shape(), encode: &encode };
     Ok(respond_with_session(known, &sessions::find_session(app, source, id, encoding).await?)?)
 }
@@ -87,7 +87,7 @@ impl Scope<'_> {
         range: ListRange,
         list: SessionList,
     ) -> Result<ListSlice<ListedSession>, Failure> {
-        let encode = |session: &AgentSession| list.encode(session, &app.base_url);
+        let encode = |session: &AgentSession, _| list.encode(session, &app.base_url);
         let encoding = Encoding { shape: list.shape(), encode: &encode };
         match self {
             Scope::Organization(granted) => {

@@ -289,8 +289,10 @@ pub async fn set_archived(
 }
 
 /// How sessions are written that the caller has not pinned.
-const ENCODING: Encoding<'static, AgentSession> =
-    Encoding { shape: BodyShape::Everruns, encode: &|session| to_raw_value(&Session::new(session, false)) };
+const ENCODING: Encoding<'static, AgentSession> = Encoding {
+    shape: BodyShape::Everruns,
+    encode: &|session, _| to_raw_value(&Session::new(session, false)),
+};
 
 /// Marks the sessions that the caller has pinned.
 async fn set_pins(

@@ -22,6 +22,7 @@ use domain::ids::SessionId;
 use domain::page::ListRange;
 use domain::refusal::Thing;
 use domain::session::Filter;
+use domain::time::Micros;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use store::access::{UseSessions, ViewSessions};
@@ -56,7 +57,7 @@ fn read_range(query: &Query) -> Result<ListRange, Failure> {
     Ok(ListRange::Before { position, limit: u32::try_from(limit).unwrap_or(u32::MAX) })
 }
 
-fn encode(session: &DeviceSession) -> serde_json::Result<Box<RawValue>> {
+fn encode(session: &DeviceSession, _: Micros) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&Session::from(session))
 }
 

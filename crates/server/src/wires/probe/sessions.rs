@@ -50,7 +50,7 @@ pub async fn get(known: Authenticated, State(app): State<App>, id: SessionPath) 
 
 /// How sessions are written that are not the session of the request.
 const ENCODING: Encoding<'static, Login> =
-    Encoding { shape: BodyShape::Probe, encode: &|login| to_raw_value(&Session::new(login)) };
+    Encoding { shape: BodyShape::Probe, encode: &|login, _| to_raw_value(&Session::new(login)) };
 
 /// Marks the session of this request.
 fn mark_current(caller: &Caller, sessions: &mut [ListedSession]) -> Result<(), Failure> {

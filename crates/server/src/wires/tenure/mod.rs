@@ -8,6 +8,7 @@ mod files;
 mod host;
 mod login_sessions;
 mod me;
+mod sessions;
 mod sign_in;
 mod users;
 mod work;
@@ -31,6 +32,12 @@ fn routes() -> Vec<Route> {
     use BodyKind::File;
     use Callers::{Anyone, Authenticated, InAccount, Permitted, SignedIn, TokenHolder};
     vec![
+        get("/tenure/v1/sessions", Authenticated, sessions::list),
+        post("/tenure/v1/sessions:batchGet", Authenticated, sessions::batch_get),
+        get("/tenure/v1/sessions/facets", Authenticated, sessions::facets),
+        get("/tenure/v1/sessions/{session}", Authenticated, sessions::get),
+        get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
+        get("/tenure/v1/filter/complete", Authenticated, sessions::complete),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
         get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
         get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),

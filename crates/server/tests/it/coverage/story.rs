@@ -162,6 +162,7 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
         return actor.call_with(method, path, &body).await;
     }
     let body = match (method, path) {
+        ("POST", "/tenure/v1/sessions:batchGet") => json!({ "ids": ["x"] }),
         ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
         ("POST", "/tenure/v1/sign-in") => json!({ "email": new_email(), "password": "wrong-password" }),
         ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),

@@ -69,6 +69,8 @@ const POSTS: &[(&str, Why)] = &[
     ("/frontend/api/v1/auth/password-restore-verify", Unknown),
     ("/frontend/api/v1/auth/verify", Unknown),
     ("/frontend/api/v1/user/current", Noted),
+    // It only reads.
+    ("/tenure/v1/sessions:batchGet", Sets),
     ("/tenure/v1/sign-in", NotKept),
     ("/tenure/v1/sign-in/code", NotKept),
     ("/tenure/v1/me/authenticate", Noted),

@@ -14,7 +14,7 @@ use server::settings::{FactorRoles, PasswordPolicy};
 const BOB: &str = "bob@example.com";
 /// A route that a member may read, and the place of a refusal's code, on each wire.
 const LOOKS: [(&str, &str); 4] = [
-    ("/tenure/v1/changes", "/error/code"),
+    ("/tenure/v1/changes", "/code"),
     ("/api/v1/sessions", "/error/code"),
     ("/v1/agents", "/code"),
     ("/v3/organizations/sessions", "/detail"),
@@ -23,7 +23,7 @@ const LOOKS: [(&str, &str); 4] = [
 async fn tries(world: &World, email: &str, password: &str) -> (u16, Value) {
     let body = json!({ "email": email, "password": password });
     let response = world.caller(None).post("/tenure/v1/sign-in", body).await;
-    (response.status.as_u16(), response.json()["error"]["code"].clone())
+    (response.status.as_u16(), response.json()["code"].clone())
 }
 
 async fn forgets(world: &World, email: &str) -> u16 {

@@ -1,16 +1,21 @@
 //! Sessions of all kinds, as they are read: the index says which, their bodies are kept from the last time, and the store
 //! has what is missing.
 
+pub mod facets;
+mod parts;
+pub mod queries;
+pub mod visible;
+
 use crate::app::App;
 use crate::failure::Failure;
-use crate::services::session_bodies::{BodyShape, SessionBody};
+use crate::services::session_bodies::{BodyShape, BodyVersion, SessionBody};
 use domain::Refusal;
 use domain::ids::SessionId;
 use domain::page::{ListRange, ListSlice};
 use domain::refusal::Thing;
-use domain::session::{Filter, ListScope, SessionKey};
+use domain::session::{Filter, ListPart, SessionKey};
 use domain::time::Micros;
-use index::{Index, Selection, SessionRef};
+use index::{Selection, SessionRef};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -19,16 +24,13 @@ use store::{LoadedSessions, MAX_PAGE_BYTES};
 /// How often sessions are read at most while they change.
 const ATTEMPTS: usize = 4;
 
-/// The sessions of one kind that a grant gives access to.
+/// The sessions that a grant gives access to.
 pub trait SessionSource: Sync {
     /// A session.
     type Session: Send + Sync;
 
-    /// The organizations that they belong to.
-    fn scope(&self) -> ListScope;
-
-    /// What all of them match: their kind, and their owner if the grant is for a person.
-    fn filter(&self) -> Filter;
+    /// Disjoint lists that have all of them together.
+    fn parts(&self) -> Vec<ListPart>;
 
     /// Loads sessions by their keys, in the order of lists.
     fn load(
@@ -39,9 +41,19 @@ pub trait SessionSource: Sync {
     /// Which session this is, and its revision.
     fn session_ref(session: &Self::Session) -> SessionRef;
 
-    /// When it ends by itself unless it is used again, which does not change its revision.
+    /// When it leaves these sessions by itself, unless it is used again, which does not change its revision.
     fn expiry(_: &Self::Session) -> Option<Micros> {
         None
+    }
+
+    /// Until when its encoded body is right, unless its revision changes.
+    fn valid_until(session: &Self::Session, _: Micros) -> Option<Micros> {
+        Self::expiry(session)
+    }
+
+    /// The version of the names that encoded bodies have; `None` when it is not known.
+    fn names_version(&self) -> impl Future<Output = Result<Option<u64>, Failure>> + Send {
+        std::future::ready(Ok(Some(0)))
     }
 }
 
@@ -49,8 +61,8 @@ pub trait SessionSource: Sync {
 pub struct Encoding<'a, S> {
     /// The name of the shape.
     pub shape: BodyShape,
-    /// Writes a session in the shape.
-    pub encode: &'a (dyn Fn(&S) -> serde_json::Result<Box<RawValue>> + Sync),
+    /// Writes a session in the shape, as it is at a time.
+    pub encode: &'a (dyn Fn(&S, Micros) -> serde_json::Result<Box<RawValue>> + Sync),
 }
 
 /// A session in a list, as a wire writes it.
@@ -78,6 +90,19 @@ impl ListedSession {
         let start =
             self.body.text().strip_suffix("false}").filter(|start| start.ends_with(&format!("\"{name}\":")));
         let text = format!("{}true}}", start.ok_or_else(other)?);
+        self.body = SessionBody::new(RawValue::from_string(text).map_err(Failure::internal)?);
+        Ok(())
+    }
+
+    /// Keeps some fields of the JSON object, in this order.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] for a body that is no object.
+    pub fn keep_fields<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> Result<(), Failure> {
+        let fields = serde_json::from_str::<HashMap<&str, &RawValue>>(self.body.text());
+        let fields = fields.map_err(Failure::internal)?;
+        let kept = names.filter_map(|name| Some(format!("\"{name}\":{}", fields.get(name)?)));
+        let text = format!("{{{}}}", kept.collect::<Vec<_>>().join(","));
         self.body = SessionBody::new(RawValue::from_string(text).map_err(Failure::internal)?);
         Ok(())
     }
@@ -126,9 +151,8 @@ pub async fn load_sessions<S: SessionSource>(
 
 /// The number of sessions that match a filter.
 pub async fn count_sessions<S: SessionSource>(app: &App, source: &S, filter: Filter) -> Result<u64, Failure> {
-    let (scope, filter) = (source.scope(), limit_filter(source, filter));
-    let now = app.now();
-    app.sessions.read(now, |index| index.count(&scope, &filter, now)).await
+    let (parts, now) = (limit_parts(source.parts(), &filter), app.now());
+    app.sessions.read(now, |index| parts::count(index, &parts, now)).await
 }
 
 /// Loads a session.
@@ -141,11 +165,10 @@ pub async fn find_session<S: SessionSource>(
     id: SessionId,
     encoding: Encoding<'_, S::Session>,
 ) -> Result<ListedSession, Failure> {
-    let (scope, filter) = (&source.scope(), &source.filter());
-    let encoding = &encoding;
+    let (parts, encoding) = (&source.parts(), &encoding);
     let found = repeat_until_current(|| async move {
         let now = app.now();
-        let found = app.sessions.read(now, |index| index.find(scope, filter, now, id)).await?;
+        let found = app.sessions.read(now, |index| parts::find(index, parts, now, id)).await?;
         let Some(found) = found else { return Ok((true, None)) };
         let mut page = load_bodies(app, source, encoding, &[found], now).await?;
         Ok((page.is_current, page.items.pop()))
@@ -170,19 +193,17 @@ where
 
 /// A question for a page.
 struct ListQuery {
-    scope: ListScope,
-    filter: Filter,
+    parts: Vec<ListPart>,
     range: ListRange,
 }
 
 impl ListQuery {
     fn new<S: SessionSource>(source: &S, filter: Filter, range: ListRange) -> ListQuery {
-        ListQuery { scope: source.scope(), filter: limit_filter(source, filter), range }
+        ListQuery { parts: limit_parts(source.parts(), &filter), range }
     }
 
     async fn select(&self, app: &App, now: Micros) -> Result<Selection, Failure> {
-        let select = |index: &Index| index.select(&self.scope, &self.filter, now, self.range);
-        app.sessions.read(now, select).await
+        app.sessions.read(now, |index| parts::select(index, &self.parts, now, self.range)).await
     }
 }
 
@@ -206,8 +227,13 @@ pub fn ids(keys: &[SessionKey]) -> Vec<SessionId> {
     keys.iter().map(|key| key.id).collect()
 }
 
-fn limit_filter<S: SessionSource>(source: &S, filter: Filter) -> Filter {
-    Filter::And(vec![source.filter(), filter])
+/// The same lists, with only the sessions that match a filter.
+fn limit_parts(parts: Vec<ListPart>, filter: &Filter) -> Vec<ListPart> {
+    let limit = |part: ListPart| ListPart {
+        filter: Filter::And(vec![part.filter, filter.clone()]),
+        scope: part.scope,
+    };
+    parts.into_iter().map(limit).collect()
 }
 
 fn has_expired<S: SessionSource>(session: &S::Session, now: Micros) -> bool {
@@ -223,7 +249,8 @@ async fn load_bodies<S: SessionSource>(
     now: Micros,
 ) -> Result<LoadedPage<ListedSession>, Failure> {
     let generation = app.sessions.generation();
-    let find = |session: &SessionRef| app.bodies.find(encoding.shape, session, generation, now);
+    let version = source.names_version().await?.map(|names| BodyVersion { generation, names });
+    let find = |session: &SessionRef| app.bodies.find(encoding.shape, session, version?, now);
     let known = selected.iter().map(find).collect::<Vec<_>>();
     let missing = selected.iter().zip(&known).filter(|(_, body)| body.is_none());
     let missing = missing.map(|(session, _)| session.key).collect::<Vec<_>>();
@@ -243,8 +270,11 @@ async fn load_bodies<S: SessionSource>(
         }
         for session in &items {
             let found = S::session_ref(session);
-            let body = SessionBody::new((encoding.encode)(session).map_err(Failure::internal)?);
-            app.bodies.keep(encoding.shape, &found, generation, S::expiry(session), body.clone());
+            let body = SessionBody::new((encoding.encode)(session, now).map_err(Failure::internal)?);
+            if let Some(version) = version {
+                let until = S::valid_until(session, now);
+                app.bodies.keep(encoding.shape, &found, version, until, body.clone());
+            }
             let listed = (!has_expired::<S>(session, now)).then_some(body);
             loaded.insert(found.key, (found, listed));
         }

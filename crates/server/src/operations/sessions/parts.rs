@@ -1,0 +1,78 @@
+//! Lists that consist of disjoint parts: each part is asked, and the answers are put together.
+
+use domain::ids::SessionId;
+use domain::page::ListRange;
+use domain::session::{ListPart, ValueField};
+use domain::time::Micros;
+use index::{Facet, Index, Selection, SessionRef};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// A range of the sessions of some parts, newest first, and the number of all of them.
+pub(super) fn select(index: &Index, parts: &[ListPart], now: Micros, range: ListRange) -> Selection {
+    if let [part] = parts {
+        return index.select(&part.scope, &part.filter, now, range);
+    }
+    let (skipped, limit, of_each) = match range {
+        ListRange::Offset { offset, limit } => {
+            let until = offset.saturating_add(limit.into());
+            let limit_of_each = u32::try_from(until).unwrap_or(u32::MAX);
+            (offset, limit, ListRange::Offset { offset: 0, limit: limit_of_each })
+        }
+        ListRange::Before { limit, .. } => (0, limit, range),
+    };
+    let selections = parts.iter().map(|part| index.select(&part.scope, &part.filter, now, of_each));
+    let mut all = Selection { sessions: Vec::new(), total: 0, more: false };
+    for selection in selections {
+        all.sessions.extend(selection.sessions);
+        all.total += selection.total;
+        all.more |= selection.more;
+    }
+    let place = |session: &SessionRef| {
+        let key = session.key;
+        Reverse((key.id.creation_time(), key.id.tail(), key.kind, key.organization))
+    };
+    all.sessions.sort_unstable_by_key(place);
+    all.sessions.drain(..all.sessions.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
+    all.more |= all.sessions.len() > limit as usize;
+    all.sessions.truncate(limit as usize);
+    all
+}
+
+/// The number of sessions of some parts.
+pub(super) fn count(index: &Index, parts: &[ListPart], now: Micros) -> u64 {
+    parts.iter().map(|part| index.count(&part.scope, &part.filter, now)).sum()
+}
+
+/// The session with an id in one of some parts.
+pub(super) fn find(index: &Index, parts: &[ListPart], now: Micros, id: SessionId) -> Option<SessionRef> {
+    parts.iter().find_map(|part| index.find(&part.scope, &part.filter, now, id))
+}
+
+/// The number of sessions of some parts with each value of some fields, for each field in order; the most frequent value
+/// first.
+pub(super) fn facets(
+    index: &Index,
+    parts: &[ListPart],
+    now: Micros,
+    fields: &[ValueField],
+) -> Vec<Vec<Facet>> {
+    if let [part] = parts {
+        return index.count_values(&part.scope, &part.filter, now, fields);
+    }
+    let mut counts = fields.iter().map(|_| HashMap::new()).collect::<Vec<_>>();
+    for part in parts {
+        let found = index.count_values(&part.scope, &part.filter, now, fields);
+        for (counts, facets) in counts.iter_mut().zip(found) {
+            for facet in facets {
+                *counts.entry(facet.value).or_insert(0) += facet.count;
+            }
+        }
+    }
+    let sort = |counts: HashMap<_, _>| {
+        let mut facets = counts.into_iter().map(|(value, count)| Facet { value, count }).collect::<Vec<_>>();
+        facets.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.value.cmp(&other.value)));
+        facets
+    };
+    counts.into_iter().map(sort).collect()
+}

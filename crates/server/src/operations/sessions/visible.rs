@@ -1,0 +1,81 @@
+//! The sessions of all kinds that a caller may see.
+
+use super::SessionSource;
+use crate::app::App;
+use crate::failure::Failure;
+use crate::operations::login::policies;
+use domain::permission::Role;
+use domain::session::{ListPart, SessionKey};
+use domain::time::Micros;
+use index::SessionRef;
+use std::sync::Arc;
+use store::{AnySession, Caller, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
+
+/// Finds out which sessions a caller may see.
+///
+/// # Errors
+/// Those of [`store::Store::authorize_sessions`].
+pub async fn authorize_sessions(
+    app: &App,
+    caller: &Caller,
+    requested: &RequestedScope,
+) -> Result<VisibleSessions, Failure> {
+    let demands_factor = |role: Role| policies::demands_second_factor(app, caller, role);
+    let is_lacking = caller.memberships().iter().any(|member| demands_factor(member.role))
+        && !policies::has_shown_factor(app, caller).await?;
+    let is_admitted = |role: Role| !is_lacking || !demands_factor(role);
+    Ok(app.store.authorize_sessions(caller, requested, is_admitted).await?)
+}
+
+/// A session with the names that it shows.
+pub struct NamedSession {
+    /// The session.
+    pub session: AnySession,
+    /// The names of all sessions that were loaded with it.
+    pub names: Arc<SessionNames>,
+}
+
+/// The sessions of all kinds that a caller may see.
+pub struct VisibleSource<'a> {
+    app: &'a App,
+    visible: &'a VisibleSessions,
+}
+
+impl<'a> VisibleSource<'a> {
+    /// Those that the proof gives access to.
+    pub fn new(app: &'a App, visible: &'a VisibleSessions) -> VisibleSource<'a> {
+        VisibleSource { app, visible }
+    }
+}
+
+impl SessionSource for VisibleSource<'_> {
+    type Session = NamedSession;
+
+    fn parts(&self) -> Vec<ListPart> {
+        self.visible.parts()
+    }
+
+    async fn load(&self, keys: &[SessionKey]) -> Result<LoadedSessions<NamedSession>, store::Error> {
+        let LoadedSessions { items, found } =
+            self.app.store.load_visible_sessions(self.visible, keys).await?;
+        let names = Arc::new(self.app.store.load_session_names(self.visible, &items).await?);
+        let named = items.into_iter().map(|session| NamedSession { session, names: names.clone() });
+        Ok(LoadedSessions { items: named.collect(), found })
+    }
+
+    fn session_ref(named: &NamedSession) -> SessionRef {
+        SessionRef { key: named.session.key(), revision: named.session.revision() }
+    }
+
+    /// An open login session expires without a new revision.
+    fn valid_until(named: &NamedSession, now: Micros) -> Option<Micros> {
+        match &named.session {
+            AnySession::Login(login) if login.ended.is_none() => Some(login.expires).filter(|at| *at > now),
+            _ => None,
+        }
+    }
+
+    async fn names_version(&self) -> Result<Option<u64>, Failure> {
+        self.app.callers.names_version().await
+    }
+}
