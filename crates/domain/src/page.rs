@@ -30,6 +30,13 @@ pub enum ListRange {
         /// Maximum number of sessions.
         limit: u32,
     },
+    /// The nearest sessions before a session in the list: newer ones. They are in the order of the list, too.
+    After {
+        /// That session: its time of creation and its id.
+        position: (Micros, SessionId),
+        /// Maximum number of sessions.
+        limit: u32,
+    },
 }
 
 /// A range of a list, with the length of the whole list at that moment.
@@ -39,6 +46,6 @@ pub struct ListSlice<T> {
     pub items: Vec<T>,
     /// Number of items in the whole list.
     pub total: u64,
-    /// Whether more items follow.
+    /// Whether more items follow in the direction of the range.
     pub more: bool,
 }

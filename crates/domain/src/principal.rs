@@ -15,6 +15,11 @@ pub enum PrincipalKind {
 }
 
 impl PrincipalKind {
+    /// The kind with this name.
+    pub fn parse(name: &str) -> Option<PrincipalKind> {
+        [PrincipalKind::User, PrincipalKind::ServiceUser].into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name in the store and on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -169,17 +169,20 @@ fn measure(bench: &mut Criterion) {
     let first = ListRange::Before { position: None, limit: 100 };
     let middle = SessionId::new(Micros(START + sessions as i64 * STEP / 2), 0);
     let deep = ListRange::Before { position: Some((middle.creation_time(), middle)), limit: 100 };
+    let back = ListRange::After { position: (middle.creation_time(), middle), limit: 100 };
     let far = ListRange::Offset { offset: sessions / 40, limit: 20 };
     let farther = ListRange::Offset { offset: sessions / 20, limit: 20 };
     for (name, scope, filter, range) in [
         ("organization of a tenth, 100 with total", organization_scope(0), agents(vec![]), first),
         ("the same from a cursor in the middle", organization_scope(0), agents(vec![]), deep),
+        ("the same back from a cursor", organization_scope(0), agents(vec![]), back),
         ("the same at an offset of a fortieth", organization_scope(0), agents(vec![]), far),
         ("account at an offset of a twentieth", account.clone(), agents(vec![]), farther),
         ("small organization, 100 with total", organization_scope(500), agents(vec![]), first),
         ("account, 100 with total", account.clone(), agents(vec![]), first),
         ("account, two tags", account.clone(), agents(vec![tag()]), first),
         ("account, origin", account.clone(), agents(vec![origin()]), first),
+        ("account, origin, back from a cursor", account.clone(), agents(vec![origin()]), back),
         ("account, states", account.clone(), agents(vec![state()]), first),
         ("account, owner", account.clone(), agents(vec![owner()]), first),
         ("account, updated in the last third", account.clone(), agents(vec![updated()]), first),

@@ -110,6 +110,21 @@ impl Bits {
         }
     }
 
+    /// The rows from a position on, in order.
+    pub(crate) fn rows_from(&self, from: usize) -> impl Iterator<Item = u16> {
+        let mut at = from / 64;
+        let mut word = self.0.get(at).map_or(0, |word| word & !below(from % 64));
+        std::iter::from_fn(move || {
+            while word == 0 {
+                at += 1;
+                word = *self.0.get(at)?;
+            }
+            let row = at * 64 + word.trailing_zeros() as usize;
+            word &= word - 1;
+            Some(row as u16)
+        })
+    }
+
     /// Takes away the rows of `from..until` that `keep` is false for.
     pub(crate) fn retain(&mut self, from: usize, until: usize, mut keep: impl FnMut(u16) -> bool) {
         for at in from / 64..until.div_ceil(64).min(self.0.len()) {
@@ -211,6 +226,8 @@ mod tests {
             prop_assert_eq!(change(&|bits| bits.clear_range(from, until)), outside);
             let kept = one.iter().copied().filter(|row| !range(row) || row % 3 == 0).collect::<BTreeSet<_>>();
             prop_assert_eq!(change(&|bits| bits.retain(from, until, |row| row % 3 == 0)), kept);
+            let after = one.iter().copied().filter(|row| usize::from(*row) >= from).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&one).rows_from(from).collect::<Vec<_>>(), after);
             let before = one.iter().copied().filter(|row| usize::from(*row) < until).collect::<Vec<_>>();
             let (mut back, mut skipped) = (Vec::new(), skip);
             bits(&one).visit_back(until, &mut skipped, |row| { back.push(row); true });

@@ -32,6 +32,7 @@ mod query;
 mod rows;
 mod sessions;
 mod sizes;
+mod summaries;
 mod term_sets;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod conditions;
 mod evaluate;
 mod facets;
+mod newer;
 mod nodes;
 mod pages;
 mod spans;
@@ -19,6 +20,6 @@ pub struct Selection {
     pub sessions: Vec<SessionRef>,
     /// The number of sessions in the whole list.
     pub total: u64,
-    /// Whether more sessions follow.
+    /// Whether more sessions follow in the direction of the range: older ones, or newer ones.
     pub more: bool,
 }

@@ -256,6 +256,11 @@ impl Index {
         }
     }
 
+    /// Whether a session expires, or has expired, by the clock alone.
+    pub(crate) fn expires_by_itself(&self, key: &SessionKey) -> bool {
+        self.expiry_of.contains_key(&list_key(key))
+    }
+
     fn forget_expiry(&mut self, key: OrderedKey) {
         if let Some(expires) = self.expiry_of.remove(&key) {
             self.expiries.remove(&(expires, key));

@@ -2,7 +2,7 @@
 
 mod cases;
 
-use crate::{Facet, Index, SessionRef};
+use crate::{Facet, Index, Selection, SessionRef};
 use domain::agent::{Acus, AgentState, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
 use domain::network::Network;
@@ -283,6 +283,17 @@ impl Both {
         let after = |one: &&&Summary| position.is_none_or(|(_, id)| one.key.id < id);
         let page = expected.iter().filter(after).take(*limit as usize).copied().collect::<Vec<_>>();
         prop_assert_eq!(&found.sessions, &refs(&page), "cursor");
+        if let Some(position) = position {
+            let newer = expected.iter().rev().filter(|one| one.key.id > position.1);
+            let mut page = newer.take(*limit as usize + 1).copied().collect::<Vec<_>>();
+            let more = page.len() > *limit as usize;
+            page.truncate(*limit as usize);
+            page.reverse();
+            let found =
+                self.index.select(scope, filter, self.now, ListRange::After { position, limit: *limit });
+            let expected = Selection { sessions: refs(&page), total: expected.len() as u64, more };
+            prop_assert_eq!(found, expected, "back from a cursor");
+        }
         prop_assert_eq!(self.index.count(scope, filter, self.now), expected.len() as u64, "count");
         prop_assert_eq!(self.index.exists(scope, filter, self.now), !expected.is_empty(), "exists");
         if let Some((_, id)) = position {
@@ -435,6 +446,9 @@ proptest! {
         let mut both = Both::new();
         for (at, step) in steps.iter().enumerate() {
             both.take(*step);
+            if let Some(session) = both.nth((at * 31) as u16) {
+                prop_assert_eq!(both.index.summary(&session.key), Some(session.normalize()));
+            }
             if at % 97 == 0 {
                 both.compare(&questions[at % questions.len()])?;
             }
@@ -445,6 +459,7 @@ proptest! {
         prop_assert_eq!(both.index.len(), both.sessions.len() as u64);
         for session in both.sessions.values() {
             prop_assert_eq!(both.index.revision(&session.key), Some(session.revision));
+            prop_assert_eq!(both.index.summary(&session.key), Some(session.clone().normalize()));
         }
 
         // A new index of the same sessions, oldest first, answers the same.
@@ -453,6 +468,9 @@ proptest! {
         both.sessions.values().cloned().for_each(|summary| again.append(summary));
         both.deleted.iter().for_each(|id| again.delete_organization(*id));
         both.index = again;
+        for session in both.sessions.values() {
+            prop_assert_eq!(both.index.summary(&session.key), Some(session.clone().normalize()));
+        }
         for question in &questions {
             both.compare(question)?;
         }

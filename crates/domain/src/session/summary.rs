@@ -44,6 +44,20 @@ pub enum LoginState {
 }
 
 impl SessionState {
+    /// All states, of all kinds.
+    pub fn all() -> impl Iterator<Item = SessionState> {
+        use DeviceState::{Empty, Holding, Queued};
+        let agents = AgentState::ALL.map(SessionState::Agent);
+        let devices = [Empty, Queued, Holding, DeviceState::Ended].map(SessionState::Device);
+        let logins = [LoginState::Open, LoginState::Expired, LoginState::Ended].map(SessionState::Login);
+        agents.into_iter().chain(devices).chain(logins)
+    }
+
+    /// The state with this name.
+    pub fn parse(name: &str) -> Option<SessionState> {
+        SessionState::all().find(|state| state.name() == name)
+    }
+
     /// The name, which no state of another kind has.
     pub fn name(self) -> &'static str {
         match self {
@@ -199,6 +213,26 @@ impl Summary {
             SessionState::Login(LoginState::Open) if over => SessionState::Login(LoginState::Expired),
             state => state,
         }
+    }
+
+    /// The summary as the index knows it: values are in the order of their texts, each once, and the tokens of the model's
+    /// cache are left out.
+    #[must_use]
+    pub fn normalize(mut self) -> Summary {
+        let sort = |values: &mut Vec<String>| {
+            values.sort_unstable();
+            values.dedup();
+        };
+        match &mut self.of_kind {
+            KindSummary::Agent(agent) => {
+                sort(&mut agent.tags);
+                sort(&mut agent.repos);
+                agent.usage = Usage { cache_read_tokens: 0, cache_creation_tokens: 0, ..agent.usage };
+            }
+            KindSummary::Login(login) => sort(&mut login.methods),
+            KindSummary::Device(_) => {}
+        }
+        self
     }
 
     /// Whether the session is archived, which only an agent session can be.

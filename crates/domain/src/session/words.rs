@@ -137,9 +137,8 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::AgentState;
     use crate::principal::PrincipalKind;
-    use crate::session::{DeviceState, EndReason, LoginState, SessionKind, SessionState};
+    use crate::session::{EndReason, SessionKind, SessionState};
     use std::collections::BTreeSet;
 
     fn check_words(field: ValueField, values: impl IntoIterator<Item = &'static str>) {
@@ -160,12 +159,10 @@ mod tests {
 
     #[test]
     fn each_value_is_a_word_and_each_word_stands_for_values() {
-        use DeviceState::{Empty, Holding, Queued};
-        let agents = AgentState::ALL.map(SessionState::Agent);
-        let devices = [Empty, Queued, Holding, DeviceState::Ended].map(SessionState::Device);
-        let logins = [LoginState::Open, LoginState::Expired, LoginState::Ended].map(SessionState::Login);
-        let states = agents.into_iter().chain(devices).chain(logins);
-        check_words(ValueField::State, states.map(SessionState::name));
+        for state in SessionState::all() {
+            assert_eq!(SessionState::parse(state.name()), Some(state));
+        }
+        check_words(ValueField::State, SessionState::all().map(SessionState::name));
         check_words(ValueField::Kind, SessionKind::ALL.map(SessionKind::name));
         check_words(ValueField::EndReason, EndReason::ALL.map(EndReason::name));
         check_words(

@@ -52,6 +52,9 @@ impl Index {
                     conditions.page_with_total(RowSpan { cursor, skipped: 0, wanted: wanted + 1 });
                 (total, (self.merge(rows, &recent, cursor).into_iter().take(wanted + 1).collect(), wanted))
             }
+            ListRange::After { position: (_, id), limit } => {
+                return self.select_newer(&conditions, &recent, place(id), limit as usize);
+            }
         };
         let more = sessions.len() > wanted;
         sessions.truncate(wanted);

@@ -76,6 +76,8 @@ fn sessions_of_two_organizations_may_have_one_id() {
     index.remove(&keys[1]);
     let left = keys.map(|key| index.revision(&key));
     assert_eq!(left, [Some(6), None, Some(6), Some(6)]);
+    assert_eq!(index.summary(&keys[1]), None);
+    assert_eq!(index.summary(&keys[2]), Some(summary(keys[2], 6, look).normalize()));
     assert_eq!(index.len(), 3);
 }
 
