@@ -19,7 +19,7 @@ pub(super) fn select(index: &Index, parts: &[ListPart], now: Micros, range: List
             let limit_of_each = u32::try_from(until).unwrap_or(u32::MAX);
             (offset, limit, ListRange::Offset { offset: 0, limit: limit_of_each })
         }
-        ListRange::Before { limit, .. } => (0, limit, range),
+        ListRange::Before { limit, .. } | ListRange::After { limit, .. } => (0, limit, range),
     };
     let selections = parts.iter().map(|part| index.select(&part.scope, &part.filter, now, of_each));
     let mut all = Selection { sessions: Vec::new(), total: 0, more: false };
@@ -34,8 +34,13 @@ pub(super) fn select(index: &Index, parts: &[ListPart], now: Micros, range: List
     };
     all.sessions.sort_unstable_by_key(place);
     all.sessions.drain(..all.sessions.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
-    all.more |= all.sessions.len() > limit as usize;
-    all.sessions.truncate(limit as usize);
+    let beyond = all.sessions.len().saturating_sub(limit as usize);
+    all.more |= beyond > 0;
+    match range {
+        // The nearest of the newer ones are the last.
+        ListRange::After { .. } => drop(all.sessions.drain(..beyond)),
+        _ => all.sessions.truncate(limit as usize),
+    }
     all
 }
 

@@ -13,15 +13,31 @@ use protocol::sessions::{DEFAULT_LIMIT, MAX_LIMIT};
 use store::VisibleSessions;
 use uuid::Uuid;
 
-/// The direction of a cursor: the first byte of its position.
-const NEXT: u8 = 0;
+/// Where a page is from the session of its cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// After it in the list.
+    Next,
+    /// Before it in the list.
+    Prev,
+}
+
+impl Direction {
+    /// The first byte of a cursor's position.
+    fn byte(self) -> u8 {
+        match self {
+            Direction::Next => 0,
+            Direction::Prev => 1,
+        }
+    }
+}
 
 /// A request for a page.
 pub struct PageRequest {
     binding: CursorBinding,
     limit: u32,
-    /// The session that the page follows; `None` for the first page.
-    position: Option<SessionId>,
+    /// The session that the page is next to; `None` for the first page.
+    position: Option<(Direction, SessionId)>,
 }
 
 impl PageRequest {
@@ -45,8 +61,12 @@ impl PageRequest {
 
     /// The range of the list.
     pub fn range(&self) -> ListRange {
-        let position = self.position.map(|id| (id.creation_time(), id));
-        ListRange::Before { position, limit: self.limit }
+        let limit = self.limit;
+        match self.position.map(|(direction, id)| (direction, (id.creation_time(), id))) {
+            None => ListRange::Before { position: None, limit },
+            Some((Direction::Next, position)) => ListRange::Before { position: Some(position), limit },
+            Some((Direction::Prev, position)) => ListRange::After { position, limit },
+        }
     }
 
     /// The cursors of the next and the previous page.
@@ -57,23 +77,28 @@ impl PageRequest {
         &self,
         found: &ListSlice<ListedSession>,
     ) -> Result<(Option<String>, Option<String>), Failure> {
-        let last = found.items.last().filter(|_| found.more);
-        let next = last.map(|last| self.write(NEXT, last.session.key.id)).transpose()?;
-        Ok((next, None))
+        // The page that the cursor came from is always there.
+        let direction = self.position.map(|(direction, _)| direction);
+        let has_next = found.more || direction == Some(Direction::Prev);
+        let has_prev = if direction == Some(Direction::Prev) { found.more } else { direction.is_some() };
+        let write = |direction, listed: &ListedSession| self.write(direction, listed.session.key.id);
+        let next = found.items.last().filter(|_| has_next).map(|last| write(Direction::Next, last));
+        let prev = found.items.first().filter(|_| has_prev).map(|first| write(Direction::Prev, first));
+        Ok((next.transpose()?, prev.transpose()?))
     }
 
-    fn write(&self, direction: u8, id: SessionId) -> Result<String, Failure> {
-        let position = [direction].into_iter().chain(*id.uuid().as_bytes()).collect::<Vec<_>>();
+    fn write(&self, direction: Direction, id: SessionId) -> Result<String, Failure> {
+        let position = [direction.byte()].into_iter().chain(*id.uuid().as_bytes()).collect::<Vec<_>>();
         self.binding.write(&position)
     }
 }
 
-fn read_position(binding: &CursorBinding, cursor: &str) -> Result<SessionId, Failure> {
+fn read_position(binding: &CursorBinding, cursor: &str) -> Result<(Direction, SessionId), Failure> {
     let expected = "a cursor that this list gave you with the same filter and scope";
     let position = binding.read(cursor).and_then(|position| {
-        let (direction, id) = position.split_first()?;
-        let id = SessionId::from_uuid(Uuid::from_slice(id).ok()?)?;
-        (*direction == NEXT).then_some(id)
+        let (byte, id) = position.split_first()?;
+        let direction = [Direction::Next, Direction::Prev].into_iter().find(|one| one.byte() == *byte)?;
+        Some((direction, SessionId::from_uuid(Uuid::from_slice(id).ok()?)?))
     });
     Ok(position.ok_or_else(|| Refusal::invalid("cursor", expected))?)
 }
