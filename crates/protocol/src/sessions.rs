@@ -38,8 +38,28 @@ pub struct SessionPage<S = Session> {
     pub next: Option<String>,
     /// The cursor of the previous page.
     pub prev: Option<String>,
+    /// Where a watch of the list begins: see [`WATCH_PATH`].
+    pub watch: String,
     /// The filter as the server read it: its times are absolute.
     pub filter_as_read: String,
+}
+
+/// Path of the watch of a list, with the `watch` of a page as `token`: a stream of server-sent events. An event `changes`
+/// has [`WatchChanges`] and, as its id, a position that `Last-Event-ID` goes on from. After an event `resync` the list must
+/// be read again.
+pub const WATCH_PATH: &str = "/tenure/v1/watch";
+
+/// What has changed in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WatchChanges<S = Session> {
+    /// Sessions that were not in the list before.
+    pub entered: Vec<S>,
+    /// Sessions that are in the list, as they are now. After a connection was lost, those that entered meanwhile are here.
+    pub changed: Vec<S>,
+    /// The ids of sessions that are not in the list. The reader may never have seen some of them.
+    pub left: Vec<Uuid>,
+    /// The number of all sessions of the list.
+    pub total: u64,
 }
 
 /// Sessions that were asked for by their ids.

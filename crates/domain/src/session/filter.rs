@@ -89,6 +89,17 @@ impl Filter {
         if present { filter } else { Filter::Not(Box::new(filter)) }
     }
 
+    /// Whether sessions that do not change match it at one time and not at another. That login sessions expire does not
+    /// count.
+    pub fn follows_time(&self) -> bool {
+        match self {
+            Filter::And(some) | Filter::Or(some) => some.iter().any(Filter::follows_time),
+            Filter::Not(filter) => filter.follows_time(),
+            Filter::Span(_, range) => *range != NumberRange::default(),
+            _ => false,
+        }
+    }
+
     /// Whether a session matches at `now`.
     pub fn matches(&self, summary: &Summary, now: Micros) -> bool {
         match self {

@@ -36,6 +36,7 @@ fn routes() -> Vec<Route> {
         post("/tenure/v1/sessions:batchGet", Authenticated, sessions::batch_get),
         get("/tenure/v1/sessions/facets", Authenticated, sessions::facets),
         get("/tenure/v1/sessions/{session}", Authenticated, sessions::get),
+        get("/tenure/v1/watch", Authenticated, sessions::watch),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
         get("/tenure/v1/filter/complete", Authenticated, sessions::complete),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),

@@ -5,10 +5,13 @@ mod filters;
 mod paging;
 mod shapes;
 mod visible;
+mod watch;
 
 pub use facets::list as facets;
 pub use filters::{complete, fields};
+pub use watch::open as watch;
 
+use self::watch::WatchToken;
 use super::errors::TenureError;
 use crate::app::App;
 use crate::failure::Failure;
@@ -16,6 +19,7 @@ use crate::http::conditional::{KnownTags, Tag, respond_with_session};
 use crate::http::middleware::{self, WholeRequest, encode_list};
 use crate::http::query::Query;
 use crate::operations::sessions::visible::{NamedSession, VisibleSource};
+use crate::operations::sessions::watch::WatchStart;
 use crate::operations::sessions::{self, Encoding, ListedSession, queries};
 use crate::services::session_bodies::BodyShape;
 use axum::extract::State;
@@ -80,13 +84,19 @@ pub async fn list(
     let encode = |named: &NamedSession, now: Micros| encode(&app, named, now);
     let encoding = Encoding { shape: BodyShape::Tenure, encode: &encode };
     let source = VisibleSource::new(&app, &visible);
-    let found = sessions::list_sessions(&app, &source, filter.filter(), request.range(), encoding).await?;
+    let at = app.now();
+    let (found, position) =
+        sessions::list_sessions_with_position(&app, &source, filter.filter(), request.range(), encoding)
+            .await?;
     let (next, prev) = request.cursors(&found)?;
+    let start = WatchStart { position, at };
+    let token = WatchToken::new(&visible, &filter, start).write(&app, &visible)?;
     let page = SessionPage {
         data: choose_fields(found.items, chosen.as_deref())?,
         total: found.total,
         next,
         prev,
+        watch: token,
         filter_as_read: filter.text(),
     };
     let tag = Tag::new(visible.principal(), &page.data, (page.total, &page.next, &page.prev));
@@ -146,7 +156,7 @@ pub async fn batch_get(
     Ok(middleware::json_response(StatusCode::OK, body).into_response())
 }
 
-fn encode(app: &App, named: &NamedSession, now: Micros) -> serde_json::Result<Box<RawValue>> {
+pub(super) fn encode(app: &App, named: &NamedSession, now: Micros) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&shapes::write_session(named, &app.base_url, now))
 }
 

@@ -36,7 +36,7 @@ impl FromRequestParts<App> for Visible {
 }
 
 /// Reads `account`, or the ids of organizations. One that is malformed is refused like one of others.
-fn read_scope(scope: &[&str]) -> Result<RequestedScope, Refusal> {
+pub fn read_scope(scope: &[&str]) -> Result<RequestedScope, Refusal> {
     match scope {
         ["account"] => Ok(RequestedScope::Account),
         [] => Err(Refusal::invalid("scope", "account, or the ids of organizations with commas between them")),
