@@ -176,6 +176,56 @@ impl<'a> From<&'a Agent> for AgentShape<'a> {
     }
 }
 
+impl AgentShape<'_> {
+    /// The same agent, archived.
+    pub fn into_archived(self) -> Self {
+        AgentShape { status: "archived", ..self }
+    }
+}
+
+/// An agent, and whether the request created it.
+#[derive(Debug, Serialize)]
+pub struct UpsertedAgent<'a> {
+    #[serde(flatten)]
+    agent: AgentShape<'a>,
+    was_created: bool,
+}
+
+impl<'a> UpsertedAgent<'a> {
+    /// The shape of an agent that was created, or replaced.
+    pub fn new(agent: &'a Agent, was_created: bool) -> UpsertedAgent<'a> {
+        UpsertedAgent { agent: agent.into(), was_created }
+    }
+}
+
+/// An agent without ids, in the format that the vendor's command line reads and writes as a file, version 1.
+#[derive(Debug, Serialize)]
+pub struct AgentManifest<'a> {
+    schema_version: u8,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    instructions: &'a str,
+    tags: &'a [String],
+    capabilities: Capabilities<'a>,
+}
+
+impl<'a> From<&'a Agent> for AgentManifest<'a> {
+    fn from(agent: &'a Agent) -> AgentManifest<'a> {
+        AgentManifest {
+            schema_version: 1,
+            name: &agent.name,
+            display_name: agent.display_name.as_deref(),
+            description: agent.description.as_deref(),
+            instructions: &agent.system_prompt,
+            tags: &agent.tags,
+            capabilities: Capabilities(&agent.capabilities),
+        }
+    }
+}
+
 /// A page of a list. The TypeScript client reads `sessions` and `messages` instead of `data`.
 #[derive(Debug, Serialize)]
 pub struct Page<'a, T> {
