@@ -5,12 +5,12 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use domain::agent::{Acus, AgentState, RunPhase, SuspendReason, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
 use domain::network::Network;
-use domain::page::ListRange;
+use domain::page::{ListRange, OrderedRange, PageDirection};
 use domain::principal::PrincipalKind;
 use domain::session::{
     AgentSummary, DeviceState, DeviceSummary, EndReason, Filter, KindSummary, ListScope, LoginState,
-    LoginSummary, NumberRange, SessionKey, SessionKind, SessionState, SpanField, Summary, TimeField,
-    ValueField, ValueTest,
+    LoginSummary, NumberField, NumberRange, OrderField, SessionKey, SessionKind, SessionOrder, SessionState,
+    SpanField, Summary, TimeField, ValueField, ValueTest,
 };
 use domain::time::Micros;
 use index::Index;
@@ -201,6 +201,7 @@ fn measure(bench: &mut Criterion) {
         });
     }
     measure_facets(bench, &index, now);
+    measure_orders(bench, &index, now);
     measure_changes(bench, index, sessions);
 }
 
@@ -244,6 +245,39 @@ fn measure_facets(bench: &mut Criterion, index: &Index, now: Micros) {
         bench.bench_function(name, |bench| {
             bench.iter(|| black_box(index.facets(&scope, &filter, now, fields)));
         });
+    }
+}
+
+fn measure_orders(bench: &mut Criterion, index: &Index, now: Micros) {
+    let account = ListScope::Account { organizations: None, deleted: false };
+    let fields = [
+        ("updated", OrderField::Time(TimeField::Updated)),
+        ("usage", OrderField::Number(NumberField::Acus)),
+        ("duration", OrderField::Span(SpanField::Duration)),
+        ("tags", OrderField::Value(ValueField::Tag)),
+        ("state", OrderField::Value(ValueField::State)),
+        ("address", OrderField::Value(ValueField::Address)),
+    ];
+    let range = |anchor, direction| OrderedRange { anchor, direction, limit: 100, measured: now };
+    let mut run = |name: String, scope: &ListScope, order, range: &OrderedRange| {
+        bench.bench_function(&name, |bench| {
+            bench.iter(|| black_box(index.select_ordered(scope, &Filter::EVERY, now, order, range)));
+        });
+    };
+    for (name, field) in fields {
+        let order = SessionOrder { field, descending: true };
+        let first = range(None, PageDirection::Forward);
+        run(format!("account by {name}"), &account, order, &first);
+        run(format!("organization of a tenth by {name}"), &organization_scope(0), order, &first);
+        run(format!("small organization by {name}"), &organization_scope(500), order, &first);
+        // From the middle of the list.
+        let half = OrderedRange { limit: 500_000, ..first };
+        let found = index.select_ordered(&account, &Filter::EVERY, now, order, &half);
+        let anchor = found.sessions.last().map(|session| session.position.clone());
+        let middle = range(anchor.clone(), PageDirection::Forward);
+        run(format!("account by {name}, from the middle"), &account, order, &middle);
+        let back = range(anchor, PageDirection::Backward);
+        run(format!("account by {name}, back from the middle"), &account, order, &back);
     }
 }
 

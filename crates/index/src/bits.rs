@@ -125,6 +125,12 @@ impl Bits {
         })
     }
 
+    /// Reads the rows of `from..until`, in order.
+    pub(crate) fn collect(&self, from: usize, until: usize, rows: &mut Vec<u16>) {
+        rows.clear();
+        rows.extend(self.rows_from(from).take_while(|row| usize::from(*row) < until));
+    }
+
     /// Takes away the rows of `from..until` that `keep` is false for.
     pub(crate) fn retain(&mut self, from: usize, until: usize, mut keep: impl FnMut(u16) -> bool) {
         for at in from / 64..until.div_ceil(64).min(self.0.len()) {

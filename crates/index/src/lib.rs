@@ -37,5 +37,5 @@ mod term_sets;
 #[cfg(test)]
 mod tests;
 
-pub use query::{Facet, Selection};
+pub use query::{Facet, OrderedSelection, OrderedSession, Selection};
 pub use sessions::{Index, Memory, SessionRef, estimate_bytes};

@@ -3,13 +3,18 @@
 mod conditions;
 mod evaluate;
 mod facets;
+mod nearest;
 mod newer;
 mod nodes;
+mod number_order;
+mod ordered;
 mod pages;
 mod spans;
 mod tally;
+mod value_order;
 
 pub use facets::Facet;
+pub use ordered::{OrderedSelection, OrderedSession};
 
 use crate::sessions::SessionRef;
 

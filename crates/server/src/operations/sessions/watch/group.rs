@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{FeedPosition, VisibleSessions};
 use tokio::sync::broadcast;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 /// At most four batches a second.
 const PACE: Duration = Duration::from_millis(250);
@@ -135,7 +135,6 @@ impl Collected {
 
 impl Watcher {
     async fn run(mut self) {
-        let mut next_batch = Instant::now();
         let ticks = self.filter.needs_time();
         loop {
             let mut collected = Collected::default();
@@ -150,8 +149,6 @@ impl Watcher {
                 Some(None) => return,
                 None => {}
             }
-            sleep_until(next_batch).await;
-            next_batch = Instant::now() + PACE;
             match self.make_batch(collected).await {
                 Ok(Some(event)) => drop(self.events.send(Arc::new(event))),
                 Ok(None) => {}
@@ -161,6 +158,8 @@ impl Watcher {
                     return;
                 }
             }
+            // What comes meanwhile is in the next batch.
+            sleep(PACE).await;
         }
     }
 

@@ -19,7 +19,7 @@ use group::WatchGroup;
 use index::Index;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use store::{FeedPosition, System, VisibleSessions};
 use tokio::sync::broadcast;
@@ -105,9 +105,7 @@ async fn join_group(
     list: ListenedList,
     write: WriteSession,
 ) -> Result<Arc<WatchGroup>, Failure> {
-    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
-    format!("{list:?}").hash(&mut hasher);
-    let hash = hasher.finish();
+    let hash = foldhash::quality::FixedState::default().hash_one(format!("{list:?}"));
     let find = |groups: &mut HashMap<u64, Vec<Weak<WatchGroup>>>| {
         let same = groups.get(&hash).into_iter().flatten();
         same.filter_map(Weak::upgrade).find(|group| group.is_of(&list) && group.is_open())

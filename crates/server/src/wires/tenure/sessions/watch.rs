@@ -131,7 +131,7 @@ impl FromRequestParts<App> for WatchRequest {
         let position = FeedPosition::parse(&position).ok_or_else(refused)?;
         let is_same = token.visible == hash_visible(&visible);
         Ok(WatchRequest {
-            counted: app.sockets.open_for(&caller, &app.settings).map_err(Failure::from)?,
+            counted: app.sockets.open_for(&caller, &app.settings)?,
             access: Looks::follow(app, WokenReader::Stream, signals::access(&caller)),
             start: is_same.then_some((token.filter, WatchStart { position, at: Micros(at) })),
             credential,
