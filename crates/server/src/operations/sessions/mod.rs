@@ -2,6 +2,7 @@
 //! has what is missing.
 
 pub mod facets;
+pub mod ordered;
 mod parts;
 pub mod queries;
 pub mod visible;
@@ -16,11 +17,11 @@ use domain::page::{ListRange, ListSlice};
 use domain::refusal::Thing;
 use domain::session::{Filter, ListPart, SessionKey};
 use domain::time::Micros;
-use index::{Index, Selection, SessionRef};
+use index::{Selection, SessionRef};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use store::{FeedPosition, LoadedSessions, MAX_PAGE_BYTES};
+use store::{LoadedSessions, MAX_PAGE_BYTES};
 
 /// How often sessions are read at most while they change.
 const ATTEMPTS: usize = 4;
@@ -123,25 +124,6 @@ pub async fn list_sessions<S: SessionSource>(
         let selection = query.select(app, now).await?;
         let page = load_bodies(app, source, encoding, &selection.sessions, now).await?;
         Ok((page.is_current, page.into_slice(&selection)))
-    })
-    .await
-}
-
-/// The same, with a position in the change feeds from which one can go on: the list has all that was committed before it.
-pub async fn list_sessions_with_position<S: SessionSource>(
-    app: &App,
-    source: &S,
-    filter: Filter,
-    range: ListRange,
-    encoding: Encoding<'_, S::Session>,
-) -> Result<(ListSlice<ListedSession>, FeedPosition), Failure> {
-    let (query, encoding) = (&ListQuery::new(source, filter, range), &encoding);
-    repeat_until_current(|| async move {
-        let now = app.now();
-        let select = |index: &Index| parts::select(index, &query.parts, now, query.range);
-        let (selection, position) = app.sessions.read_with_position(now, select).await?;
-        let page = load_bodies(app, source, encoding, &selection.sessions, now).await?;
-        Ok((page.is_current, (page.into_slice(&selection), position)))
     })
     .await
 }

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::http::conditional::{KnownTags, Tag, respond_with_session};
 use crate::http::middleware::{self, WholeRequest, encode_list};
 use crate::http::query::Query;
+use crate::operations::sessions::ordered::list_page;
 use crate::operations::sessions::visible::{NamedSession, VisibleSource};
 use crate::operations::sessions::watch::WatchStart;
 use crate::operations::sessions::{self, Encoding, ListedSession, queries};
@@ -39,7 +40,7 @@ use visible::{Visible, check_names, read_session_id, read_zone};
 type HandlerResult = Result<Response, TenureError>;
 
 /// The parameters of the list.
-const PARAMETERS: &[&str] = &["filter", "limit", "cursor", "fields", "scope", "timezone"];
+const PARAMETERS: &[&str] = &["filter", "order", "limit", "cursor", "fields", "scope", "timezone"];
 /// The top-level fields of a session that `fields` may name.
 const FIELDS: &[&str] = &[
     "id",
@@ -68,7 +69,7 @@ const FIELDS: &[&str] = &[
     "links",
 ];
 
-/// `GET /sessions`: newest first.
+/// `GET /sessions`: newest first, or in the order of any field.
 pub async fn list(
     Visible(visible): Visible,
     State(app): State<App>,
@@ -85,15 +86,13 @@ pub async fn list(
     let encoding = Encoding { shape: BodyShape::Tenure, encode: &encode };
     let source = VisibleSource::new(&app, &visible);
     let at = app.now();
-    let (found, position) =
-        sessions::list_sessions_with_position(&app, &source, filter.filter(), request.range(), encoding)
-            .await?;
+    let found = list_page(&app, &source, filter.filter(), request.range(), encoding).await?;
     let (next, prev) = request.cursors(&found)?;
-    let start = WatchStart { position, at };
+    let start = WatchStart { position: found.position, at };
     let token = WatchToken::new(&visible, &filter, start).write(&app, &visible)?;
     let page = SessionPage {
-        data: choose_fields(found.items, chosen.as_deref())?,
-        total: found.total,
+        data: choose_fields(found.list.items, chosen.as_deref())?,
+        total: found.list.total,
         next,
         prev,
         watch: token,
