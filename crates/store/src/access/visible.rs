@@ -183,7 +183,9 @@ impl Store {
     ) -> Result<Option<BTreeSet<PrincipalId>>> {
         let own = caller.own_organizations();
         let (organizations, includes_caller) = match requested {
-            RequestedScope::Organizations(some) => (some, !own.is_disjoint(some)),
+            RequestedScope::Organizations(some) => {
+                (some, caller.memberships.iter().any(|member| some.contains(&member.organization)))
+            }
             _ if caller.account.has(Permission::ManageMembers) => return Ok(None),
             _ => (&own, true),
         };

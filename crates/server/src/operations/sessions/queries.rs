@@ -9,9 +9,11 @@ use domain::session::{Field, FieldValue, Filter, SessionKind, ValueField};
 use filter::{
     CountedValue, LocalTime, Lookup, LookupResult, Resolved, SessionQuery, TextPattern, ValueSource,
 };
+use foldhash::quality::FixedState;
 use index::Facet;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use store::{NamePattern, VisibleSessions};
 use uuid::Uuid;
 
@@ -36,6 +38,11 @@ impl ListFilter {
     /// Whether what it means depends on names or texts, which change without a change of the sessions that they are of.
     pub fn needs_lookups(&self) -> bool {
         !self.resolved.results.is_empty()
+    }
+
+    /// A hash of what its names and words stand for.
+    pub fn hash_lookups(&self) -> u64 {
+        FixedState::default().hash_one(format!("{:?}", self.resolved.results))
     }
 
     /// Whether sessions enter and leave its list with the time.

@@ -70,7 +70,8 @@ async fn read_list(world: &World, actor: &Actor<'_>, filter: &ListFilter) -> (Li
     let source = VisibleSource::new(world.app(), &visible);
     let page = list_page(world.app(), &source, filter.filter(), range, encoding).await.unwrap();
     let rows = page.list.items.iter().map(|listed| (listed.session.key.id, listed.session.revision));
-    ((rows.collect(), page.list.total), WatchStart { position: page.position, at })
+    let start = WatchStart { position: page.position, at, lookups: filter.hash_lookups() };
+    ((rows.collect(), page.list.total), start)
 }
 
 impl<'w> Reader<'w> {
@@ -98,6 +99,9 @@ impl<'w> Reader<'w> {
         let changes = match event {
             WatchEvent::Changes(changes) => changes,
             WatchEvent::Resync => {
+                let visible = see(self.server, &self.actor).await;
+                let text = self.filter.text();
+                self.filter = read_filter(self.server.app(), &visible, &text, TimeZone::UTC).await.unwrap();
                 (self.list, self.start) = read_list(self.server, &self.actor, &self.filter).await;
                 return;
             }
@@ -109,8 +113,8 @@ impl<'w> Reader<'w> {
             self.list.0.remove(id);
         }
         self.list.1 = changes.total;
-        if let Some(position) = &changes.position {
-            self.start = WatchStart { position: position.clone(), at: self.server.app().now() };
+        if let Some(next) = &changes.next {
+            self.start = next.clone();
         }
     }
 
@@ -305,6 +309,7 @@ async fn a_position_that_is_not_kept_is_a_resync() {
     let world = World::sqlite().await;
     let acme = world.organization("Acme").await;
     let ana = world.member(acme, Role::Readwrite).await;
+    ana.session().await;
     let mut reader = Reader::open(&world, &ana, "").await;
     ana.session().await;
     let store::FeedPosition::Numbered { number, .. } = reader.start.position else { panic!("of SQLite") };

@@ -1,6 +1,6 @@
 //! The watches of one list: one task puts the changes together in batches for all of them.
 
-use super::{ListChanges, WatchEvent, WriteSession, load_listed};
+use super::{ListChanges, WatchEvent, WatchStart, WriteSession, load_listed};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::sessions::queries::{ListFilter, resolve_again};
@@ -12,7 +12,7 @@ use index::{Index, SessionRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{FeedPosition, VisibleSessions};
+use store::VisibleSessions;
 use tokio::sync::broadcast;
 use tokio::time::sleep;
 
@@ -165,8 +165,9 @@ impl Watcher {
 
     /// Everything that was committed before the position of the batch is in it, or in an earlier one.
     async fn make_batch(&mut self, mut collected: Collected) -> Result<Option<WatchEvent>, Failure> {
-        let now = self.app.now();
-        let ((), position) = self.app.sessions.read_with_position(now, |_| ()).await?;
+        let at = self.app.now();
+        let ((), position) = self.app.sessions.read_with_position(at, |_| ()).await?;
+        let next = WatchStart { position, at, lookups: 0 };
         self.listener.settle().await;
         while let Some(change) = self.listener.take() {
             collected.add(change);
@@ -175,22 +176,18 @@ impl Watcher {
             return Ok(Some(WatchEvent::Resync));
         }
         match self.known.is_some() {
-            true => self.compare(position).await,
-            false => self.put_together(collected, position).await.map(Some),
+            true => self.compare(next).await,
+            false => self.put_together(collected, next).await.map(Some),
         }
     }
 
-    async fn put_together(
-        &mut self,
-        collected: Collected,
-        position: FeedPosition,
-    ) -> Result<WatchEvent, Failure> {
+    async fn put_together(&mut self, collected: Collected, next: WatchStart) -> Result<WatchEvent, Failure> {
         let listed = collected.sessions.values().filter(|(_, _, is_listed)| *is_listed);
         let keys = listed.map(|(key, ..)| *key).collect::<Vec<_>>();
         let found = load_listed(&self.app, &self.visible, &self.filter.filter(), &keys, self.write).await?;
         let mut found = found.into_iter().map(|listed| (key_order(&listed.session.key), listed));
         let mut found = found.by_ref().collect::<BTreeMap<_, _>>();
-        let mut changes = ListChanges { position: Some(position), ..ListChanges::default() };
+        let mut changes = ListChanges { next: Some(next), ..ListChanges::default() };
         for (order, (key, was_listed, is_listed)) in collected.sessions {
             match (was_listed, is_listed) {
                 (false, true) => self.total += 1,
@@ -209,7 +206,7 @@ impl Watcher {
     }
 
     /// Compares the whole list with what it was before.
-    async fn compare(&mut self, position: FeedPosition) -> Result<Option<WatchEvent>, Failure> {
+    async fn compare(&mut self, next: WatchStart) -> Result<Option<WatchEvent>, Failure> {
         resolve_again(&self.app, &self.visible, &mut self.filter).await?;
         let now = self.app.now();
         let all = limit_parts(self.visible.parts(), &self.filter.filter());
@@ -228,7 +225,7 @@ impl Watcher {
         let mut changes = ListChanges {
             left: left.collect(),
             total: selection.total,
-            position: Some(position),
+            next: Some(WatchStart { lookups: self.filter.hash_lookups(), ..next }),
             ..ListChanges::default()
         };
         let is_new = |(order, session): &(&KeyOrder, &SessionRef)| known.get(order) != Some(session);

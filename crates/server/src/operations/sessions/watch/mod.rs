@@ -49,8 +49,8 @@ pub struct ListChanges {
     pub left: Vec<SessionId>,
     /// The number of sessions in the list then.
     pub total: u64,
-    /// A position from which one can go on after this.
-    pub position: Option<FeedPosition>,
+    /// Where a watch can go on after this.
+    pub next: Option<WatchStart>,
 }
 
 /// The groups of a server, by a hash of their lists.
@@ -64,6 +64,8 @@ pub struct WatchStart {
     pub position: FeedPosition,
     /// When the list was read.
     pub at: Micros,
+    /// A hash of what the names and words of its filter stood for.
+    pub lookups: u64,
 }
 
 /// A watch of a list.
@@ -150,6 +152,10 @@ async fn load_changes_since(
     let Some(committed) = app.store.load_changes_after(&system, &from.position).await? else {
         return Ok(WatchEvent::Resync);
     };
+    // Sessions have entered and left the list that did not change themselves.
+    if filter.needs_lookups() && filter.hash_lookups() != from.lookups {
+        return Ok(WatchEvent::Resync);
+    }
     // It is quicker to read the list again.
     if !committed.deleted_organizations.is_empty() || committed.sessions.len() > MAX_CHANGED {
         return Ok(WatchEvent::Resync);
@@ -172,8 +178,8 @@ async fn load_changes_since(
     let changed = load_listed(app, visible, &filter.filter(), &keys, write).await?;
     let listed = changed.iter().map(|listed| listed.session.key.id).collect::<BTreeSet<_>>();
     let left = keys.iter().map(|key| key.id).filter(|id| !listed.contains(id)).collect();
-    let entered = Vec::new();
-    Ok(WatchEvent::Changes(ListChanges { entered, changed, left, total, position: Some(position) }))
+    let next = Some(WatchStart { position, at: now, lookups: from.lookups });
+    Ok(WatchEvent::Changes(ListChanges { entered: Vec::new(), changed, left, total, next }))
 }
 
 /// The sessions that have entered or left a list only because time has passed.

@@ -88,7 +88,7 @@ pub async fn list(
     let at = app.now();
     let found = list_page(&app, &source, filter.filter(), request.range(), encoding).await?;
     let (next, prev) = request.cursors(&found)?;
-    let start = WatchStart { position: found.position, at };
+    let start = WatchStart { position: found.position, at, lookups: filter.hash_lookups() };
     let token = WatchToken::new(&visible, &filter, start).write(&app, &visible)?;
     let page = SessionPage {
         data: choose_fields(found.list.items, chosen.as_deref())?,

@@ -42,8 +42,7 @@ pub struct WatchToken {
     /// The scope of the list; `None` for everything.
     scope: Option<String>,
     filter: String,
-    position: String,
-    at_us: i64,
+    start: StartShape,
     /// A hash of the sessions that the reader could see.
     visible: u64,
 }
@@ -61,8 +60,7 @@ impl WatchToken {
         WatchToken {
             scope,
             filter: filter.text(),
-            position: start.position.to_text(),
-            at_us: start.at.0,
+            start: StartShape::from(&start),
             visible: hash_visible(visible),
         }
     }
@@ -76,11 +74,26 @@ impl WatchToken {
     }
 }
 
-/// Where a stream goes on: the id of its events.
-#[derive(Debug, Serialize, Deserialize)]
-struct EventPosition {
+/// Where a watch goes on. It is also the id of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct StartShape {
     position: String,
     at_us: i64,
+    lookups: u64,
+}
+
+impl From<&WatchStart> for StartShape {
+    fn from(start: &WatchStart) -> StartShape {
+        let WatchStart { position, at, lookups } = start;
+        StartShape { position: position.to_text(), at_us: at.0, lookups: *lookups }
+    }
+}
+
+impl StartShape {
+    fn read(&self) -> Option<WatchStart> {
+        let position = FeedPosition::parse(&self.position)?;
+        Some(WatchStart { position, at: Micros(self.at_us), lookups: self.lookups })
+    }
 }
 
 fn bind(app: &App, visible: &VisibleSessions, what: &str) -> CursorBinding {
@@ -123,17 +136,16 @@ impl FromRequestParts<App> for WatchRequest {
         let visible = authorize_sessions(app, &caller, &requested).await?;
         let last = last_event_id(&parts.headers).map(|id| {
             let bytes = bind(app, &own, "event").read(id);
-            let read = bytes.and_then(|bytes| serde_json::from_slice::<EventPosition>(&bytes).ok());
+            let read = bytes.and_then(|bytes| serde_json::from_slice::<StartShape>(&bytes).ok());
             read.ok_or_else(|| Refusal::invalid("Last-Event-ID", "the id of an event of this watch"))
         });
         let last = last.transpose().map_err(Failure::from)?;
-        let (position, at) = last.map_or((token.position, token.at_us), |last| (last.position, last.at_us));
-        let position = FeedPosition::parse(&position).ok_or_else(refused)?;
+        let start = last.unwrap_or(token.start).read().ok_or_else(refused)?;
         let is_same = token.visible == hash_visible(&visible);
         Ok(WatchRequest {
             counted: app.sockets.open_for(&caller, &app.settings)?,
             access: Looks::follow(app, WokenReader::Stream, signals::access(&caller)),
-            start: is_same.then_some((token.filter, WatchStart { position, at: Micros(at) })),
+            start: is_same.then_some((token.filter, start)),
             credential,
             visible,
         })
@@ -238,9 +250,8 @@ impl Stream {
         let data = serde_json::to_string(&data).map_err(Failure::internal)?;
         let mut frame = String::with_capacity(data.len() + 128);
         frame.push_str("event: changes\n");
-        if let Some(position) = &changes.position {
-            let id = EventPosition { position: position.to_text(), at_us: self.app.now().0 };
-            let id = serde_json::to_vec(&id).map_err(Failure::internal)?;
+        if let Some(next) = &changes.next {
+            let id = serde_json::to_vec(&StartShape::from(next)).map_err(Failure::internal)?;
             let id = bind(&self.app, &self.visible, "event").write(&id)?;
             let _ = writeln!(frame, "id: {id}");
         }
