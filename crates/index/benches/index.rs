@@ -13,7 +13,7 @@ use domain::session::{
     SpanField, Summary, TimeField, ValueField, ValueTest,
 };
 use domain::time::Micros;
-use index::Index;
+use index::{HistogramSplit, Index};
 use std::hint::black_box;
 use std::time::Instant;
 use uuid::Uuid;
@@ -202,6 +202,7 @@ fn measure(bench: &mut Criterion) {
     }
     measure_facets(bench, &index, now);
     measure_orders(bench, &index, now);
+    measure_histograms(bench, &index, now, sessions);
     measure_changes(bench, index, sessions);
 }
 
@@ -278,6 +279,34 @@ fn measure_orders(bench: &mut Criterion, index: &Index, now: Micros) {
         run(format!("account by {name}, from the middle"), &account, order, &middle);
         let back = range(anchor, PageDirection::Backward);
         run(format!("account by {name}, back from the middle"), &account, order, &back);
+    }
+}
+
+fn measure_histograms(bench: &mut Criterion, index: &Index, now: Micros, sessions: u64) {
+    const HOUR: i64 = 3_600_000_000;
+    let account = ListScope::Account { organizations: None, deleted: false };
+    let hours = (sessions as i64 * STEP / HOUR).min(999);
+    let last = |buckets: i64, length: i64| {
+        (0..=buckets).rev().map(|at| Micros(now.0 + 1 - at * length)).collect::<Vec<_>>()
+    };
+    let organization = organization_scope(0);
+    let days = last(hours / 24, 24 * HOUR);
+    let (hours, week) = (last(hours, HOUR), last(hours.min(7 * 24), HOUR));
+    for (name, scope, boundaries, split) in [
+        ("account, all by hour", &account, &hours, None),
+        ("account, all by hour and kind", &account, &hours, Some(HistogramSplit::Kind)),
+        ("account, all by hour and state", &account, &hours, Some(HistogramSplit::State)),
+        ("account, all by day and state", &account, &days, Some(HistogramSplit::State)),
+        ("account, a week by hour and state", &account, &week, Some(HistogramSplit::State)),
+        (
+            "organization of a tenth, all by hour and state",
+            &organization,
+            &hours,
+            Some(HistogramSplit::State),
+        ),
+    ] {
+        let ask = || index.histogram(scope, &Filter::EVERY, now, boundaries, split);
+        bench.bench_function(&format!("histogram of {name}"), |bench| bench.iter(|| black_box(ask())));
     }
 }
 

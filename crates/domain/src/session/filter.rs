@@ -295,6 +295,8 @@ mod tests {
         };
         let open = Filter::has_text(ValueField::State, ["login.open"]);
         assert!(open.matches(&login, Micros(NOW.0 + 9)));
+        let end = Micros(NOW.0 + 10);
+        assert_eq!([login.end_at(Micros(end.0 - 1)), login.end_at(end)], [None, Some(end)]);
         assert!(!open.matches(&login, Micros(NOW.0 + 10)));
         assert!(Filter::has_text(ValueField::State, ["login.expired"]).matches(&login, Micros(NOW.0 + 10)));
         assert!(!Filter::Number(NumberField::Acus, NumberRange::default()).matches(&login, NOW));

@@ -30,7 +30,7 @@ impl Reading {
 }
 
 /// What rows are ordered by.
-pub(super) trait Keys {
+pub(super) trait KeyOrder {
     /// The key of a row.
     type Key: Copy;
 
@@ -47,7 +47,7 @@ pub(super) struct Candidate<K> {
 }
 
 /// Keeps the nearest of the rows that it is offered.
-pub(super) struct Nearest<K: Keys> {
+pub(super) struct Nearest<K: KeyOrder> {
     pub(super) keys: K,
     reading: Reading,
     anchor: Option<(K::Key, Place)>,
@@ -57,7 +57,7 @@ pub(super) struct Nearest<K: Keys> {
     last: Option<Candidate<K::Key>>,
 }
 
-impl<K: Keys> Nearest<K> {
+impl<K: KeyOrder> Nearest<K> {
     /// The rows after an anchor, at least one.
     pub(super) fn new(
         keys: K,

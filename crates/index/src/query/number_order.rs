@@ -1,7 +1,7 @@
 //! The order by times, numbers and lengths of time.
 
 use super::conditions::Conditions;
-use super::nearest::{Keys, Nearest, Reading};
+use super::nearest::{KeyOrder, Nearest, Reading};
 use super::ordered::{RowQuery, ValuedRow};
 use super::tally::Matching;
 use crate::block::{Block, ColumnField};
@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 /// Rows are ordered by numbers. Some have none.
 struct NumberKeys(Reading);
 
-impl Keys for NumberKeys {
+impl KeyOrder for NumberKeys {
     type Key = Option<i64>;
 
     #[inline]
@@ -45,7 +45,7 @@ pub(super) fn find_by_numbers(
     let reading = query.reading;
     let mut nearest = Nearest::new(NumberKeys(reading), reading, anchor, query.wanted);
     let oldest_first = reads_oldest_first(reading);
-    let mut buffers = Buffers::default();
+    let mut buffers = NumberBuffers::default();
     let mut blocks = rows.order.clone();
     if !oldest_first {
         blocks.reverse();
@@ -82,7 +82,7 @@ fn reads_oldest_first(reading: Reading) -> bool {
 }
 
 #[derive(Default)]
-struct Buffers {
+struct NumberBuffers {
     rows: Vec<u16>,
     created: Vec<i64>,
     numbers: Vec<i64>,
@@ -135,8 +135,8 @@ impl Numbers {
     }
 
     /// Reads what some ascending rows of a block have.
-    fn gather(&self, number: u16, block: &Block, buffers: &mut Buffers) {
-        let Buffers { rows, created, numbers, keys } = buffers;
+    fn gather(&self, number: u16, block: &Block, buffers: &mut NumberBuffers) {
+        let NumberBuffers { rows, created, numbers, keys } = buffers;
         block.gather_created(rows, created);
         let column = match self {
             Numbers::Created | Numbers::Wait(..) => None,

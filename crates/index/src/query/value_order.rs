@@ -1,7 +1,7 @@
 //! The order by values. Few values are compared: once rows with a value are too far, all others with it are.
 
 use super::facets::is_of_cell;
-use super::nearest::{Keys, Nearest, Reading};
+use super::nearest::{KeyOrder, Nearest, Reading};
 use super::ordered::{RowQuery, ValuedRow};
 use crate::block::Block;
 use crate::dictionary::Term;
@@ -58,7 +58,7 @@ impl<'a> ValueKeys<'a> {
     }
 }
 
-impl Keys for ValueKeys<'_> {
+impl KeyOrder for ValueKeys<'_> {
     type Key = Option<Code>;
 
     #[inline]
@@ -82,7 +82,7 @@ pub(super) fn find_by_values(rows: &SealedRows, query: &RowQuery<'_>, field: Val
         if is_of_cell(field) { rows.organizations.cells() } else { rows.dictionary.numbers_of(field) };
     let mut is_out = vec![false; codes];
     let oldest_first = reading.direction == PageDirection::Backward;
-    let mut buffers = Buffers::default();
+    let mut buffers = CodeBuffers::default();
     let mut blocks = rows.order.clone();
     if !oldest_first {
         blocks.reverse();
@@ -119,7 +119,7 @@ fn borrow_value(position: &OrderPosition) -> Option<FieldValueRef<'_>> {
 }
 
 #[derive(Default)]
-struct Buffers {
+struct CodeBuffers {
     rows: Vec<u16>,
     codes: Vec<i64>,
     keys: Vec<Option<Code>>,
@@ -127,7 +127,7 @@ struct Buffers {
     sets: Vec<Option<Option<Code>>>,
 }
 
-impl Buffers {
+impl CodeBuffers {
     /// Reads the keys of the rows, which are of a block.
     fn read_keys(&mut self, keys: &ValueKeys<'_>, block: &Block) {
         self.keys.clear();
