@@ -262,6 +262,30 @@ pub struct FacetValue {
     pub count: u64,
 }
 
+/// How many sessions started, ended and were open over time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The boundaries of the buckets: each ends one and begins the next, so there is one bucket less.
+    pub boundaries: Vec<Time>,
+    /// A line for each value that has sessions, or one without a split.
+    pub series: Vec<HistogramLine>,
+    /// The filter as the server read it.
+    pub filter_as_read: String,
+}
+
+/// Counts of the buckets of a histogram, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistogramLine {
+    /// The value that the sessions have; `None` without a split.
+    pub value: Option<String>,
+    /// How many were created in each bucket.
+    pub started: Vec<u64>,
+    /// How many ended in each bucket.
+    pub ended: Vec<u64>,
+    /// How many were open at the end of each bucket, or now if that is earlier.
+    pub running: Vec<u64>,
+}
+
 /// A field of the filter language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterField {

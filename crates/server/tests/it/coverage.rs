@@ -92,6 +92,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/tenure/v1/sessions",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/tenure/v1/sessions:batchGet",                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/facets",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/sessions/histogram",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/{session}",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     // Without a token.
     ("GET",    "/tenure/v1/watch",                                    401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),

@@ -4,7 +4,7 @@ use domain::ids::SessionId;
 use domain::page::{ListRange, OrderedRange, PageDirection};
 use domain::session::{ListPart, SessionOrder, ValueField};
 use domain::time::Micros;
-use index::{Facet, Index, OrderedSelection, Selection, SessionRef};
+use index::{Facet, HistogramSeries, HistogramSplit, Index, OrderedSelection, Selection, SessionRef};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -105,4 +105,30 @@ pub(super) fn facets(
         facets
     };
     counts.into_iter().map(sort).collect()
+}
+
+/// How many sessions of some parts started, ended and were open over time.
+pub(super) fn histogram(
+    index: &Index,
+    parts: &[ListPart],
+    now: Micros,
+    boundaries: &[Micros],
+    split: Option<HistogramSplit>,
+) -> Vec<HistogramSeries> {
+    let mut all = Vec::<HistogramSeries>::new();
+    for part in parts {
+        for series in index.histogram(&part.scope, &part.filter, now, boundaries, split).series {
+            match all.iter_mut().find(|known| known.value == series.value) {
+                None => all.push(series),
+                Some(known) => {
+                    for (sum, more) in known.buckets.iter_mut().zip(series.buckets) {
+                        sum.started += more.started;
+                        sum.ended += more.ended;
+                        sum.running += more.running;
+                    }
+                }
+            }
+        }
+    }
+    all
 }

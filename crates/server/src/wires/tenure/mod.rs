@@ -35,6 +35,7 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/sessions", Authenticated, sessions::list),
         post("/tenure/v1/sessions:batchGet", Authenticated, sessions::batch_get),
         get("/tenure/v1/sessions/facets", Authenticated, sessions::facets),
+        get("/tenure/v1/sessions/histogram", Authenticated, sessions::histogram),
         get("/tenure/v1/sessions/{session}", Authenticated, sessions::get),
         get("/tenure/v1/watch", Authenticated, sessions::watch),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),

@@ -58,6 +58,14 @@ async fn check_all(what: &str, actor: &Actor<'_>, query: &str, all: &[(String, S
         let sum = counts.map(|value| value["count"].as_u64().unwrap()).sum::<u64>();
         assert_eq!(sum, expected.len() as u64, "{what}: the facets of {field}");
     }
+    let histogram = actor.get(&format!("/tenure/v1/sessions/histogram?split=kind&{query}")).await.json();
+    let started =
+        histogram["series"].as_array().unwrap().iter().flat_map(|line| line["started"].as_array().unwrap());
+    assert_eq!(
+        started.map(|count| count.as_u64().unwrap()).sum::<u64>(),
+        expected.len() as u64,
+        "{what}: over time"
+    );
     let ids = all.iter().map(|(_, id)| id.clone()).collect::<Vec<_>>();
     let batch = actor.post(&format!("/tenure/v1/sessions:batchGet?{query}"), json!({ "ids": ids })).await;
     let batch = batch.json();
@@ -136,9 +144,9 @@ both! {
         check_all("root in the account", &root.actor, "scope=account", &all, &everything).await;
         let viewer = world.account_member(AccountRole::Viewer).await;
         check_all("viewer", &viewer, "scope=account", &all, &[&acme_work[..], &globex_work].concat()).await;
-        // A key that is bound to an organization sees no other.
+        // A key that is bound to an organization sees no other. There, its owner is an administrator.
         let bound = world.actor(root.actor.principal, Some(globex), None).await;
-        check_all("bound", &bound, "", &all, &["dora device", "dora agent", "root login"]).await;
+        check_all("bound", &bound, "", &all, &["dora device", "dora agent", "dora login", "root login"]).await;
     }
 
     async fn a_scope_that_one_may_not_see_is_refused_alike(world: &World) {

@@ -2,6 +2,7 @@
 
 mod facets;
 mod filters;
+mod histogram;
 mod paging;
 mod shapes;
 mod visible;
@@ -9,6 +10,7 @@ mod watch;
 
 pub use facets::list as facets;
 pub use filters::{complete, fields};
+pub use histogram::get as histogram;
 pub use watch::open as watch;
 
 use self::watch::WatchToken;
