@@ -55,6 +55,8 @@ pub struct Session<'a> {
     finished_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Time>,
+    /// The page of the session for people.
+    view_url: String,
     #[serde(flatten)]
     extras: SessionExtras,
     /// The last field, because it is the caller's: see `set_pins`.
@@ -62,8 +64,8 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// The shape of a session. `pinned` is whether the caller has pinned it.
-    pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
+    /// The shape of a session. `pinned` is whether the caller has pinned it, `base_url` the server's public address.
+    pub fn new(session: &'a AgentSession, pinned: bool, base_url: &str) -> Session<'a> {
         let given = &session.given;
         let mut extras = SessionExtras::from_stored(&given.extra);
         let harness_id = extras.take_harness();
@@ -88,6 +90,7 @@ impl<'a> Session<'a> {
             started_at: session.started.map(Time),
             finished_at: session.finished.map(Time),
             archived_at: session.archived.map(Time),
+            view_url: format!("{base_url}/sessions/{}", ids::session(session.id)),
             extras,
             is_pinned: pinned,
         }

@@ -198,7 +198,7 @@ async fn read_frames(body: Body, wanted: usize) -> (Body, Vec<(String, String, V
         let frame =
             tokio::time::timeout(Duration::from_secs(10), body.frame()).await.expect("a frame in time");
         let Some(Ok(frame)) = frame else { break };
-        text.push_str(&String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap());
+        text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
         while let Some((frame, rest)) = text.clone().split_once("\n\n") {
             let line = |name: &str| frame.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
             if let Some(data) = line("data") {
