@@ -161,8 +161,12 @@ impl CallerCache {
         Ok(self.find_moment().await?.map(|_| self.watch.names_version()))
     }
 
-    /// The moment of the request's look, or of a new one.
-    async fn find_moment(&self) -> Result<Option<AccessMoment>, Failure> {
+    /// A moment until which all changes of access are known, of the request's look or of a new one. `None` when an SQLite
+    /// database does not say at once.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn find_moment(&self) -> Result<Option<AccessMoment>, Failure> {
         match request_look::find() {
             Some(look) => Ok(self.watch.catch_up(&look).await?),
             None => self.catch_up().await,

@@ -144,6 +144,8 @@ fn a_wire_uses_operations_and_only_grants_of_the_store() {
     let from_store = [
         "access",
         "Caller",
+        "AccessMoment",
+        "FeedPosition",
         "OrganizationChoice",
         "Granted",
         "GrantedAccount",

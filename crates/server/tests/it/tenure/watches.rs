@@ -175,9 +175,14 @@ async fn live<'w>(world: &'w World, servers: &[&'w World], seed: u64) {
                 reader.watch = None;
             }
         }
+        if round == 4 {
+            let (system, now) = (store::System::for_administration(), world.app().now());
+            world.store().delete_organization(&system, tenants[1].id, now).await.unwrap();
+            tenants[1].deleted = true;
+        }
         for _ in 0..12 {
             world.advance(Span::seconds(1));
-            let number = choices.next(2);
+            let number = if tenants[1].deleted { 0 } else { choices.next(2) };
             let server = pick(&mut choices, servers);
             act(&mut choices, &mut tenants[number], server).await;
         }

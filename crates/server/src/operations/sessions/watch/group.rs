@@ -150,6 +150,11 @@ impl Watcher {
                 None => {}
             }
             match self.make_batch(collected).await {
+                Ok(Some(WatchEvent::Resync)) => {
+                    // Who reads the list again begins another group: this one does not know the total any more.
+                    let _ = self.events.send(Arc::new(WatchEvent::Resync));
+                    return;
+                }
                 Ok(Some(event)) => drop(self.events.send(Arc::new(event))),
                 Ok(None) => {}
                 Err(failure) => {

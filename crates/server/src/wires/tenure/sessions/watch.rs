@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::time::Duration;
-use store::{FeedPosition, RequestedScope, VisibleSessions};
+use store::{AccessMoment, FeedPosition, RequestedScope, VisibleSessions};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -163,7 +163,7 @@ pub async fn open(request: WatchRequest, State(app): State<App>) -> Result<Respo
     };
     let (out, response) = open_event_stream(app.settings.stream_heartbeat);
     let WatchRequest { credential, visible, counted, access, .. } = request;
-    let stream = Stream { app: app.clone(), credential, visible, access, out };
+    let stream = Stream { app: app.clone(), credential, visible, access, checked: None, out };
     // Tracked, so that a graceful stop waits until the last frame is sent.
     app.spawn(stream.run(watch, counted));
     Ok(response)
@@ -176,6 +176,8 @@ struct Stream {
     visible: VisibleSessions,
     /// Wakes when the reader's permissions change.
     access: Looks,
+    /// Until when it is known what the reader may see.
+    checked: Option<AccessMoment>,
     out: EventSender,
 }
 
@@ -217,10 +219,15 @@ impl Stream {
     }
 
     /// Authenticates the reader again. One who may see other sessions than before must read the list again.
-    async fn check_access(&self) -> Option<()> {
+    async fn check_access(&mut self) -> Option<()> {
         let caller = self.credential.authenticate(&self.app).await.ok()?;
+        let moment = self.app.callers.find_moment().await.ok()?;
+        if moment.is_some() && moment == self.checked {
+            return Some(());
+        }
         let visible = authorize_sessions(&self.app, &caller, self.visible.requested()).await.ok()?;
         if visible.parts() == self.visible.parts() {
+            self.checked = moment;
             return Some(());
         }
         self.send_resync().await?;
