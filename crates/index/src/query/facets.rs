@@ -103,23 +103,28 @@ impl Question<'_> {
         let rows = self.conditions.rows;
         let (of_cell, of_terms): (Vec<_>, Vec<_>) =
             fields.iter().copied().partition(|field| is_of_cell(*field));
-        let known = of_terms.iter().all(|field| field.spread() == Spread::Few);
-        let known = known.then(|| self.count_of_organization(&of_terms)).flatten();
+        let (few, many): (Vec<_>, Vec<_>) =
+            of_terms.iter().copied().partition(|field| field.spread() == Spread::Few);
+        let known = if few.is_empty() { None } else { self.count_of_organization(&few) };
         if self.conditions.is_whole
             && of_cell.is_empty()
+            && many.is_empty()
             && let Some(known) = known
         {
             return (known, Vec::new());
         }
         let matching = Matching::new(self.conditions);
         let cells = if of_cell.is_empty() { Vec::new() } else { count_cells(rows, &matching) };
-        if of_terms.is_empty() {
-            return (Vec::new(), cells);
+        let mut terms = Vec::new();
+        let mut uncounted = of_terms.clone();
+        if let Some(known) = known
+            && let Some(counted) = self.count_with_known(known, &matching, &few)
+        {
+            (terms, uncounted) = (counted, many);
         }
-        let terms = match known {
-            Some(known) => self.count_with_known(known, &matching, &of_terms),
-            None => Tally::new(rows, &matching, &of_terms).into_counts(),
-        };
+        if !uncounted.is_empty() {
+            terms.extend(Tally::new(rows, &matching, &uncounted).into_counts());
+        }
         (terms, cells)
     }
 
@@ -138,24 +143,28 @@ impl Question<'_> {
         Some(counts.filter(|(_, count)| *count > 0).collect())
     }
 
-    /// Counts the matching rows, or takes the others of the organization's cells from what is known: whichever are fewer.
+    /// Takes the rows of the organization's cells that do not match from what is known of all; `None` when it is faster to
+    /// count the matching rows.
     fn count_with_known(
         &self,
         known: Vec<(Term, u64)>,
         matching: &Matching,
         fields: &[ValueField],
-    ) -> Vec<(Term, u64)> {
+    ) -> Option<Vec<(Term, u64)>> {
+        if self.conditions.is_whole {
+            return Some(known);
+        }
         let rows = self.conditions.rows;
         let cells = Conditions::new(rows, self.scope, &self.conditions.mask.to_filter(), self.now);
         let all = cells.known_total().unwrap_or(u64::MAX);
         if matching.len() * 2 <= all {
-            return Tally::new(rows, matching, fields).into_counts();
+            return None;
         }
         let others = Matching::new(&cells).subtract(rows, matching);
         let gone = Tally::new(rows, &others, fields).into_counts().into_iter().collect::<HashMap<_, _>>();
         let counts =
             known.into_iter().map(|(term, count)| (term, count - gone.get(&term).copied().unwrap_or(0)));
-        counts.filter(|(_, count)| *count > 0).collect()
+        Some(counts.filter(|(_, count)| *count > 0).collect())
     }
 }
 

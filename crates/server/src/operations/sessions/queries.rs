@@ -42,7 +42,10 @@ impl ListFilter {
 
     /// A hash of what its names and words stand for.
     pub fn hash_lookups(&self) -> u64 {
-        FixedState::default().hash_one(format!("{:?}", self.resolved.results))
+        match self.needs_lookups() {
+            true => FixedState::default().hash_one(format!("{:?}", self.resolved.results)),
+            false => 0,
+        }
     }
 
     /// Whether sessions enter and leave its list with the time.
