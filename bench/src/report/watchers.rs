@@ -6,10 +6,10 @@ use super::load::{fetch, get, post};
 use super::output::{Aim, Figure, Row, Section, Spread};
 use crate::Outcome;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 /// The watchers, and the lists that they watch.
@@ -30,8 +30,10 @@ pub async fn measure(run: &Run<'_>) -> Outcome<Section> {
         let token = serde_json::from_slice::<Value>(&body)?;
         let token = token["watch"].as_str().ok_or("a list without a token")?;
         let request = get(&format!("/tenure/v1/watch?token={token}"), Some(&run.keys.account));
-        for _ in 0..WATCHERS / LISTS {
-            let stream = open_watch(run.process.address, &request).await?;
+        for number in 0..WATCHERS / LISTS {
+            // A server lets one address have half of its connections.
+            let own = Ipv4Addr::new(127, 0, 0, 1 + (number % 2) as u8);
+            let stream = open_watch(own, run.process.address, &request).await?;
             open.push(tokio::spawn(listen(stream, list, told.clone())));
         }
     }
@@ -79,8 +81,10 @@ fn percentile(values: &mut [f64], share: f64) -> f64 {
 }
 
 /// Opens a watch, and reads its first event.
-async fn open_watch(address: SocketAddr, request: &[u8]) -> Outcome<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn open_watch(own: Ipv4Addr, address: SocketAddr, request: &[u8]) -> Outcome<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((own, 0).into())?;
+    let mut stream = socket.connect(address).await?;
     stream.write_all(request).await?;
     let (mut text, mut buffer) = (Vec::new(), [0; 4_096]);
     while !text.windows(14).any(|part| part == b"event: changes") {
