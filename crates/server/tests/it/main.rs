@@ -60,6 +60,7 @@ mod session_index;
 mod sessions;
 mod socket;
 mod suspending;
+mod tenure;
 mod tidy;
 mod trust;
 mod two_wires;

@@ -1,6 +1,7 @@
 //! Sessions of all kinds, as they are read: the index says which, their bodies are kept from the last time, and the store
 //! has what is missing.
 
+pub mod actions;
 pub mod facets;
 mod parts;
 pub mod queries;

@@ -1,11 +1,13 @@
 //! `/tenure/v1/sessions`: sessions of all kinds, as far as the caller may see them.
 
+mod actions;
 mod facets;
 mod filters;
 mod paging;
 mod shapes;
 mod visible;
 
+pub use actions::{act, update};
 pub use facets::list as facets;
 pub use filters::{complete, fields};
 
