@@ -14,9 +14,11 @@
 //! would be worse than to reconnect.
 
 pub mod actions;
+pub mod new_session;
 pub mod problem;
 pub mod sessions;
 pub mod time;
+pub mod timeline;
 pub mod work;
 
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ pub mod actions;
 pub mod facets;
 mod parts;
 pub mod queries;
+pub mod timeline;
 pub mod visible;
 
 use crate::app::App;

@@ -19,6 +19,7 @@ use axum::response::IntoResponse;
 use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
 use errors::TenureError;
 use protocol::actions::ACTIONS;
+use protocol::new_session::MAX_DEVICE_WAIT_SECONDS;
 use protocol::work::MAX_WAIT_SECONDS;
 
 /// This wire.
@@ -34,11 +35,13 @@ fn routes() -> Vec<Route> {
     use Callers::{Anyone, Authenticated, InAccount, Permitted, SignedIn, TokenHolder};
     vec![
         get("/tenure/v1/sessions", Authenticated, sessions::list),
+        post("/tenure/v1/sessions", Authenticated, sessions::create).wait(MAX_DEVICE_WAIT_SECONDS),
         post("/tenure/v1/sessions:batchGet", Authenticated, sessions::batch_get),
         get("/tenure/v1/sessions/facets", Authenticated, sessions::facets),
         get("/tenure/v1/sessions/{session}", Authenticated, sessions::get),
         patch("/tenure/v1/sessions/{session}", Authenticated, sessions::update),
         post("/tenure/v1/sessions/{session}", Authenticated, sessions::act).actions(ACTIONS),
+        get("/tenure/v1/sessions/{session}/timeline", Authenticated, sessions::timeline),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
         get("/tenure/v1/filter/complete", Authenticated, sessions::complete),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),

@@ -168,6 +168,7 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
         return actor.call_with(method, path, &body).await;
     }
     let body = match (method, path) {
+        ("POST", "/tenure/v1/sessions") => json!({ "kind": "agent" }),
         ("POST", "/tenure/v1/sessions:batchGet") => json!({ "ids": ["x"] }),
         ("PATCH", path) if path.starts_with("/tenure/v1/sessions/") => json!({ "title": "New" }),
         ("POST", path) if path.ends_with(":message") => json!({ "text": "hi" }),

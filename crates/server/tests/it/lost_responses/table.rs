@@ -69,6 +69,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/frontend/api/v1/auth/password-restore-verify", Unknown),
     ("/frontend/api/v1/auth/verify", Unknown),
     ("/frontend/api/v1/user/current", Noted),
+    ("/tenure/v1/sessions", Noted),
     // It only reads.
     ("/tenure/v1/sessions:batchGet", Sets),
     ("/tenure/v1/sessions/{session}:end", Sets),

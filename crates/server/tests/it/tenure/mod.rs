@@ -1,6 +1,8 @@
 //! Tenure's own wire.
 
 mod actions;
+mod creation;
+mod timeline;
 mod updates;
 
 use crate::world::{Actor, TestResponse};

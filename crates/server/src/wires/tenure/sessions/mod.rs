@@ -1,15 +1,19 @@
 //! `/tenure/v1/sessions`: sessions of all kinds, as far as the caller may see them.
 
 mod actions;
+mod create;
 mod facets;
 mod filters;
 mod paging;
 mod shapes;
+mod timeline;
 mod visible;
 
 pub use actions::{act, update};
+pub use create::create;
 pub use facets::list as facets;
 pub use filters::{complete, fields};
+pub use timeline::list as timeline;
 
 use super::errors::TenureError;
 use crate::app::App;
