@@ -194,7 +194,9 @@ both! {
             assert_eq!(problem["hint"], "the actions are end, extend, archive, unarchive, message", "{action}");
             assert_eq!(other.act("x", action, json!({})).await.body, response.body, "{action}");
         }
-        refused(&story.owner.post(&path(&mine), json!({})).await, 405, "method_not_allowed");
+        let bare = story.owner.post(&path(&mine), json!({})).await;
+        refused(&bare, 405, "method_not_allowed");
+        assert_eq!(bare.headers["allow"], "GET,HEAD,PATCH");
         let response = story.owner.post(&format!("{}:end?reason=x", path(&mine)), json!({})).await;
         assert_eq!(refused(&response, 400, "invalid")["field"], "reason");
     }

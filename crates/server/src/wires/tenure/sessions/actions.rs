@@ -1,7 +1,7 @@
 //! `POST /tenure/v1/sessions/{session}:{action}`, and changes of title and tags.
 
-use super::HandlerResult;
 use super::visible::{Acting, SessionPath, check_names, read_session_id};
+use super::{HandlerResult, TenureError};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::conditional::{ExpectedTags, KnownTags, Tag, respond_with_session};
@@ -15,6 +15,8 @@ use crate::services::session_bodies::BodyShape;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use domain::Refusal;
 use domain::ids::SessionId;
 use domain::refusal::Thing;
@@ -36,7 +38,7 @@ pub async fn act(
 ) -> HandlerResult {
     check_names(&query, PARAMETERS)?;
     let Ok(Path(path)) = path else { return Err(not_found().into()) };
-    let (id, action) = path.rsplit_once(':').ok_or(Failure::from(RequestFailure::Method))?;
+    let Some((id, action)) = path.rsplit_once(':') else { return Ok(refuse_method()) };
     if !ACTIONS.contains(&action) {
         return Err(Failure::from(RequestFailure::NoAction { known: ACTIONS }).into());
     }
@@ -68,6 +70,13 @@ pub async fn update(
     update_agent_session(&app, &granted, id, update, revision).await?;
     let session = load(&app, &visible, id).await?;
     Ok(respond_with_session(&KnownTags::default(), &session)?)
+}
+
+/// The refusal of a POST to a session itself. The router has the method, for the actions.
+fn refuse_method() -> Response {
+    let mut response = TenureError::from(Failure::from(RequestFailure::Method)).into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,PATCH"));
+    response
 }
 
 /// Checks that a session has an expected tag. Returns the revision that it must still have when it changes.
