@@ -40,6 +40,30 @@ pub async fn measure(run: &Run<'_>) -> Outcome<Section> {
             ],
         ));
     }
-    let text = "Status, source, agent and tag of the largest organization's agent sessions, one connection.";
+    let scope = run.manifest.largest.0;
+    for (name, query) in [
+        ("Tenure, five fields", "by=kind,state,owner,tags,agent"),
+        ("Tenure, five fields of what is open", "by=kind,state,owner,tags,agent&filter=is%3Aopen"),
+        (
+            "Tenure, five fields of two tags",
+            "by=kind,state,owner,origin,agent&filter=tags%3A(tag-3%2C+tag-4)",
+        ),
+    ] {
+        let path = format!("/tenure/v1/sessions/facets?scope={scope}&{query}");
+        let request = get(&path, Some(&run.keys.account));
+        let total = fetch_json(run, &request).await?["total"].as_f64().unwrap_or(0.0);
+        let figures = one_by_one(run, request).await?;
+        let processor = Spread::new(figures.processor.iter().map(|time| time / 1e3));
+        rows.push(Row::new(
+            name,
+            vec![
+                Figure::new("sessions", Spread::one(total)),
+                Figure::new("latency, ms", Spread::new(figures.times.iter().map(|time| time / 1e3))),
+                Figure::new("processor, ms", processor).aim(Some(Aim::AtMost(10.0))),
+            ],
+        ));
+    }
+    let text = "Status, source, agent and tag of the largest organization's agent sessions, one connection. Tenure's own wire \
+                counts five fields over its sessions of every kind.";
     Ok(Section::new("facets", format!("Facets on {}", run.server.kind()), text, rows))
 }

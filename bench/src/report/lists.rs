@@ -38,6 +38,11 @@ pub fn everruns_list(run: &Run<'_>, query: &str) -> Vec<u8> {
     get(&format!("/v1/sessions?{query}"), Some(&run.keys.everruns))
 }
 
+/// The account's list of sessions of every kind on Tenure's own wire.
+pub fn own_list(run: &Run<'_>, query: &str) -> Vec<u8> {
+    get(&format!("/tenure/v1/sessions?{query}"), Some(&run.keys.account))
+}
+
 /// Requests for the newest 200 device sessions, one by one.
 pub async fn single_sessions(run: &Run<'_>) -> Outcome<Requests> {
     let list: Value = fetch_json(run, &device_list(run, 100)).await?;
@@ -62,6 +67,7 @@ pub async fn measure(run: &Run<'_>) -> Outcome<Section> {
     let one = |request: Vec<u8>| -> Requests { vec![request].into() };
     let case = |name, requests, aims| Case { name, requests, aims, reads: true };
     let logins = get("/frontend/api/v1/auth/session", Some(&run.keys.probe));
+    let scoped = format!("limit=20&scope={}", run.manifest.largest.0);
     let cases = [
         Case { reads: false, ..case("health check", one(get("/healthz", None)), None) },
         case("Mobile Next, list of 100", one(device_list(run, 100)), Some([0.40, 0.30])),
@@ -76,6 +82,13 @@ pub async fn measure(run: &Run<'_>) -> Outcome<Section> {
         ),
         case("Everruns, list of 20 with total", one(everruns_list(run, "limit=20")), Some([0.35, 0.25])),
         case("Probe.dev, 20 login sessions", one(logins), Some([0.40, 0.30])),
+        // At most one and a half times as long as Mobile Next's list of 20.
+        case(
+            "Tenure, list of 20 of every kind with total",
+            one(own_list(run, "limit=20")),
+            Some([0.30, 0.23]),
+        ),
+        case("Tenure, one organization's list of 20", one(own_list(run, &scoped)), None),
     ];
     let mut rows = Vec::new();
     for case in cases {

@@ -18,6 +18,7 @@ mod random;
 mod sessions;
 mod setup;
 mod sizes;
+mod watchers;
 
 pub use log_server::Log;
 
@@ -35,8 +36,10 @@ use std::time::{Duration, Instant};
 /// The core that the load runs on. Servers run on core 0.
 const LOAD_CORES: &str = "1-1023";
 /// The cases, in the order of a run.
-const CASES: [&str; 10] =
-    ["start", "lists", "kinds", "filters", "facets", "pages", "sizes", "creates", "memory", "peers"];
+const CASES: [&str; 11] = [
+    "start", "lists", "kinds", "filters", "facets", "pages", "sizes", "creates", "memory", "watchers",
+    "peers",
+];
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -68,7 +71,7 @@ pub struct ReportArguments {
     /// Connections
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Only these cases: start, lists, kinds, filters, facets, pages, sizes, creates, memory, peers
+    /// Only these cases: start, lists, kinds, filters, facets, pages, sizes, creates, memory, watchers, peers
     #[arg(long, value_delimiter = ',')]
     cases: Vec<String>,
     /// The folder with the scripts of other products
@@ -202,6 +205,7 @@ async fn measure_all(
             "pages" => pages::measure(&run).await?,
             "sizes" => sizes::measure(&run).await?,
             "creates" => creates::measure(&run).await?,
+            "watchers" => watchers::measure(&run).await?,
             _ => memory::measure(&run).await?,
         };
         section.seconds = began.elapsed().as_secs_f64();

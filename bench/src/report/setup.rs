@@ -102,8 +102,13 @@ impl<'a> Tenure<'a> {
         let environment = environment
             .into_iter()
             .chain(
-                [("TENURE_LOG", "info,access=off"), ("NO_COLOR", "1")]
-                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
+                [
+                    ("TENURE_LOG", "info,access=off"),
+                    ("NO_COLOR", "1"),
+                    ("TENURE_WEBSOCKETS_PER_CREDENTIAL", "15000"),
+                    ("TENURE_WEBSOCKETS_PER_PRINCIPAL", "15000"),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
             )
             .collect();
         let start = Start {

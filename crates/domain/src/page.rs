@@ -1,6 +1,7 @@
 //! Pages of lists.
 
 use crate::ids::SessionId;
+use crate::session::OrderPosition;
 use crate::time::Micros;
 
 /// A page of a list.
@@ -37,6 +38,30 @@ pub enum ListRange {
         /// Maximum number of sessions.
         limit: u32,
     },
+}
+
+/// Whether a page is the next one or the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageDirection {
+    /// What follows in the list.
+    Forward,
+    /// What comes before in the list.
+    Backward,
+}
+
+/// The range of a list of sessions in any order that is requested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderedRange {
+    /// A session in the list, which the range follows or precedes; `None` for the beginning or the end of the list. The
+    /// session itself may have changed or gone.
+    pub anchor: Option<OrderPosition>,
+    /// Whether the range follows the anchor or precedes it.
+    pub direction: PageDirection,
+    /// Maximum number of sessions.
+    pub limit: u32,
+    /// When lengths of time are measured. Those of open sessions grow, so all pages of a list measure at the time of the
+    /// first page. Otherwise, sessions would pass the anchor and be left out.
+    pub measured: Micros,
 }
 
 /// A range of a list, with the length of the whole list at that moment.

@@ -5,15 +5,15 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use domain::agent::{Acus, AgentState, RunPhase, SuspendReason, TimeRange, Usage};
 use domain::ids::{AgentId, DeviceId, OrganizationId, PrincipalId, SessionId};
 use domain::network::Network;
-use domain::page::ListRange;
+use domain::page::{ListRange, OrderedRange, PageDirection};
 use domain::principal::PrincipalKind;
 use domain::session::{
     AgentSummary, DeviceState, DeviceSummary, EndReason, Filter, KindSummary, ListScope, LoginState,
-    LoginSummary, NumberRange, SessionKey, SessionKind, SessionState, SpanField, Summary, TimeField,
-    ValueField, ValueTest,
+    LoginSummary, NumberField, NumberRange, OrderField, SessionKey, SessionKind, SessionOrder, SessionState,
+    SpanField, Summary, TimeField, ValueField, ValueTest,
 };
 use domain::time::Micros;
-use index::Index;
+use index::{HistogramSplit, Index};
 use std::hint::black_box;
 use std::time::Instant;
 use uuid::Uuid;
@@ -201,6 +201,8 @@ fn measure(bench: &mut Criterion) {
         });
     }
     measure_facets(bench, &index, now);
+    measure_orders(bench, &index, now);
+    measure_histograms(bench, &index, now, sessions);
     measure_changes(bench, index, sessions);
 }
 
@@ -244,6 +246,67 @@ fn measure_facets(bench: &mut Criterion, index: &Index, now: Micros) {
         bench.bench_function(name, |bench| {
             bench.iter(|| black_box(index.facets(&scope, &filter, now, fields)));
         });
+    }
+}
+
+fn measure_orders(bench: &mut Criterion, index: &Index, now: Micros) {
+    let account = ListScope::Account { organizations: None, deleted: false };
+    let fields = [
+        ("updated", OrderField::Time(TimeField::Updated)),
+        ("usage", OrderField::Number(NumberField::Acus)),
+        ("duration", OrderField::Span(SpanField::Duration)),
+        ("tags", OrderField::Value(ValueField::Tag)),
+        ("state", OrderField::Value(ValueField::State)),
+        ("address", OrderField::Value(ValueField::Address)),
+    ];
+    let range = |anchor, direction| OrderedRange { anchor, direction, limit: 100, measured: now };
+    let mut run = |name: String, scope: &ListScope, order, range: &OrderedRange| {
+        bench.bench_function(&name, |bench| {
+            bench.iter(|| black_box(index.select_ordered(scope, &Filter::EVERY, now, order, range)));
+        });
+    };
+    for (name, field) in fields {
+        let order = SessionOrder { field, descending: true };
+        let first = range(None, PageDirection::Forward);
+        run(format!("account by {name}"), &account, order, &first);
+        run(format!("organization of a tenth by {name}"), &organization_scope(0), order, &first);
+        run(format!("small organization by {name}"), &organization_scope(500), order, &first);
+        // From the middle of the list.
+        let half = OrderedRange { limit: 500_000, ..first };
+        let found = index.select_ordered(&account, &Filter::EVERY, now, order, &half);
+        let anchor = found.sessions.last().map(|session| session.position.clone());
+        let middle = range(anchor.clone(), PageDirection::Forward);
+        run(format!("account by {name}, from the middle"), &account, order, &middle);
+        let back = range(anchor, PageDirection::Backward);
+        run(format!("account by {name}, back from the middle"), &account, order, &back);
+    }
+}
+
+fn measure_histograms(bench: &mut Criterion, index: &Index, now: Micros, sessions: u64) {
+    const HOUR: i64 = 3_600_000_000;
+    let account = ListScope::Account { organizations: None, deleted: false };
+    let hours = (sessions as i64 * STEP / HOUR).min(999);
+    let last = |buckets: i64, length: i64| {
+        (0..=buckets).rev().map(|at| Micros(now.0 + 1 - at * length)).collect::<Vec<_>>()
+    };
+    let organization = organization_scope(0);
+    let days = last(hours / 24, 24 * HOUR);
+    let (hours, week) = (last(hours, HOUR), last(hours.min(7 * 24), HOUR));
+    for (name, scope, boundaries, split) in [
+        ("account, all by hour", &account, &hours, None),
+        ("account, all by hour and kind", &account, &hours, Some(HistogramSplit::Kind)),
+        ("account, all by hour and state", &account, &hours, Some(HistogramSplit::State)),
+        ("account, all by day and state", &account, &days, Some(HistogramSplit::State)),
+        ("account, a week by hour and state", &account, &week, Some(HistogramSplit::State)),
+        (
+            "organization of a tenth, all by hour and state",
+            &organization,
+            &hours,
+            Some(HistogramSplit::State),
+        ),
+    ] {
+        let ask = || index.histogram(scope, &Filter::EVERY, now, boundaries, split);
+        bench.bench_function(&format!("histogram of {name}"), |bench| bench.iter(|| black_box(ask())));
     }
 }
 

@@ -88,6 +88,22 @@ impl Bits {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
+    /// The number of rows of `from..until`.
+    pub(crate) fn count_range(&self, from: usize, until: usize) -> u64 {
+        let until = until.min(self.0.len() * 64);
+        if from >= until {
+            return 0;
+        }
+        let (first, last) = (from / 64, (until - 1) / 64);
+        let count = |word: u64| u64::from(word.count_ones());
+        let (after, before) = (!below(from % 64), below((until - 1) % 64) << 1 | 1);
+        if first == last {
+            return count(self.0[first] & after & before);
+        }
+        let between = self.0[first + 1..last].iter().map(|word| count(*word)).sum::<u64>();
+        count(self.0[first] & after) + between + count(self.0[last] & before)
+    }
+
     /// The number of rows that another set has too.
     pub(crate) fn count_within(&self, other: &Bits) -> u64 {
         self.0.iter().zip(&other.0).map(|(word, other)| u64::from((word & other).count_ones())).sum()
@@ -123,6 +139,12 @@ impl Bits {
             word &= word - 1;
             Some(row as u16)
         })
+    }
+
+    /// Reads the rows of `from..until`, in order.
+    pub(crate) fn collect(&self, from: usize, until: usize, rows: &mut Vec<u16>) {
+        rows.clear();
+        rows.extend(self.rows_from(from).take_while(|row| usize::from(*row) < until));
     }
 
     /// Takes away the rows of `from..until` that `keep` is false for.
@@ -222,6 +244,11 @@ mod tests {
             prop_assert_eq!(change(&|bits| bits.and_not(&other_bits)), &one - &other);
             prop_assert_eq!(bits(&one).count_within(&other_bits), (&one & &other).len() as u64);
             let range = |row: &u16| (from..until).contains(&usize::from(*row));
+            let inside = one.iter().filter(|row| range(row)).count() as u64;
+            prop_assert_eq!(bits(&one).count_range(from, until), inside);
+            let mut collected = Vec::new();
+            bits(&one).collect(from, until, &mut collected);
+            prop_assert_eq!(collected, one.iter().copied().filter(|row| range(row)).collect::<Vec<_>>());
             let outside = one.iter().copied().filter(|row| !range(row)).collect::<BTreeSet<_>>();
             prop_assert_eq!(change(&|bits| bits.clear_range(from, until)), outside);
             let kept = one.iter().copied().filter(|row| !range(row) || row % 3 == 0).collect::<BTreeSet<_>>();

@@ -6,6 +6,7 @@ use crate::dictionary::Term;
 use crate::groups::{Coded, GROUPS, Group, group_of};
 use crate::packed_table::{PackedColumn, PackedTable};
 use crate::rows::Place;
+use crate::sizes::ZONE;
 use domain::session::{NumberField, TimeField};
 
 /// A column of a block.
@@ -308,6 +309,55 @@ impl Block {
                 self.has_numbers.get(number).then(|| self.numbers[field as usize].get(number, 0))
             }
         }
+    }
+
+    /// The rows with a number in a column; `None` when all have one.
+    pub(crate) fn present(&self, field: ColumnField) -> Option<&Bits> {
+        match field {
+            ColumnField::Updated => None,
+            ColumnField::Ended => Some(&self.has_ended),
+            ColumnField::Expires => Some(&self.has_expires),
+            ColumnField::Number(_) => Some(&self.has_numbers),
+        }
+    }
+
+    /// When the first and the last row of a zone were created, if no row of the zone came late.
+    pub(crate) fn created_bounds(&self, zone: usize) -> Option<(i64, i64)> {
+        let (start, end) = (zone * ZONE, self.len().min((zone + 1) * ZONE));
+        let is_sorted = start < end && end <= self.sorted;
+        is_sorted.then(|| (self.created.get(start as u16, 0), self.created.get((end - 1) as u16, 0)))
+    }
+
+    /// Reads when some ascending rows were created.
+    pub(crate) fn gather_created(&self, rows: &[u16], created: &mut Vec<i64>) {
+        self.created.gather(rows, 0, created);
+    }
+
+    /// Reads the numbers of some ascending rows in a column, which are stored relative to the time of creation. What is
+    /// read of a row without a number means nothing.
+    pub(crate) fn gather_numbers(
+        &self,
+        field: ColumnField,
+        rows: &[u16],
+        created: &[i64],
+        numbers: &mut Vec<i64>,
+    ) {
+        numbers.clear();
+        match field {
+            ColumnField::Number(_) => numbers.resize(rows.len(), 0),
+            ColumnField::Ended | ColumnField::Updated | ColumnField::Expires => {
+                numbers.extend_from_slice(created);
+            }
+        }
+        if field == ColumnField::Ended {
+            self.updated.add_to(rows, numbers);
+        }
+        self.column(field).add_to(rows, numbers);
+    }
+
+    /// Reads the cells of some ascending rows.
+    pub(crate) fn gather_cells(&self, rows: &[u16], cells: &mut Vec<i64>) {
+        self.heads.gather(rows, CELL, cells);
     }
 
     /// Gives back the memory that a full block will not need.

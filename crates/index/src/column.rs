@@ -59,9 +59,19 @@ impl NumberColumn {
         base.wrapping_add(self.distances.get(row, 0))
     }
 
+    /// Adds the distances of some ascending rows to what each is stored relative to.
+    pub(crate) fn add_to(&self, rows: &[u16], bases: &mut [i64]) {
+        self.distances.add_to(rows, 0, bases);
+    }
+
+    /// Numbers that no number of a zone is smaller and larger than; `None` if no row of the zone has a number.
+    pub(crate) fn bounds(&self, zone: usize) -> Option<(i64, i64)> {
+        self.zones.get(zone).copied().flatten()
+    }
+
     /// Whether the numbers of a zone lie in the range `from..until`.
     pub(crate) fn fit(&self, zone: usize, from: Option<i64>, until: Option<i64>) -> ZoneFit {
-        let Some((least, most)) = self.zones.get(zone).copied().flatten() else { return ZoneFit::None };
+        let Some((least, most)) = self.bounds(zone) else { return ZoneFit::None };
         if from.is_some_and(|from| most < from) || until.is_some_and(|until| least >= until) {
             ZoneFit::None
         } else if from.is_none_or(|from| from <= least) && until.is_none_or(|until| most < until) {

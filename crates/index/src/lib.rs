@@ -5,7 +5,8 @@
 //! rows of a block: up to 65,536 sessions in the order of lists. Each value of a field has the set of its rows, and
 //! everything that is known of a row has a column, in as few bits as it needs. A question is answered block by block,
 //! because the sets of a block fit into the processor's cache: a page walks back from its cursor until it is full, a
-//! total is the size of an intersection, and facets count what the rows have in their columns.
+//! total is the size of an intersection, and facets count what the rows have in their columns. A page in another order keeps
+//! the nearest rows of all that match, and a histogram counts the times of the rows in buckets.
 //!
 //! A session that comes late, such as an import, is appended to the block that it belongs to, and the block knows its
 //! place among the others. A value that no session has any more is forgotten, and its number is used again.
@@ -37,5 +38,8 @@ mod term_sets;
 #[cfg(test)]
 mod tests;
 
-pub use query::{Facet, Selection};
+pub use query::{
+    Facet, Histogram, HistogramBucket, HistogramSeries, HistogramSplit, MAX_BUCKETS, OrderedSelection,
+    OrderedSession, Selection,
+};
 pub use sessions::{Index, Memory, SessionRef, estimate_bytes};

@@ -89,16 +89,23 @@ impl<const N: usize> PackedTable<N> {
     pub(crate) fn gather(&self, rows: &[u16], column: usize, numbers: &mut Vec<i64>) {
         numbers.clear();
         numbers.reserve(rows.len());
-        for of_zone in rows.chunk_by(|one, next| usize::from(*one) / ZONE == usize::from(*next) / ZONE) {
-            let zone = &self.zones[usize::from(of_zone[0]) / ZONE];
-            let (offset, stride) = (zone.offset(column), zone.offset(N));
-            let (base, width) = (zone.bases[column], usize::from(zone.widths[column]));
-            let get = |row: &u16| {
-                let from = usize::from(*row) % ZONE * stride + offset;
-                base.wrapping_add(read_bits(&zone.words, from, width) as i64)
-            };
-            numbers.extend(of_zone.iter().map(get));
+        for of_zone in rows.chunk_by(is_of_one_zone) {
+            numbers.extend(of_zone.iter().map(self.zone_of(of_zone[0]).reader(column)));
         }
+    }
+
+    /// Adds the numbers of some ascending rows in a column to other numbers.
+    pub(crate) fn add_to(&self, rows: &[u16], column: usize, mut sums: &mut [i64]) {
+        for of_zone in rows.chunk_by(is_of_one_zone) {
+            let (of_rows, rest) = sums.split_at_mut(of_zone.len());
+            let numbers = of_zone.iter().map(self.zone_of(of_zone[0]).reader(column));
+            of_rows.iter_mut().zip(numbers).for_each(|(sum, number)| *sum = sum.wrapping_add(number));
+            sums = rest;
+        }
+    }
+
+    fn zone_of(&self, row: u16) -> &Zone<N> {
+        &self.zones[usize::from(row) / ZONE]
     }
 
     /// Gives back memory that was reserved for more rows.
@@ -111,6 +118,10 @@ impl<const N: usize> PackedTable<N> {
         let words = self.zones.iter().map(|zone| zone.words.len()).sum::<usize>();
         words * 8 + self.zones.capacity() * size_of::<Zone<N>>()
     }
+}
+
+fn is_of_one_zone(one: &u16, next: &u16) -> bool {
+    usize::from(*one) / ZONE == usize::from(*next) / ZONE
 }
 
 /// Room for the rows of a zone.
@@ -130,6 +141,17 @@ impl<const N: usize> Zone<N> {
         let from = at * self.offset(N) + self.offset(column);
         let number = read_bits(&self.words, from, usize::from(self.widths[column]));
         self.bases[column].wrapping_add(number as i64)
+    }
+
+    /// Reads the numbers of rows in a column.
+    #[inline]
+    fn reader(&self, column: usize) -> impl Fn(&u16) -> i64 {
+        let (offset, stride) = (self.offset(column), self.offset(N));
+        let (base, width) = (self.bases[column], usize::from(self.widths[column]));
+        move |row| {
+            let from = usize::from(*row) % ZONE * stride + offset;
+            base.wrapping_add(read_bits(&self.words, from, width) as i64)
+        }
     }
 
     fn row(&self, at: usize) -> [i64; N] {
@@ -221,7 +243,10 @@ mod tests {
             let rows = (0..plain.len() as u16).filter(|row| row % 3 > 0).collect::<Vec<_>>();
             let mut gathered = Vec::new();
             table.gather(&rows, 2, &mut gathered);
-            prop_assert_eq!(gathered, rows.iter().map(|row| table.get(*row, 2)).collect::<Vec<_>>());
+            prop_assert_eq!(&gathered, &rows.iter().map(|row| table.get(*row, 2)).collect::<Vec<_>>());
+            table.add_to(&rows, 1, &mut gathered);
+            let sum = |row: &u16| table.get(*row, 2).wrapping_add(table.get(*row, 1));
+            prop_assert_eq!(gathered, rows.iter().map(sum).collect::<Vec<_>>());
         }
 
         #[test]

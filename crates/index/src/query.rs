@@ -1,15 +1,23 @@
 //! Questions: pages, totals and facets.
 
+mod block_counts;
 mod conditions;
 mod evaluate;
 mod facets;
+mod histogram;
+mod nearest;
 mod newer;
 mod nodes;
+mod number_order;
+mod ordered;
 mod pages;
 mod spans;
 mod tally;
+mod value_order;
 
 pub use facets::Facet;
+pub use histogram::{Histogram, HistogramBucket, HistogramSeries, HistogramSplit, MAX_BUCKETS};
+pub use ordered::{OrderedSelection, OrderedSession};
 
 use crate::sessions::SessionRef;
 

@@ -52,6 +52,11 @@ pub(crate) fn list_key(key: &SessionKey) -> OrderedKey {
     (place(key.id), key.kind, key.organization)
 }
 
+fn to_session_key((place, kind, organization): &OrderedKey) -> SessionKey {
+    let id = domain::ids::SessionId::new(Micros(place.0), place.1);
+    SessionKey { organization: *organization, kind: *kind, id }
+}
+
 /// The session index. See the crate's documentation.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -150,11 +155,7 @@ impl Index {
         let crossed = self.find_crossed(now).collect::<Vec<_>>();
         self.clock = now;
         for (expires, key) in crossed {
-            let session = SessionKey {
-                organization: key.2,
-                kind: key.1,
-                id: domain::ids::SessionId::new(Micros(key.0.0), key.0.1),
-            };
+            let session = to_session_key(&key);
             let state = if expires <= now { LoginState::Expired } else { LoginState::Open };
             if let Some(row) = self.rows.find(&session) {
                 self.set_login_state(row, state);
@@ -168,6 +169,21 @@ impl Index {
         let first = ((i64::MIN, 0), SessionKind::Device, OrganizationId::ACCOUNT);
         let after = |time: Micros| (time + domain::time::Span(1), first);
         self.expiries.range(after(from)..after(until)).copied()
+    }
+
+    /// The sessions that expire by themselves after `from` and not after `until`.
+    pub fn list_expiring(&self, from: Micros, until: Micros) -> Vec<SessionKey> {
+        if until <= from {
+            return Vec::new();
+        }
+        let first = ((i64::MIN, 0), SessionKind::Device, OrganizationId::ACCOUNT);
+        let after = |time: Micros| (time + domain::time::Span(1), first);
+        let rows = self.expiries.range(after(from)..after(until)).map(|(_, key)| to_session_key(key));
+        let is_crossed = |at: Micros| from < at && at <= until;
+        let recent = self.recent.values().filter(|summary| {
+            summary.state == SessionState::Login(LoginState::Open) && summary.expires.is_some_and(is_crossed)
+        });
+        rows.chain(recent.map(|summary| summary.key)).collect()
     }
 
     fn set_login_state(&mut self, id: u32, state: LoginState) {

@@ -26,3 +26,6 @@ pub(crate) const FEW: u64 = size(2_048, 16) as u64;
 /// Whether a row has any value of a field is read from the row if the field has more values than this. Otherwise it is read
 /// from the sets of the values.
 pub(crate) const MANY_VALUES: usize = size(64, 2);
+/// How many more rows than the wanted ones are kept before those that are too far are dropped. With more, they are dropped
+/// less often.
+pub(crate) const SPARE: usize = size(256, 3);

@@ -1,6 +1,8 @@
 //! The index and a plain loop over [`Filter::matches`] agree, whatever happens to the sessions.
 
 mod cases;
+mod histogram;
+mod order;
 
 use crate::{Facet, Index, Selection, SessionRef};
 use domain::agent::{Acus, AgentState, TimeRange, Usage};

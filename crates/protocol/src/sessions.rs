@@ -38,8 +38,28 @@ pub struct SessionPage<S = Session> {
     pub next: Option<String>,
     /// The cursor of the previous page.
     pub prev: Option<String>,
+    /// Where a watch of the list begins: see [`WATCH_PATH`].
+    pub watch: String,
     /// The filter as the server read it: its times are absolute.
     pub filter_as_read: String,
+}
+
+/// Path of the watch of a list, with the `watch` of a page as `token`: a stream of server-sent events. An event `changes`
+/// has [`WatchChanges`] and, as its id, a position that `Last-Event-ID` goes on from. After an event `resync` the list must
+/// be read again.
+pub const WATCH_PATH: &str = "/tenure/v1/watch";
+
+/// What has changed in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WatchChanges<S = Session> {
+    /// Sessions that were not in the list before.
+    pub entered: Vec<S>,
+    /// Sessions that are in the list, as they are now. After a connection was lost, those that entered meanwhile are here.
+    pub changed: Vec<S>,
+    /// The ids of sessions that are not in the list. The reader may never have seen some of them.
+    pub left: Vec<Uuid>,
+    /// The number of all sessions of the list.
+    pub total: u64,
 }
 
 /// Sessions that were asked for by their ids.
@@ -240,6 +260,30 @@ pub struct FacetValue {
     pub name: Option<String>,
     /// The number of sessions.
     pub count: u64,
+}
+
+/// How many sessions started, ended and were open over time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The boundaries of the buckets: each ends one and begins the next, so there is one bucket less.
+    pub boundaries: Vec<Time>,
+    /// A line for each value that has sessions, or one without a split.
+    pub series: Vec<HistogramLine>,
+    /// The filter as the server read it.
+    pub filter_as_read: String,
+}
+
+/// Counts of the buckets of a histogram, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistogramLine {
+    /// The value that the sessions have; `None` without a split.
+    pub value: Option<String>,
+    /// How many were created in each bucket.
+    pub started: Vec<u64>,
+    /// How many ended in each bucket.
+    pub ended: Vec<u64>,
+    /// How many were open at the end of each bucket, or now if that is earlier.
+    pub running: Vec<u64>,
 }
 
 /// A field of the filter language.

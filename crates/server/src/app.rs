@@ -2,6 +2,7 @@
 
 use crate::front::Front;
 use crate::operations::clock_check::Clocks;
+use crate::operations::sessions::watch::WatchGroups;
 use crate::services::Services;
 use crate::services::caller_cache::CallerCache;
 use crate::services::host_connections::Hosts;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub sockets: SocketCounts,
     /// The index of all sessions.
     pub sessions: SessionIndex,
+    /// Watches of lists of sessions.
+    pub watches: WatchGroups,
     /// Sessions as the wires wrote them last.
     pub bodies: SessionBodies,
     /// Validates values by JSON Schemas.

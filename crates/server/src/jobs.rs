@@ -22,6 +22,9 @@ const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
 /// How often audit entries that are old enough are sealed.
 const SEAL_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often watches are told which login sessions have expired by themselves.
+const EXPIRED_EVERY: Duration = Duration::from_secs(1);
+
 /// Starts all jobs.
 pub fn start(app: &App) {
     app.tasks.spawn(queue::run_queue(app.clone()));
@@ -50,6 +53,11 @@ pub fn start(app: &App) {
             }
         });
     }
+    repeat(app, EXPIRED_EVERY, |app| async move {
+        if let Err(error) = app.sessions.tell_expired(app.now()).await {
+            tracing::debug!(error = error.log_text(), "watches were not told which sessions have expired");
+        }
+    });
     if app.front.tls.is_some() {
         repeat(app, CERTIFICATE_EVERY, |app| async move { app.front.refresh() });
     }

@@ -7,6 +7,7 @@ use crate::front::tls::{Tls, TlsError};
 use crate::front::{self, Front};
 use crate::jobs;
 use crate::operations::clock_check::Clocks;
+use crate::operations::sessions::watch::WatchGroups;
 use crate::private_files;
 use crate::services::Services;
 use crate::services::caller_cache::CallerCache;
@@ -160,6 +161,7 @@ impl Server {
             started: clock.now(),
             callers: CallerCache::new(store.clone()),
             sessions: SessionIndex::new(store.clone()),
+            watches: WatchGroups::default(),
             bodies: SessionBodies::new(settings.body_cache),
             services: Services { store, clock, random, settings },
             clocks: Clocks::default(),

@@ -11,6 +11,7 @@ pub mod database;
 mod devices;
 mod directory;
 mod feed;
+mod feed_positions;
 mod logins;
 mod looks;
 mod maintenance;
@@ -52,6 +53,7 @@ pub use directory::invitations::ReceivedInvitation;
 pub use directory::memberships::OrganizationMember;
 pub use directory::people::{NewPassword, SignInRecord};
 pub use feed::FeedPage;
+pub use feed_positions::FeedPosition;
 pub use logins::device_logins::DeviceLoginApproval;
 pub use logins::second_factors::SecondFactor;
 pub use logins::sessions::LoginExpectations;
@@ -68,6 +70,7 @@ use domain::credential::KeyLimits;
 use domain::ids::OrganizationId;
 use domain::session::SessionKind;
 use domain::time::Micros;
+use feed_positions::KnownPosition;
 use looks::Looks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -107,12 +110,20 @@ pub struct Store {
     key_limits: KeyLimits,
     /// The looks at a PostgreSQL database.
     looks: Arc<Looks>,
+    /// The newest position in the change feeds of an SQLite database.
+    position: Arc<KnownPosition>,
 }
 
 impl Store {
     /// A store on an open database.
     pub fn new(database: Database) -> Store {
-        Store { database, newest: Arc::default(), key_limits: KeyLimits::default(), looks: Arc::default() }
+        Store {
+            database,
+            newest: Arc::default(),
+            key_limits: KeyLimits::default(),
+            looks: Arc::default(),
+            position: Arc::default(),
+        }
     }
 
     /// The same store, with a maximum age and idle time of keys.

@@ -87,6 +87,13 @@ impl Store {
     }
 }
 
+impl Look {
+    /// What it saw; `None` on SQLite.
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.0.as_ref().map(|numbered| &numbered.snapshot)
+    }
+}
+
 impl Follower {
     /// Makes sure that everything is known which was committed between the first look and this one. `read` reads what was
     /// committed since a snapshot, and returns the snapshot in which it did; those that wait meanwhile share it.

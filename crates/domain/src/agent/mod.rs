@@ -30,6 +30,8 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the agent that every organization has. It is created on first use.
 pub const DEFAULT_AGENT: &str = "default";
+/// Maximum length of an agent's name, in characters.
+pub const MAX_AGENT_NAME_CHARS: usize = 128;
 /// Maximum number of tags of a session.
 pub const MAX_TAGS: usize = 50;
 /// Maximum length of a tag, in characters.
@@ -370,8 +372,11 @@ pub fn check_title(title: Option<String>) -> Result<Option<String>, Refusal> {
 /// # Errors
 /// [`Refusal::Invalid`] for a name that is blank, has control characters or is longer than 128 characters.
 pub fn check_agent_name(name: &str) -> Result<(), Refusal> {
-    let plain = !name.trim().is_empty() && name.chars().count() <= 128 && !name.chars().any(char::is_control);
-    if plain { Ok(()) } else { Err(Refusal::invalid("name", "1 to 128 characters on one line")) }
+    let fits = name.chars().count() <= MAX_AGENT_NAME_CHARS && !name.chars().any(char::is_control);
+    if fits && !name.trim().is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::invalid("name", format!("1 to {MAX_AGENT_NAME_CHARS} characters on one line")))
 }
 
 /// The first [`PREVIEW_CHARS`] characters of a text, for lists.

@@ -89,6 +89,17 @@ impl Filter {
         if present { filter } else { Filter::Not(Box::new(filter)) }
     }
 
+    /// Whether sessions that do not change match it at one time and not at another. That login sessions expire does not
+    /// count.
+    pub fn follows_time(&self) -> bool {
+        match self {
+            Filter::And(some) | Filter::Or(some) => some.iter().any(Filter::follows_time),
+            Filter::Not(filter) => filter.follows_time(),
+            Filter::Span(_, range) => *range != NumberRange::default(),
+            _ => false,
+        }
+    }
+
     /// Whether a session matches at `now`.
     pub fn matches(&self, summary: &Summary, now: Micros) -> bool {
         match self {
@@ -284,6 +295,8 @@ mod tests {
         };
         let open = Filter::has_text(ValueField::State, ["login.open"]);
         assert!(open.matches(&login, Micros(NOW.0 + 9)));
+        let end = Micros(NOW.0 + 10);
+        assert_eq!([login.end_at(Micros(end.0 - 1)), login.end_at(end)], [None, Some(end)]);
         assert!(!open.matches(&login, Micros(NOW.0 + 10)));
         assert!(Filter::has_text(ValueField::State, ["login.expired"]).matches(&login, Micros(NOW.0 + 10)));
         assert!(!Filter::Number(NumberField::Acus, NumberRange::default()).matches(&login, NOW));

@@ -2,6 +2,7 @@
 
 mod fields;
 mod filter;
+mod order;
 mod summarized;
 mod summary;
 mod words;
@@ -10,6 +11,7 @@ pub use fields::{
     Field, FieldInfo, NumberField, QueryField, QueryType, SpanField, Spread, TimeField, ValueField, ValueType,
 };
 pub use filter::{Filter, ListPart, ListScope, NumberRange, ValueTest};
+pub use order::{OrderField, OrderPosition, OrderValue, SessionOrder};
 pub use summary::{
     AgentSummary, DeviceState, DeviceSummary, FieldValue, FieldValueRef, KindSummary, LoginState,
     LoginSummary, PRESENT, SessionState, Summary,

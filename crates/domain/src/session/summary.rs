@@ -215,6 +215,13 @@ impl Summary {
         }
     }
 
+    /// When the session ended, as it is known at `now`. A login session that has expired, and that the sweep has not ended
+    /// yet, ended when it expired.
+    pub fn end_at(&self, now: Micros) -> Option<Micros> {
+        let has_expired = self.state_at(now) == SessionState::Login(LoginState::Expired);
+        self.ended.map(|(at, _)| at).or(self.expires.filter(|_| has_expired))
+    }
+
     /// The summary as the index knows it: values are in the order of their texts, each once, and the tokens of the model's
     /// cache are left out.
     #[must_use]

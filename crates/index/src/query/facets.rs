@@ -83,7 +83,7 @@ fn sort_counts(counts: HashMap<FieldValue, u64>) -> Vec<Facet> {
 }
 
 /// Whether the cell of a row says its value of a field.
-fn is_of_cell(field: ValueField) -> bool {
+pub(super) fn is_of_cell(field: ValueField) -> bool {
     matches!(field, ValueField::Organization | ValueField::Kind | ValueField::Archived)
 }
 

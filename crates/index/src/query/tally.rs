@@ -52,6 +52,11 @@ impl Matching {
         self
     }
 
+    /// The matching rows of a block.
+    pub(super) fn rows_of(&self, block: u16) -> &Bits {
+        &self.blocks[usize::from(block)]
+    }
+
     fn contains(&self, row: RowId) -> bool {
         let (block, number) = split(row);
         self.blocks[usize::from(block)].get(number)

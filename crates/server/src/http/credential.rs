@@ -8,9 +8,33 @@ use super::cookies::{self, OwnCookie};
 use super::middleware;
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
+use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::login::tokens::looks_signed;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
+use std::net::IpAddr;
+use store::{Caller, OrganizationChoice};
+
+/// A client's credential. It is authenticated at each use, so that a revoked one stops working at once.
+#[derive(Clone)]
+pub struct ClientCredential {
+    /// The credential.
+    pub credential: Option<String>,
+    /// The organization that the request names.
+    pub chosen: OrganizationChoice,
+    /// The address of the client.
+    pub address: Option<IpAddr>,
+}
+
+impl ClientCredential {
+    /// Authenticates the caller.
+    ///
+    /// # Errors
+    /// As [`authenticate_from`].
+    pub async fn authenticate(&self, app: &App) -> Result<Caller, Failure> {
+        authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
+    }
+}
 
 /// Reads the credential from `Authorization: Bearer` or the cookie.
 ///

@@ -6,6 +6,7 @@ pub mod cookies;
 pub mod cors;
 pub mod credential;
 pub mod cursor;
+pub mod event_stream;
 pub mod idempotency;
 pub mod middleware;
 pub mod object;

@@ -13,6 +13,7 @@ pub mod request_look;
 pub(crate) mod ring_provider;
 pub mod schema_validator;
 pub mod session_bodies;
+pub mod session_changes;
 pub mod session_index;
 mod session_loading;
 pub mod signing;

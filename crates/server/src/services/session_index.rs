@@ -5,14 +5,14 @@
 //! whichever process wrote, sees it.
 
 use crate::failure::{Failure, Unanswered};
+use crate::services::session_changes::{ListenedList, Listener, SessionChanges};
 use crate::services::{request_look, session_loading};
-use domain::ids::OrganizationId;
 use domain::time::Micros;
 use index::{Index, Memory};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
-use store::{CommitObserver, CommittedChanges, Follower, Look, Snapshot, Store, System, Topic};
+use store::{CommitObserver, CommittedChanges, FeedPosition, Follower, Look, Snapshot, Store, System, Topic};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,8 @@ pub struct SessionIndex(Arc<Shared>);
 struct Shared {
     store: Store,
     index: RwLock<Index>,
+    /// Who wants to know what commits have changed.
+    changes: SessionChanges,
     pending: Mutex<Pending>,
     /// How often everything had to be loaded again. It changes under the lock of `pending`.
     generation: AtomicU64,
@@ -69,6 +71,7 @@ impl SessionIndex {
         SessionIndex(Arc::new(Shared {
             store,
             index: RwLock::default(),
+            changes: SessionChanges::default(),
             pending: Mutex::new(Pending { changes: Some(Vec::new()) }),
             generation: AtomicU64::new(0),
             ready: watch::Sender::new(false),
@@ -161,6 +164,62 @@ impl SessionIndex {
         }
     }
 
+    /// The same, with a position in the change feeds: the answer has all that was committed before it.
+    ///
+    /// # Errors
+    /// Those of [`SessionIndex::read`].
+    pub async fn read_with_position<T>(
+        &self,
+        now: Micros,
+        ask: impl FnOnce(&Index) -> T,
+    ) -> Result<(T, FeedPosition), Failure> {
+        let system = System::for_background_jobs();
+        if self.0.is_sqlite() {
+            let position = self.0.store.read_feed_position(&system).await?;
+            return Ok((self.read(now, ask).await?, position));
+        }
+        let look = match request_look::find() {
+            Some(look) => look,
+            None => self.0.store.look(&system).await?,
+        };
+        let position = look.position().ok_or_else(|| Failure::internal("a look without a snapshot"))?;
+        Ok((self.read(now, ask).await?, position))
+    }
+
+    /// Listens to a list from now on, and counts its sessions. Nothing is committed in between.
+    ///
+    /// # Errors
+    /// Those of [`SessionIndex::read`].
+    pub async fn listen<T>(
+        &self,
+        now: Micros,
+        list: ListenedList,
+        ask: impl Fn(&Index, Micros) -> T,
+    ) -> Result<(Listener, T), Failure> {
+        loop {
+            let now = now.max(self.0.changes.time());
+            let listen = |index: &Index| {
+                // Another listener came from a later time.
+                (self.0.changes.time() <= now)
+                    .then(|| (self.0.changes.listen(index, now, list.clone()), ask(index, now)))
+            };
+            if let Some(listening) = self.read(now, listen).await? {
+                return Ok(listening);
+            }
+        }
+    }
+
+    /// Tells listeners which sessions have expired by themselves.
+    ///
+    /// # Errors
+    /// Those of [`SessionIndex::read`].
+    pub async fn tell_expired(&self, now: Micros) -> Result<(), Failure> {
+        if self.0.changes.has_listeners() {
+            self.read(now, |index| self.0.changes.advance(index, now)).await?;
+        }
+        Ok(())
+    }
+
     async fn wait_until_ready(&self) -> Result<(), Failure> {
         if *self.0.ready.borrow() {
             return Ok(());
@@ -229,7 +288,8 @@ impl Shared {
             return;
         }
         for changes in pending.changes.take().into_iter().flatten() {
-            apply(&mut index, changes);
+            let nobody = SessionChanges::default();
+            nobody.apply(&mut index, changes.sessions, changes.deleted_organizations);
         }
         let memory = index.memory();
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
@@ -252,7 +312,10 @@ impl CommitObserver for Shared {
     fn apply(&self, changes: CommittedChanges) {
         match &mut self.lock_pending().changes {
             Some(pending) => pending.push(changes),
-            None => apply(&mut self.index.write().unwrap_or_else(PoisonError::into_inner), changes),
+            None => {
+                let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+                self.changes.apply(&mut index, changes.sessions, changes.deleted_organizations);
+            }
         }
     }
 
@@ -260,16 +323,7 @@ impl CommitObserver for Shared {
         let mut pending = self.lock_pending();
         pending.changes = Some(Vec::new());
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.changes.lose();
         self.ready.send_replace(false);
     }
-}
-
-fn apply(index: &mut Index, changes: CommittedChanges) {
-    for (key, summary) in changes.sessions {
-        match summary {
-            Some(summary) => index.apply(summary),
-            None => index.remove(&key),
-        }
-    }
-    changes.deleted_organizations.into_iter().for_each(|id: OrganizationId| index.delete_organization(id));
 }

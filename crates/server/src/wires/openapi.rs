@@ -4,8 +4,8 @@
 //! `tests/it/contracts.rs` describes a contract. It also has `requests`, which describe the wire's requests: `security`, the
 //! schemes; `headers` of every route that has a caller; `paths` and `queries`, schemas by name (a suffix after `#` tells
 //! apart those of one name); `gives`, where a response has a value that another path needs; and for each route `query` and
-//! `headers`, `body` (a schema, or `types`, `schema` and `optional`), `open` for routes without a caller, and `anybody` for
-//! an optional caller.
+//! `headers`, `paths` that differ from those of the wire, `body` (a schema, or `types`, `schema` and `optional`), `open` for
+//! routes without a caller, and `anybody` for an optional caller.
 
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -125,7 +125,10 @@ fn parameters(contract: &Value, path: &str, request: &Value) -> Value {
         }
         parameter
     };
-    let in_path = open_parts(path).map(|name| parameter(name, "path", &requests["paths"][name]));
+    let in_path = open_parts(path).map(|name| {
+        let own = request["paths"].get(name);
+        parameter(name, "path", own.unwrap_or(&requests["paths"][name]))
+    });
     let in_query = texts(&request["query"]).map(|known| {
         parameter(known.split('#').next().unwrap_or(known), "query", &requests["queries"][known])
     });

@@ -16,7 +16,7 @@ use story::{Story, send};
 
 /// The kinds of callers with a valid key. All others (no key, a broken, expired or revoked one, a suspended
 /// user) get the same response.
-const CALLERS: [&str; 9] = [
+pub const CALLERS: [&str; 9] = [
     "foreign admin",
     "foreign admin naming the organization",
     "readonly",
@@ -68,6 +68,7 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/v1/agents/{agent}",                                  401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("PATCH",  "/v1/agents/{agent}",                                  401, [404, 403, 403, 200, 200, 200, 403, 200, 403]),
     ("DELETE", "/v1/agents/{agent}",                                  401, [404, 403, 403, 204, 204, 204, 403, 204, 403]),
+    ("GET",    "/v1/agents/{agent}/export",                           401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/sessions",                                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/v1/sessions",                                        401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
     ("GET",    "/v1/sessions/stats",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -85,13 +86,14 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("GET",    "/v1/sessions/{session}/export",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/sessions/{session}/events",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/sessions/{session}/sse",                          401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
-    // A command requires the permission of its endpoint: see everruns/commands.rs.
+    // A command requires the permission of its endpoint: see everruns/command_callers.rs.
     ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("POST",   "/tenure/v1/sessions",                                 401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
     ("POST",   "/tenure/v1/sessions:batchGet",                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/facets",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("GET",    "/tenure/v1/sessions/histogram",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/{session}",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     // For the sessions of other kinds and organizations, see tenure/actions.rs.
     ("PATCH",  "/tenure/v1/sessions/{session}",                       401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
@@ -101,6 +103,8 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/tenure/v1/sessions/{session}:unarchive",             401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
     ("POST",   "/tenure/v1/sessions/{session}:message",               401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
     ("GET",    "/tenure/v1/sessions/{session}/timeline",              401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    // Without a token.
+    ("GET",    "/tenure/v1/watch",                                    401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
     ("GET",    "/tenure/v1/filter/fields",                            401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/filter/complete",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/changes",                                  401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -219,7 +223,8 @@ async fn without_key<'w>(world: &'w World, organization: OrganizationId) -> Vec<
     ]
 }
 
-async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
+/// One of each of [`CALLERS`].
+pub async fn callers<'w>(world: &'w World, story: &Story<'w>) -> [Actor<'w>; 9] {
     let organization = story.organization;
     let other = world.organization("Globex").await;
     let foreign = world.member(other, Role::Admin).await;
@@ -253,7 +258,7 @@ pub async fn state(world: &World, organization: OrganizationId) -> String {
 }
 
 /// Checks that a refusal contains no name of an organization and no id.
-fn tells_nothing(response: &TestResponse, path: &str, story: &Story<'_>, what: &str) {
+pub fn tells_nothing(response: &TestResponse, path: &str, story: &Story<'_>, what: &str) {
     let text = response.text();
     let ids = [story.organization.to_string(), story.owner.principal.to_string(), story.file.clone()];
     let in_path = path.split('/').filter(|part| part.len() >= 32).map(str::to_owned);

@@ -267,6 +267,21 @@ both! {
             survives(&ana, format!("/v1/commands/{name}_session"), params).await;
         }
         assert_eq!(ana.get(&format!("/v1/sessions/{everruns}")).await.status, 404);
+        let id = format!("agent_{}", "b".repeat(32));
+        for (name, params) in [
+            ("create_agent", json!({ "name": "one", "system_prompt": "" })),
+            ("upsert_agent", json!({ "id": id, "name": "two", "system_prompt": "" })),
+            ("update_agent", json!({ "id": id, "description": "Helps" })),
+            ("copy_agent", json!({ "id": id })),
+            ("delete_agent", json!({ "id": id })),
+        ] {
+            survives(&ana, format!("/v1/commands/{name}"), json!({ "params": params })).await;
+        }
+        let archived = json!({ "id": ana.agent("three").await, "status": "archived" });
+        // The same key again, so on the wire's other prefix.
+        survives(&ana, "/everruns/api/v1/commands/update_agent", json!({ "params": archived })).await;
+        let names = ana.get("/v1/agents").await.json()["data"].as_array().unwrap().iter().map(|agent| agent["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names, ["two-copy", "one", "default"]);
         let _host = world.host(&admin, "rack", &[("one", "android")]).await;
         let held = ana.session().await;
         let device = ana.ask(&held, "android").await.json()["allocationId"].as_str().unwrap().to_owned();

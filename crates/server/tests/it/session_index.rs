@@ -28,15 +28,15 @@ const ORIGINS: [&str; 3] = ["api", "cli", "slack"];
 const REPOS: [&str; 3] = ["o/a", "o/b", "p/a"];
 
 /// A source of choices that are the same in every run.
-struct Choices(u64);
+pub struct Choices(pub u64);
 
 impl Choices {
-    fn next(&mut self, count: usize) -> usize {
+    pub fn next(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % count
     }
 
-    fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub fn one<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.next(all.len())]
     }
 
@@ -50,16 +50,16 @@ impl Choices {
 }
 
 /// A member of an organization, and the sessions that were created there.
-struct Tenant<'w> {
-    id: OrganizationId,
-    admin: Actor<'w>,
-    agents: Vec<SessionId>,
-    devices: Vec<String>,
-    deleted: bool,
+pub struct Tenant<'w> {
+    pub id: OrganizationId,
+    pub admin: Actor<'w>,
+    pub agents: Vec<SessionId>,
+    pub devices: Vec<String>,
+    pub deleted: bool,
 }
 
 /// Lets something happen in a tenant, at one of the servers. What the rules refuse changes nothing.
-async fn act(choices: &mut Choices, tenant: &mut Tenant<'_>, server: &World) {
+pub async fn act(choices: &mut Choices, tenant: &mut Tenant<'_>, server: &World) {
     let admin = tenant.admin.at_server(server);
     let app = server.app();
     let granted = grant::<UseSessions>(&admin).await;
@@ -130,7 +130,7 @@ fn filter(choices: &mut Choices, tenants: &[Tenant<'_>], now: Micros) -> Session
 }
 
 /// All sessions in the database, newest first.
-async fn all_sessions(world: &World) -> Vec<Summary> {
+pub async fn all_sessions(world: &World) -> Vec<Summary> {
     let mut all = Vec::new();
     for kind in [SessionKind::Agent, SessionKind::Device, SessionKind::Login] {
         all.extend(

@@ -30,6 +30,7 @@ pub enum RequestedScope {
 /// people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VisibleSessions {
+    requested: RequestedScope,
     /// `None` for all that exist.
     organizations: Option<BTreeSet<OrganizationId>>,
     /// `None` for everybody.
@@ -68,6 +69,11 @@ impl VisibleSessions {
         parts.into_iter().filter_map(|(is_seen, part)| is_seen.then_some(part)).collect()
     }
 
+    /// What the request asked for.
+    pub fn requested(&self) -> &RequestedScope {
+        &self.requested
+    }
+
     /// The organizations whose device and agent sessions are visible; `None` for all that exist.
     pub fn organizations(&self) -> Option<&BTreeSet<OrganizationId>> {
         self.organizations.as_ref()
@@ -79,7 +85,7 @@ impl VisibleSessions {
     }
 
     /// Whether a session of this organization can be visible. Of login sessions, their owner decides.
-    pub(crate) fn includes_key(&self, key: &SessionKey) -> bool {
+    pub fn may_include(&self, key: &SessionKey) -> bool {
         match key.kind {
             SessionKind::Login => key.organization == OrganizationId::PEOPLE,
             SessionKind::Device | SessionKind::Agent => self.includes_organization(key.organization),
@@ -197,7 +203,7 @@ impl Store {
             }
         };
         let people = self.find_visible_people(caller, requested, has).await?;
-        Ok(VisibleSessions { organizations, people, by: caller.attribution() })
+        Ok(VisibleSessions { requested: requested.clone(), organizations, people, by: caller.attribution() })
     }
 
     /// The people whose login sessions a caller may see: the caller, and the members of the organizations that they manage.
@@ -209,7 +215,9 @@ impl Store {
     ) -> Result<Option<BTreeSet<PrincipalId>>> {
         let own = caller.own_organizations();
         let (organizations, includes_caller) = match requested {
-            RequestedScope::Organizations(some) => (some, !own.is_disjoint(some)),
+            RequestedScope::Organizations(some) => {
+                (some, caller.memberships.iter().any(|member| some.contains(&member.organization)))
+            }
             _ if caller.account.has(Permission::ManageMembers) => return Ok(None),
             _ => (&own, true),
         };

@@ -46,6 +46,10 @@ const BY_ID: &str = concat!(
     " FROM agents WHERE organization = $1 AND id = $2 AND deleted_us IS NULL"
 );
 
+/// Also a deleted agent.
+const EARLIER: &str =
+    concat!("SELECT ", agent_columns!(), " FROM agents WHERE organization = $1 AND id = $2");
+
 const BY_NAME: &str = concat!(
     "SELECT ",
     agent_columns!(),
@@ -116,6 +120,14 @@ impl Store {
         let rows = self.read(granted, BY_ID, values![id]).await?;
         let agent = rows.read_first(|columns| read_agent(granted.organization(), columns))?;
         agent.ok_or(Refusal::NotFound(Thing::Agent).into())
+    }
+
+    /// The agent that an earlier attempt at this request created or deleted, as it is now, even if it is deleted. `None`
+    /// also for a request without an idempotency key.
+    pub async fn find_earlier_agent(&self, granted: &Granted<UseSessions>) -> Result<Option<Agent>> {
+        let Some(id) = self.find_earlier_creation(granted).await? else { return Ok(None) };
+        let rows = self.read(granted, EARLIER, values![id]).await?;
+        Ok(rows.read_first(|columns| read_agent(granted.organization(), columns))?)
     }
 
     /// The agent with a name.
@@ -191,7 +203,9 @@ impl Store {
     pub async fn delete_agent(&self, granted: &Granted<UseSessions>, id: AgentId, now: Micros) -> Result<()> {
         let sql = "UPDATE agents SET deleted_us = $3
                    WHERE organization = $1 AND id = $2 AND deleted_us IS NULL";
-        let batch = batch([granted.organization()], vec![granted.one_row(sql, values![id, now])]);
+        let delete = granted.one_row(sql, values![id, now]);
+        let statements = [delete].into_iter().chain(record_creation(granted, id.0)).collect();
+        let batch = batch([granted.organization()], statements);
         self.apply(batch, |_| Refusal::NotFound(Thing::Agent).into()).await
     }
 }

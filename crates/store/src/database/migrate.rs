@@ -45,7 +45,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     14 "0014_summaries" "summaries",
     15 "0015_access_changes" "access_changes",
     16 "0016_agent_texts" "agent_texts",
-    17 "0017_names" "names",
+    17 "0017_own_wire" "own_wire",
 ];
 
 /// The schema version of this program.

@@ -79,7 +79,7 @@ impl Store {
     ) -> Result<LoadedSessions<AnySession>> {
         let system = System::for_granted_reads();
         let of_kind = |kind| {
-            let seen = keys.iter().filter(move |key| key.kind == kind && visible.includes_key(key));
+            let seen = keys.iter().filter(move |key| key.kind == kind && visible.may_include(key));
             seen.copied().collect::<Vec<_>>()
         };
         let mut loaded = HashMap::new();

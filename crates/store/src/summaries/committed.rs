@@ -156,14 +156,14 @@ fn read_counters(reader: &dyn ReadRows) -> Result<Vec<(OrganizationId, i64)>, Da
 
 /// What entries of the change feed are about, each once.
 #[derive(Default)]
-pub(super) struct Subjects {
+pub(crate) struct Subjects {
     keys: Vec<SessionKey>,
     seen: HashSet<SessionKey>,
     organizations: Vec<OrganizationId>,
 }
 
 impl Subjects {
-    pub(super) fn add(&mut self, organization: OrganizationId, subject: FeedSubject) {
+    pub(crate) fn add(&mut self, organization: OrganizationId, subject: FeedSubject) {
         match subject {
             FeedSubject::Session(key) => {
                 if self.seen.insert(key) {
@@ -174,12 +174,12 @@ impl Subjects {
         }
     }
 
-    pub(super) fn keys(&self) -> &[SessionKey] {
+    pub(crate) fn keys(&self) -> &[SessionKey] {
         &self.keys
     }
 
     /// The changes, from the summaries of all keys in their order.
-    pub(super) fn into_changes(self, summaries: Vec<Option<Summary>>) -> CommittedChanges {
+    pub(crate) fn into_changes(self, summaries: Vec<Option<Summary>>) -> CommittedChanges {
         CommittedChanges {
             sessions: self.keys.into_iter().zip(summaries).collect(),
             deleted_organizations: self.organizations,

@@ -5,6 +5,7 @@ mod committed;
 mod rows;
 pub(crate) mod statements;
 
+pub(crate) use committed::Subjects;
 pub use committed::{CommitObserver, CommittedChanges};
 
 use crate::access::System;

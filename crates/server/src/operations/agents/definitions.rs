@@ -20,6 +20,8 @@ const MAX_PROMPT_BYTES: usize = 256 << 10;
 const MAX_TEXT_CHARS: usize = 10_000;
 /// Maximum length of a search, in characters.
 const MAX_SEARCH_CHARS: usize = 1_000;
+/// How many names are tried for a copy.
+const MAX_COPIES: u32 = 100;
 
 /// An agent to be created.
 #[derive(Debug, Clone, Default)]
@@ -72,30 +74,24 @@ pub struct AgentQuery {
     pub limit: u32,
 }
 
-/// The agent that an earlier attempt at the same request created.
-///
-/// # Errors
-/// [`Refusal::NotFound`] when it was deleted since.
-pub async fn find_created_agent(
+/// The agent that an earlier attempt at the same request created or deleted.
+pub async fn find_earlier_agent(
     services: &Services,
     granted: &Granted<UseSessions>,
 ) -> Result<Option<Agent>, Failure> {
-    match services.store.find_earlier_creation(granted).await? {
-        Some(made) => load_agent(services, &granted.authorize()?, AgentId(made)).await.map(Some),
-        None => Ok(None),
-    }
+    Ok(services.store.find_earlier_agent(granted).await?)
 }
 
 /// Creates an agent.
 ///
 /// # Errors
-/// [`Refusal::Exists`] for a name in use; [`Refusal::Invalid`].
+/// [`Refusal::Exists`] for a name or an id in use, also for the id of a deleted agent; [`Refusal::Invalid`].
 pub async fn create_agent(
     services: &Services,
     granted: &Granted<UseSessions>,
     new: NewAgent,
 ) -> Result<Agent, Failure> {
-    if let Some(made) = find_created_agent(services, granted).await? {
+    if let Some(made) = find_earlier_agent(services, granted).await? {
         return Ok(made);
     }
     let now = services.now();
@@ -112,8 +108,74 @@ pub async fn create_agent(
         created: now,
         updated: now,
     })?;
-    services.store.create_agent(granted, &agent).await?;
+    let outcome = services.store.create_agent(granted, &agent).await;
+    if new.id.is_some() && matches!(outcome, Err(store::Error::Refused(Refusal::Exists(_)))) {
+        let view = granted.authorize::<ViewSessions>()?;
+        if is_agent_name_free(services, &view, &agent.name, None).await? {
+            return Err(Refusal::Exists("an agent with this id, which may be deleted,".to_owned()).into());
+        }
+    }
+    outcome?;
     Ok(agent)
+}
+
+/// Copies an agent. The copy has the first free of the names `NAME-copy`, `NAME-copy-2` and so on.
+///
+/// # Errors
+/// [`Refusal::Exists`] when many such names are in use.
+pub async fn copy_agent(
+    services: &Services,
+    granted: &Granted<UseSessions>,
+    source: &Agent,
+) -> Result<Agent, Failure> {
+    let view = granted.authorize::<ViewSessions>()?;
+    let display_name = source.display_name.as_ref();
+    let display_name = display_name.map(|name| append_suffix(name, " (copy)", MAX_TEXT_CHARS));
+    for number in 1..=MAX_COPIES {
+        let suffix = if number == 1 { "-copy".to_owned() } else { format!("-copy-{number}") };
+        let name = append_suffix(&source.name, &suffix, agent::MAX_AGENT_NAME_CHARS);
+        if !is_agent_name_free(services, &view, &name, None).await? {
+            continue;
+        }
+        let copy = NewAgent {
+            id: None,
+            name,
+            display_name: display_name.clone(),
+            description: source.description.clone(),
+            system_prompt: source.system_prompt.clone(),
+            model: source.model.clone(),
+            tags: source.tags.clone(),
+            capabilities: source.capabilities.clone(),
+        };
+        match create_agent(services, granted, copy).await {
+            // Another request took the name.
+            Err(Failure::Refused(Refusal::Exists(_))) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(Refusal::Exists(format!("each of {MAX_COPIES} copies of {:?}", source.name)).into())
+}
+
+/// Appends a suffix, and first cuts the text where both would be too long.
+fn append_suffix(text: &str, suffix: &str, max_chars: usize) -> String {
+    text.chars().take(max_chars - suffix.chars().count()).chain(suffix.chars()).collect()
+}
+
+/// Whether a new agent can have a name; with `except`, whether that agent can. An invalid name is not free.
+pub async fn is_agent_name_free(
+    services: &Services,
+    granted: &Granted<ViewSessions>,
+    name: &str,
+    except: Option<AgentId>,
+) -> Result<bool, Failure> {
+    if agent::check_agent_name(name).is_err() {
+        return Ok(false);
+    }
+    match services.store.load_agent_by_name(granted, name).await {
+        Ok(agent) => Ok(Some(agent.id) == except),
+        Err(store::Error::Refused(Refusal::NotFound(_))) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Lists the organization's agents, newest first.
@@ -164,7 +226,8 @@ pub async fn ensure_default_agent(app: &App, granted: &Granted<UseSessions>) -> 
     Ok(app.store.ensure_default_agent(granted, AgentId::new(now, app.random_bytes()), now).await?)
 }
 
-/// Changes an agent. Its sessions keep the name that workers already claim turns for.
+/// Changes an agent. Its sessions keep the name that workers already claim turns for. An update that changes nothing is not
+/// written, so that a repeated request gets the same response.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; [`Refusal::Exists`]; [`Refusal::Invalid`]; [`Failure::Busy`] after too many attempts.
@@ -178,6 +241,9 @@ pub async fn update_agent(
     for _ in 0..ATTEMPTS {
         let before = app.store.load_agent(&view, id).await?;
         let after = check_agent(apply_update(&before, update.clone(), app.now()))?;
+        if after == (Agent { updated: after.updated, ..before.clone() }) {
+            return Ok(before);
+        }
         match app.store.update_agent(granted, &before, &after).await {
             Err(store::Error::Stale) => {}
             outcome => return Ok(outcome?),
@@ -191,6 +257,9 @@ pub async fn update_agent(
 /// # Errors
 /// [`Refusal::NotFound`].
 pub async fn delete_agent(app: &App, granted: &Granted<UseSessions>, id: AgentId) -> Result<(), Failure> {
+    if find_earlier_agent(app, granted).await?.is_some() {
+        return Ok(());
+    }
     Ok(app.store.delete_agent(granted, id, app.now()).await?)
 }
 
@@ -214,9 +283,11 @@ fn check_agent(mut made: Agent) -> Result<Agent, Refusal> {
     if made.system_prompt.len() > MAX_PROMPT_BYTES || made.system_prompt.contains('\0') {
         return Err(Refusal::invalid("system_prompt", format!("at most {MAX_PROMPT_BYTES} bytes")));
     }
-    for (field, text) in
-        [("display_name", &made.display_name), ("description", &made.description), ("model", &made.model)]
-    {
+    for (field, text) in [
+        ("display_name", &made.display_name),
+        ("description", &made.description),
+        ("default_model_id", &made.model),
+    ] {
         let fits = |text: &String| text.chars().count() <= MAX_TEXT_CHARS && !text.contains('\0');
         if !text.as_ref().is_none_or(fits) {
             return Err(Refusal::invalid(field, format!("at most {MAX_TEXT_CHARS} characters")));

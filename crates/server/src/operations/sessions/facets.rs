@@ -4,7 +4,8 @@ use super::{limit_parts, parts};
 use crate::app::App;
 use crate::failure::Failure;
 use domain::session::{Filter, ValueField};
-use index::Facet;
+use domain::time::Micros;
+use index::{Facet, HistogramSeries, HistogramSplit};
 use store::VisibleSessions;
 
 /// The values of a field, as many as were asked for.
@@ -25,6 +26,18 @@ pub struct CountedField {
     pub field: ValueField,
     /// The filter of the sessions that are counted.
     pub filter: Filter,
+}
+
+/// Counts the visible sessions of a filter over time. Each boundary ends a bucket and begins the next one.
+pub async fn count_over_time(
+    app: &App,
+    visible: &VisibleSessions,
+    filter: &Filter,
+    boundaries: &[Micros],
+    split: Option<HistogramSplit>,
+) -> Result<Vec<HistogramSeries>, Failure> {
+    let (all, now) = (limit_parts(visible.parts(), filter), app.now());
+    app.sessions.read(now, |index| parts::histogram(index, &all, now, boundaries, split)).await
 }
 
 /// Counts the visible sessions of a filter, and the values of some fields, each over its own filter. All of it is of one

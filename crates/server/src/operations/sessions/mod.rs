@@ -3,10 +3,12 @@
 
 pub mod actions;
 pub mod facets;
+pub mod ordered;
 mod parts;
 pub mod queries;
 pub mod timeline;
 pub mod visible;
+pub mod watch;
 
 use crate::app::App;
 use crate::failure::Failure;

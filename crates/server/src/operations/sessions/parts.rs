@@ -1,10 +1,10 @@
 //! Lists that consist of disjoint parts: each part is asked, and the answers are put together.
 
 use domain::ids::SessionId;
-use domain::page::ListRange;
-use domain::session::{ListPart, ValueField};
+use domain::page::{ListRange, OrderedRange, PageDirection};
+use domain::session::{ListPart, SessionOrder, ValueField};
 use domain::time::Micros;
-use index::{Facet, Index, Selection, SessionRef};
+use index::{Facet, HistogramSeries, HistogramSplit, Index, OrderedSelection, Selection, SessionRef};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -40,6 +40,31 @@ pub(super) fn select(index: &Index, parts: &[ListPart], now: Micros, range: List
         // The nearest of the newer ones are the last.
         ListRange::After { .. } => drop(all.sessions.drain(..beyond)),
         _ => all.sessions.truncate(limit as usize),
+    }
+    all
+}
+
+/// A range of the sessions of some parts in an order, and the number of all of them.
+pub(super) fn select_ordered(
+    index: &Index,
+    parts: &[ListPart],
+    now: Micros,
+    order: SessionOrder,
+    range: &OrderedRange,
+) -> OrderedSelection {
+    let mut all = OrderedSelection { sessions: Vec::new(), total: 0, more: false };
+    for part in parts {
+        let selection = index.select_ordered(&part.scope, &part.filter, now, order, range);
+        all.sessions.extend(selection.sessions);
+        all.total += selection.total;
+        all.more |= selection.more;
+    }
+    all.sessions.sort_by(|one, other| order.compare(&one.position, &other.position));
+    let beyond = all.sessions.len().saturating_sub(range.limit as usize);
+    all.more |= beyond > 0;
+    match range.direction {
+        PageDirection::Forward => all.sessions.truncate(range.limit as usize),
+        PageDirection::Backward => drop(all.sessions.drain(..beyond)),
     }
     all
 }
@@ -80,4 +105,30 @@ pub(super) fn facets(
         facets
     };
     counts.into_iter().map(sort).collect()
+}
+
+/// How many sessions of some parts started, ended and were open over time.
+pub(super) fn histogram(
+    index: &Index,
+    parts: &[ListPart],
+    now: Micros,
+    boundaries: &[Micros],
+    split: Option<HistogramSplit>,
+) -> Vec<HistogramSeries> {
+    let mut all = Vec::<HistogramSeries>::new();
+    for part in parts {
+        for series in index.histogram(&part.scope, &part.filter, now, boundaries, split).series {
+            match all.iter_mut().find(|known| known.value == series.value) {
+                None => all.push(series),
+                Some(known) => {
+                    for (sum, more) in known.buckets.iter_mut().zip(series.buckets) {
+                        sum.started += more.started;
+                        sum.ended += more.ended;
+                        sum.running += more.running;
+                    }
+                }
+            }
+        }
+    }
+    all
 }

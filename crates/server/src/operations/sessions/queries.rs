@@ -9,9 +9,11 @@ use domain::session::{Field, FieldValue, Filter, SessionKind, ValueField};
 use filter::{
     CountedValue, LocalTime, Lookup, LookupResult, Resolved, SessionQuery, TextPattern, ValueSource,
 };
+use foldhash::quality::FixedState;
 use index::Facet;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
 use store::{NamePattern, VisibleSessions};
 use uuid::Uuid;
 
@@ -33,6 +35,21 @@ impl ListFilter {
         self.query.without_field(field).compile(&self.resolved)
     }
 
+    /// Whether what it means depends on names or texts, which change without a change of the sessions that they are of.
+    pub fn needs_lookups(&self) -> bool {
+        !self.resolved.results.is_empty()
+    }
+
+    /// A hash of what its names and words stand for.
+    pub fn hash_lookups(&self) -> u64 {
+        FixedState::default().hash_one(format!("{:?}", self.resolved.results))
+    }
+
+    /// Whether sessions enter and leave its list with the time.
+    pub fn needs_time(&self) -> bool {
+        self.filter().follows_time()
+    }
+
     /// The filter as it was read: its times are absolute.
     pub fn text(&self) -> String {
         self.query.to_string()
@@ -52,13 +69,23 @@ pub async fn read_filter(
     let local = LocalTime { now: app.now(), zone };
     let query = filter::read(text, &local)
         .map_err(|faults| Failure::Filter { text: text.to_owned(), faults: Box::new(faults) })?;
-    let mut results = BTreeMap::new();
-    for lookup in query.names_to_resolve() {
-        let found = resolve(app, visible, &lookup).await?;
-        results.insert(lookup, found);
-    }
     let me = visible.principal().unwrap_or(PrincipalId(Uuid::nil()));
-    Ok(ListFilter { query, resolved: Resolved { me, results } })
+    let mut filter = ListFilter { query, resolved: Resolved { me, results: BTreeMap::new() } };
+    resolve_again(app, visible, &mut filter).await?;
+    Ok(filter)
+}
+
+/// Looks up again what the names and words of a filter stand for.
+pub async fn resolve_again(
+    app: &App,
+    visible: &VisibleSessions,
+    filter: &mut ListFilter,
+) -> Result<(), Failure> {
+    for lookup in filter.query.names_to_resolve() {
+        let found = resolve(app, visible, &lookup).await?;
+        filter.resolved.results.insert(lookup, found);
+    }
+    Ok(())
 }
 
 async fn resolve(app: &App, visible: &VisibleSessions, lookup: &Lookup) -> Result<LookupResult, Failure> {

@@ -1,10 +1,10 @@
-//! `POST /v1/commands/{name}`: the command line sends its session commands here instead of using REST.
+//! `POST /v1/commands/{name}`: the command line sends most of its commands here instead of using REST.
 
 use super::errors::EverrunsError;
 use super::extractors::Authenticated;
 use super::output::{Output, PathText, path_text};
 use super::query::read_parameters;
-use super::{events, ids, messages, sessions, stats};
+use super::{agent_commands, events, ids, messages, sessions, stats};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
 use crate::http::conditional::KnownTags;
@@ -88,6 +88,6 @@ async fn carry_out(
             messages::list_newest(app, &caller.authorize()?, session()?, &read_parameters(&rest)?).await
         }
         "create_message" => messages::post_message(app, &caller.authorize()?, session()?, &rest).await,
-        _ => Err(RequestFailure::NoRoute.into()),
+        _ => agent_commands::carry_out(app, caller, name, params).await,
     }
 }

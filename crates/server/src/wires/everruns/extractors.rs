@@ -4,59 +4,37 @@ use super::errors::EverrunsError;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::credential;
+use crate::http::credential::ClientCredential;
 use crate::http::middleware;
-use crate::operations::access::authenticate::authenticate_from;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use std::net::IpAddr;
 use store::access::PermissionType;
-use store::{Caller, Granted, OrganizationChoice};
+use store::{Caller, Granted};
 
 /// The header that chooses the organization.
 pub const ORGANIZATION_HEADER: &str = "x-org-id";
 /// The schemes of a key: the SDKs send it bare, the command line as `Bearer`, the vendor's documents as `ApiKey`.
 const SCHEMES: [&str; 2] = ["bearer", "apikey"];
 
-/// A client's credential. It is authenticated at each use, so that a revoked one stops working at once.
-#[derive(Clone)]
-pub struct ClientCredential {
-    credential: Option<String>,
-    chosen: OrganizationChoice,
+/// Reads the credential of a request.
+///
+/// # Errors
+/// [`Failure::Unauthenticated`] for an `Authorization` header without a key, and as [`credential::single_credential`].
+pub fn read_client_credential(
+    app: &App,
+    method: &Method,
+    headers: &HeaderMap,
     address: Option<IpAddr>,
-}
-
-impl ClientCredential {
-    /// Reads the credential of a request.
-    ///
-    /// # Errors
-    /// [`Failure::Unauthenticated`] for an `Authorization` header without a key, and as
-    /// [`credential::single_credential`].
-    pub fn from_request(
-        app: &App,
-        method: &Method,
-        headers: &HeaderMap,
-        address: Option<IpAddr>,
-    ) -> Result<ClientCredential, Failure> {
-        let presented = match (headers.contains_key(header::AUTHORIZATION), read_key(headers)) {
-            (true, None) => return Err(Failure::Unauthenticated),
-            (_, key) => key.map(str::to_owned),
-        };
-        let credential = credential::single_credential(app, method, headers, presented)?;
-        Ok(ClientCredential {
-            credential,
-            chosen: middleware::organization_choice(headers, ORGANIZATION_HEADER),
-            address,
-        })
-    }
-
-    /// Authenticates the caller.
-    ///
-    /// # Errors
-    /// As [`authenticate_from`].
-    pub async fn authenticate(&self, app: &App) -> Result<Caller, Failure> {
-        authenticate_from(app, self.credential.as_deref(), self.chosen, self.address).await
-    }
+) -> Result<ClientCredential, Failure> {
+    let presented = match (headers.contains_key(header::AUTHORIZATION), read_key(headers)) {
+        (true, None) => return Err(Failure::Unauthenticated),
+        (_, key) => key.map(str::to_owned),
+    };
+    let credential = credential::single_credential(app, method, headers, presented)?;
+    let chosen = middleware::organization_choice(headers, ORGANIZATION_HEADER);
+    Ok(ClientCredential { credential, chosen, address })
 }
 
 /// The key of `Authorization`: bare, or after one of [`SCHEMES`]. `None` for repeated headers: choosing one would be a guess.
@@ -84,9 +62,8 @@ impl FromRequestParts<App> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, EverrunsError> {
         let address = middleware::address(&parts.extensions);
-        let caller = ClientCredential::from_request(app, &parts.method, &parts.headers, address)?
-            .authenticate(app)
-            .await?;
+        let caller =
+            read_client_credential(app, &parts.method, &parts.headers, address)?.authenticate(app).await?;
         Ok(Authenticated(middleware::admit_caller(app, parts, caller)?))
     }
 }

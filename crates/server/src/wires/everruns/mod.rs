@@ -3,6 +3,7 @@
 //! Sources: the vendor's page of "list sessions" and its OpenAPI document of February 2026, and for the rest what its
 //! published clients send and read (everruns-sdk 0.1.0 to 0.3.1, everruns-cli 0.50.1).
 
+mod agent_commands;
 mod agents;
 mod auth;
 mod commands;
@@ -48,6 +49,7 @@ fn routes() -> Vec<Route> {
         get("/v1/agents/{agent}", Permitted(ViewSessions), agents::get),
         patch("/v1/agents/{agent}", Permitted(UseSessions), agents::update),
         delete("/v1/agents/{agent}", Permitted(UseSessions), agents::delete),
+        get("/v1/agents/{agent}/export", Permitted(ViewSessions), agents::export),
         get("/v1/sessions", Permitted(ViewSessions), sessions::list),
         post("/v1/sessions", Permitted(UseSessions), sessions::create),
         get("/v1/sessions/stats", Permitted(ViewSessions), stats::stats),

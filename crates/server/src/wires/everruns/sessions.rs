@@ -27,7 +27,7 @@ use domain::ids::SessionId;
 use domain::json::Json;
 use domain::page::ListRange;
 use serde::Deserialize;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use store::Granted;
 use store::access::{UseSessions, ViewSessions};
@@ -81,7 +81,9 @@ pub async fn list_page(
     let paging = read_paging(query)?;
     let filter = filter::read(query, granted.principal())?;
     let range = ListRange::Offset { offset: paging.offset, limit: paging.limit };
-    let mut found = agents::sessions::list_agent_sessions(app, granted, &filter, range, ENCODING).await?;
+    let encode = |session: &AgentSession, _| encode(app, session);
+    let encoding = Encoding { shape: BodyShape::Everruns, encode: &encode };
+    let mut found = agents::sessions::list_agent_sessions(app, granted, &filter, range, encoding).await?;
     set_pins(app, granted, &mut found.items).await?;
     // A page that ends early reports its own length as the limit, so that clients go on from there.
     let limit = if found.more { found.items.len() as u64 } else { paging.limit.into() };
@@ -132,6 +134,7 @@ pub async fn create_from_body(
         ..AgentSessionDraft::default()
     };
     session_output(
+        app,
         StatusCode::CREATED,
         &agents::create::create_agent_session(app, granted, new).await?,
         false,
@@ -159,7 +162,9 @@ pub async fn get_by_id(
     known: &KnownTags,
 ) -> Result<Output, Failure> {
     let source = OrganizationAgents::new(app, granted);
-    let mut session = [sessions::find_session(app, &source, ids::read_session(id)?, ENCODING).await?];
+    let encode = |session: &AgentSession, _| encode(app, session);
+    let encoding = Encoding { shape: BodyShape::Everruns, encode: &encode };
+    let mut session = [sessions::find_session(app, &source, ids::read_session(id)?, encoding).await?];
     set_pins(app, granted, &mut session).await?;
     let tag = Tag::new(None, &session, ());
     Output::unless_known(known, tag, || Ok(session[0].body.text().into()))
@@ -195,7 +200,7 @@ pub async fn update_from_body(
         tags: changes.tags.map(TagsUpdate::Replace),
     };
     let session = agents::sessions::update_agent_session(app, granted, id, update, None).await?;
-    session_output(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
+    session_output(app, StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
 /// `DELETE /sessions/{session}`: deletes the session with all its messages.
@@ -285,14 +290,13 @@ pub async fn set_archived(
         true => agents::sessions::archive_agent_session(app, granted, id).await?,
         false => agents::sessions::unarchive_agent_session(app, granted, id).await?,
     };
-    session_output(StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
+    session_output(app, StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 
-/// How sessions are written that the caller has not pinned.
-const ENCODING: Encoding<'static, AgentSession> = Encoding {
-    shape: BodyShape::Everruns,
-    encode: &|session, _| to_raw_value(&Session::new(session, false)),
-};
+/// A session that the caller has not pinned.
+fn encode(app: &App, session: &AgentSession) -> serde_json::Result<Box<RawValue>> {
+    to_raw_value(&Session::new(session, false, &app.base_url))
+}
 
 /// Marks the sessions that the caller has pinned.
 async fn set_pins(
@@ -309,6 +313,11 @@ async fn is_pinned(app: &App, granted: &Granted<ViewSessions>, id: SessionId) ->
     Ok(agents::sessions::list_pinned_sessions(app, granted).await?.contains(&id))
 }
 
-fn session_output(status: StatusCode, session: &AgentSession, pinned: bool) -> Result<Output, Failure> {
-    Output::json(status, &Session::new(session, pinned))
+fn session_output(
+    app: &App,
+    status: StatusCode,
+    session: &AgentSession,
+    pinned: bool,
+) -> Result<Output, Failure> {
+    Output::json(status, &Session::new(session, pinned, &app.base_url))
 }

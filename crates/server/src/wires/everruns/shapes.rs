@@ -55,6 +55,8 @@ pub struct Session<'a> {
     finished_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     archived_at: Option<Time>,
+    /// The page of the session for people.
+    view_url: String,
     #[serde(flatten)]
     extras: SessionExtras,
     /// The last field, because it is the caller's: see `set_pins`.
@@ -62,8 +64,8 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// The shape of a session. `pinned` is whether the caller has pinned it.
-    pub fn new(session: &'a AgentSession, pinned: bool) -> Session<'a> {
+    /// The shape of a session. `pinned` is whether the caller has pinned it, `base_url` the server's public address.
+    pub fn new(session: &'a AgentSession, pinned: bool, base_url: &str) -> Session<'a> {
         let given = &session.given;
         let mut extras = SessionExtras::from_stored(&given.extra);
         let harness_id = extras.take_harness();
@@ -88,6 +90,7 @@ impl<'a> Session<'a> {
             started_at: session.started.map(Time),
             finished_at: session.finished.map(Time),
             archived_at: session.archived.map(Time),
+            view_url: format!("{base_url}/sessions/{}", ids::session(session.id)),
             extras,
             is_pinned: pinned,
         }
@@ -172,6 +175,56 @@ impl<'a> From<&'a Agent> for AgentShape<'a> {
             status: "active",
             created_at: Time(agent.created),
             updated_at: Time(agent.updated),
+        }
+    }
+}
+
+impl AgentShape<'_> {
+    /// The same agent, archived.
+    pub fn into_archived(self) -> Self {
+        AgentShape { status: "archived", ..self }
+    }
+}
+
+/// An agent, and whether the request created it.
+#[derive(Debug, Serialize)]
+pub struct UpsertedAgent<'a> {
+    #[serde(flatten)]
+    agent: AgentShape<'a>,
+    was_created: bool,
+}
+
+impl<'a> UpsertedAgent<'a> {
+    /// The shape of an agent that was created, or replaced.
+    pub fn new(agent: &'a Agent, was_created: bool) -> UpsertedAgent<'a> {
+        UpsertedAgent { agent: agent.into(), was_created }
+    }
+}
+
+/// An agent without ids, in the format that the vendor's command line reads and writes as a file, version 1.
+#[derive(Debug, Serialize)]
+pub struct AgentManifest<'a> {
+    schema_version: u8,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    instructions: &'a str,
+    tags: &'a [String],
+    capabilities: Capabilities<'a>,
+}
+
+impl<'a> From<&'a Agent> for AgentManifest<'a> {
+    fn from(agent: &'a Agent) -> AgentManifest<'a> {
+        AgentManifest {
+            schema_version: 1,
+            name: &agent.name,
+            display_name: agent.display_name.as_deref(),
+            description: agent.description.as_deref(),
+            instructions: &agent.system_prompt,
+            tags: &agent.tags,
+            capabilities: Capabilities(&agent.capabilities),
         }
     }
 }

@@ -7,37 +7,31 @@
 use super::errors::EverrunsError;
 use super::event_shapes::{EventShape, StreamedText};
 use super::events::{EventKinds, catch_up};
-use super::extractors::{Authenticated, ClientCredential};
+use super::extractors::{Authenticated, read_client_credential};
 use super::ids;
 use super::output::{PathText, path_text};
 use crate::app::App;
 use crate::failure::Failure;
+use crate::http::credential::ClientCredential;
+use crate::http::event_stream::{EventSender, last_event_id, open_event_stream};
 use crate::http::query::Query;
 use crate::operations::agents;
 use crate::operations::agents::events::EventFollower;
 use crate::services::metrics::WokenReader;
 use crate::services::throttle::OpenSocket;
 use crate::signals::{self, Looks};
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
 use domain::agent::Event;
 use domain::ids::{OrganizationId, SessionId};
-use futures_util::stream;
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use store::Granted;
 use store::access::ViewSessions;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Most frames that wait to be written, and most bytes of theirs; one larger frame can always wait. The next events are
-/// read when these are written.
-const FRAMES_WAITING: usize = 16;
-const BYTES_WAITING: u32 = 256 << 10;
 /// An interval cannot be zero.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(1);
 /// `retry_ms` of a stream that reached its lifetime, in milliseconds.
@@ -61,10 +55,9 @@ pub async fn open(
     let counted = app.sockets.open_for(&caller, &app.settings)?;
     let follow =
         agents::events::follow_events(&app, granted.clone(), id, since).await?.with_kinds(only, exclude);
-    let (out, frames) = mpsc::channel(FRAMES_WAITING);
+    let (out, response) = open_event_stream(app.settings.stream_heartbeat);
     let organization = granted.organization();
-    let credential =
-        ClientCredential::from_request(&app, &Method::GET, &headers, caller.attribution().address)?;
+    let credential = read_client_credential(&app, &Method::GET, &headers, caller.attribution().address)?;
     let access = Looks::follow(&app, WokenReader::Stream, signals::access(&caller));
     let stream = Stream {
         app: app.clone(),
@@ -74,31 +67,12 @@ pub async fn open(
         granted,
         id,
         out,
-        room: Arc::new(Semaphore::new(BYTES_WAITING as usize)),
         streamed: StreamedText::default(),
     };
     // Tracked, so that a graceful stop waits until the last frame is sent.
     app.spawn(stream.run(follow, counted));
-    let body = stream::unfold(frames, |mut frames| async {
-        let (frame, _place): Frame = frames.recv().await?;
-        Some((Ok::<_, Infallible>(frame), frames))
-    });
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        // A proxy that buffers responses would delay the stream.
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok(response)
 }
-
-/// The header that browsers send when they reconnect.
-fn last_event_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty())
-}
-
-/// A frame, and its share of the bytes that can wait.
-type Frame = (Bytes, OwnedSemaphorePermit);
 
 /// One reader's stream.
 struct Stream {
@@ -109,9 +83,7 @@ struct Stream {
     organization: OrganizationId,
     granted: Granted<ViewSessions>,
     id: SessionId,
-    out: mpsc::Sender<Frame>,
-    /// Bytes that can still wait.
-    room: Arc<Semaphore>,
+    out: EventSender,
     streamed: StreamedText,
 }
 
@@ -204,14 +176,8 @@ impl Stream {
         self.send(format!("event: {}\nid: {}\ndata: {data}\n\n", shape.kind, shape.id)).await
     }
 
-    /// Queues a frame. A reader that takes none for the time of a heartbeat is disconnected; it can resume.
     async fn send(&self, frame: String) -> Result<(), End> {
-        let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX).min(BYTES_WAITING);
-        let sent = async {
-            let place = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()?;
-            self.out.send((frame.into(), place)).await.ok()
-        };
-        timeout(self.app.settings.stream_heartbeat, sent).await.ok().flatten().ok_or(End::Gone)
+        if self.out.send(frame).await { Ok(()) } else { Err(End::Gone) }
     }
 }
 

@@ -13,7 +13,7 @@ const PROBLEMS: &str = "https://tenure.example/problems";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenureError {
     status: StatusCode,
-    problem: Problem,
+    problem: Box<Problem>,
     cause: Option<Cause>,
 }
 
@@ -42,7 +42,7 @@ impl From<Failure> for TenureError {
             }
             _ => {}
         }
-        TenureError { status, problem, cause: failure.cause() }
+        TenureError { status, problem: Box::new(problem), cause: failure.cause() }
     }
 }
 

@@ -3,9 +3,8 @@
 use super::errors::TenureError;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::http::credential;
+use crate::http::credential::{self, ClientCredential};
 use crate::http::middleware;
-use crate::operations::access::authenticate::authenticate_from;
 use crate::operations::access::machine_grant::MachineGrant;
 use crate::operations::access::machine_grant::ServeRequest;
 use axum::extract::FromRequestParts;
@@ -18,6 +17,18 @@ use store::{Caller, Granted};
 
 /// The header that chooses the organization.
 pub const ORGANIZATION_HEADER: &str = "x-organization-id";
+
+/// Reads the credential of a request.
+///
+/// # Errors
+/// As [`credential::read_credential`].
+pub fn read_client_credential(app: &App, parts: &Parts) -> Result<ClientCredential, Failure> {
+    Ok(ClientCredential {
+        credential: credential::read_credential(app, parts)?,
+        chosen: middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER),
+        address: middleware::address(&parts.extensions),
+    })
+}
 
 /// The caller, with any permissions.
 pub struct Authenticated(pub Caller);
@@ -32,11 +43,7 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, TenureError> {
-        let chosen = middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER);
-        let credential = credential::read_credential(app, parts)?;
-        let caller =
-            authenticate_from(app, credential.as_deref(), chosen, middleware::address(&parts.extensions))
-                .await?;
+        let caller = read_client_credential(app, parts)?.authenticate(app).await?;
         Ok(Authenticated(middleware::admit_caller(app, parts, caller)?))
     }
 }

@@ -5,7 +5,8 @@ use crate::world::Actor;
 use domain::permission::Role;
 use serde_json::{Value, json};
 
-async fn command(actor: &Actor<'_>, name: &str, params: Value) -> Value {
+/// The response to a command, which must succeed.
+pub async fn command(actor: &Actor<'_>, name: &str, params: Value) -> Value {
     let body =
         json!({ "params": params, "metadata": { "client": "everruns-cli/0.50.1" }, "reason": "why not" });
     let response = actor.post(&format!("/v1/commands/{name}"), body).await;

@@ -1,6 +1,8 @@
 //! Everruns' wire, through the router.
 
+mod agent_commands;
 mod agents;
+mod command_callers;
 mod commands;
 mod contract;
 mod counts;

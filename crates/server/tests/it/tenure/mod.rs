@@ -2,8 +2,11 @@
 
 mod actions;
 mod creation;
+mod lists;
 mod timeline;
 mod updates;
+mod visibility;
+mod watches;
 
 use crate::world::{Actor, TestResponse};
 use serde_json::Value;

@@ -4,24 +4,31 @@ mod actions;
 mod create;
 mod facets;
 mod filters;
+mod histogram;
 mod paging;
 mod shapes;
 mod timeline;
 mod visible;
+mod watch;
 
 pub use actions::{act, update};
 pub use create::create;
 pub use facets::list as facets;
 pub use filters::{complete, fields};
+pub use histogram::get as histogram;
 pub use timeline::list as timeline;
+pub use watch::open as watch;
 
+use self::watch::WatchToken;
 use super::errors::TenureError;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::http::conditional::{KnownTags, Tag, respond_with_session};
 use crate::http::middleware::{self, WholeRequest, encode_list};
 use crate::http::query::Query;
+use crate::operations::sessions::ordered::list_page;
 use crate::operations::sessions::visible::{NamedSession, VisibleSource};
+use crate::operations::sessions::watch::WatchStart;
 use crate::operations::sessions::{self, Encoding, ListedSession, queries};
 use crate::services::session_bodies::BodyShape;
 use axum::extract::State;
@@ -41,7 +48,7 @@ use visible::{Visible, check_names, read_session_id, read_zone};
 type HandlerResult = Result<Response, TenureError>;
 
 /// The parameters of the list.
-const PARAMETERS: &[&str] = &["filter", "limit", "cursor", "fields", "scope", "timezone"];
+const PARAMETERS: &[&str] = &["filter", "order", "limit", "cursor", "fields", "scope", "timezone"];
 /// The top-level fields of a session that `fields` may name.
 const FIELDS: &[&str] = &[
     "id",
@@ -70,7 +77,7 @@ const FIELDS: &[&str] = &[
     "links",
 ];
 
-/// `GET /sessions`: newest first.
+/// `GET /sessions`: newest first, or in the order of any field.
 pub async fn list(
     Visible(visible): Visible,
     State(app): State<App>,
@@ -86,13 +93,17 @@ pub async fn list(
     let encode = |named: &NamedSession, now: Micros| encode(&app, named, now);
     let encoding = Encoding { shape: BodyShape::Tenure, encode: &encode };
     let source = VisibleSource::new(&app, &visible);
-    let found = sessions::list_sessions(&app, &source, filter.filter(), request.range(), encoding).await?;
+    let at = app.now();
+    let found = list_page(&app, &source, filter.filter(), request.range(), encoding).await?;
     let (next, prev) = request.cursors(&found)?;
+    let start = WatchStart { position: found.position, at, lookups: filter.hash_lookups() };
+    let token = WatchToken::new(&visible, &filter, start).write(&app, &visible)?;
     let page = SessionPage {
-        data: choose_fields(found.items, chosen.as_deref())?,
-        total: found.total,
+        data: choose_fields(found.list.items, chosen.as_deref())?,
+        total: found.list.total,
         next,
         prev,
+        watch: token,
         filter_as_read: filter.text(),
     };
     let tag = Tag::new(visible.principal(), &page.data, (page.total, &page.next, &page.prev));
@@ -152,7 +163,7 @@ pub async fn batch_get(
     Ok(middleware::json_response(StatusCode::OK, body).into_response())
 }
 
-fn encode(app: &App, named: &NamedSession, now: Micros) -> serde_json::Result<Box<RawValue>> {
+pub(super) fn encode(app: &App, named: &NamedSession, now: Micros) -> serde_json::Result<Box<RawValue>> {
     to_raw_value(&shapes::write_session(named, &app.base_url, now))
 }
 

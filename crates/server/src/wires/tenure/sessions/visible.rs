@@ -51,7 +51,7 @@ impl FromRequestParts<App> for Acting {
 }
 
 /// Reads `account`, or the ids of organizations. One that is malformed is refused like one of others.
-fn read_scope(scope: &[&str]) -> Result<RequestedScope, Refusal> {
+pub fn read_scope(scope: &[&str]) -> Result<RequestedScope, Refusal> {
     match scope {
         ["account"] => Ok(RequestedScope::Account),
         [] => Err(Refusal::invalid("scope", "account, or the ids of organizations with commas between them")),

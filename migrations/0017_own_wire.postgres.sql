@@ -1,9 +1,10 @@
--- Names of people and organizations have changed. A server that keeps sessions as they were written, with the names of their
--- owners and organizations, looks here before it sends them again.
+-- What the lists of Tenure's own wire need.
 
 -- From here on, each database has words of its own.
 
--- As a change of the access of a principal that does not exist.
+-- Names of people and organizations have changed. A server that keeps sessions as they were written, with the names of their
+-- owners and organizations, looks here before it sends them again: as at a change of the access of a principal that does not
+-- exist.
 CREATE FUNCTION names_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM access_note('00000000-0000-0000-0000-00000000ffff');
