@@ -9,17 +9,17 @@ pub const MAX_DEVICE_WAIT_SECONDS: u64 = 60;
 /// A session to be created. `kind` says which.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum NewSession {
+pub enum SessionRequest {
     /// An agent session.
-    Agent(NewAgentSession),
+    Agent(AgentSessionRequest),
     /// A device session.
-    Device(NewDeviceSession),
+    Device(DeviceSessionRequest),
 }
 
 /// An agent session to be created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NewAgentSession {
+pub struct AgentSessionRequest {
     /// Its organization. Otherwise the one in the header, or else the caller's default.
     pub organization: Option<Uuid>,
     /// The agent, by its id or name. Otherwise the organization's default agent.
@@ -43,7 +43,7 @@ pub struct NewAgentSession {
 /// A device session to be created.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NewDeviceSession {
+pub struct DeviceSessionRequest {
     /// Its organization. Otherwise the one in the header, or else the caller's default.
     pub organization: Option<Uuid>,
     /// The device that is requested for it.

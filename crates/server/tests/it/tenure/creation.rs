@@ -51,7 +51,7 @@ both! {
         for (wrong, status) in [
             (json!({}), 400), (json!({ "kind": "login" }), 400), (json!({ "kind": "agent", "state": "exit" }), 400),
             (json!({ "kind": "agent", "tags": [""] }), 400), (json!({ "kind": "agent", "message": "" }), 400),
-            (json!({ "kind": "agent", "agent": "nobody" }), 404), (json!({ "kind": "agent", "organization": "x" }), 400),
+            (json!({ "kind": "agent", "agent": "nobody" }), 404), (json!({ "kind": "agent", "agent": "a\u{0}" }), 404), (json!({ "kind": "agent", "organization": "x" }), 400),
             (json!({ "kind": "agent", "parent": acme }), 404),
         ] {
             let response = create(&ana, wrong.clone()).await;

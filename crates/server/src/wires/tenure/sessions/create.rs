@@ -17,10 +17,12 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
+use domain::agent::check_agent_name;
 use domain::device::{DeviceFilter, DeviceFilters};
 use domain::ids::{AgentId, OrganizationId, SessionId, parse_uuid};
+use domain::refusal::Thing;
 use protocol::new_session::{
-    MAX_DEVICE_WAIT_SECONDS, NewAgentSession, NewDeviceRequest, NewDeviceSession, NewSession,
+    AgentSessionRequest, DeviceSessionRequest, MAX_DEVICE_WAIT_SECONDS, NewDeviceRequest, SessionRequest,
 };
 use protocol::sessions::SESSIONS_PATH;
 use std::time::Duration;
@@ -38,15 +40,15 @@ pub async fn create(
     let (mut parts, body) = request.into_parts();
     let wait = read_wait(&parts.headers);
     let request = Request::from_parts(parts.clone(), body);
-    let new: NewSession = middleware::read_json(&app, request).await?;
+    let new: SessionRequest = middleware::read_json(&app, request).await?;
     let named = match &new {
-        NewSession::Agent(new) => new.organization,
-        NewSession::Device(new) => new.organization,
+        SessionRequest::Agent(new) => new.organization,
+        SessionRequest::Device(new) => new.organization,
     };
     let caller = choose(&app, caller, named, &parts.headers).await?;
     let (id, is_waiting) = match new {
-        NewSession::Agent(new) => (create_agent(&app, &caller, new).await?, false),
-        NewSession::Device(new) => create_device(&app, &caller, new, wait).await?,
+        SessionRequest::Agent(new) => (create_agent(&app, &caller, new).await?, false),
+        SessionRequest::Device(new) => create_device(&app, &caller, new, wait).await?,
     };
     // The caller may have lost access while the request waited.
     let caller = match wait {
@@ -94,16 +96,19 @@ async fn respond(app: &App, caller: &Caller, id: SessionId, status: StatusCode) 
     Ok(response)
 }
 
-async fn create_agent(app: &App, caller: &Caller, new: NewAgentSession) -> Result<SessionId, Failure> {
+async fn create_agent(app: &App, caller: &Caller, new: AgentSessionRequest) -> Result<SessionId, Failure> {
     let granted = caller.authorize()?;
-    let no_parent = || Refusal::invalid("parent", "the id of a session of the organization");
-    let parent = new.parent.map(|id| SessionId::from_uuid(id).ok_or_else(no_parent)).transpose()?;
+    let no_parent = Refusal::NotFound(Thing::Session);
+    let parent = new.parent.map(|id| SessionId::from_uuid(id).ok_or(no_parent)).transpose()?;
     let draft = AgentSessionDraft {
         agent: match new.agent {
             None => AgentChoice::Default,
             Some(agent) => match parse_uuid(&agent) {
                 Some(id) => AgentChoice::Id(AgentId(id)),
-                None => AgentChoice::Name(agent),
+                None => {
+                    check_agent_name(&agent).map_err(|_| Refusal::NotFound(Thing::Agent))?;
+                    AgentChoice::Name(agent)
+                }
             },
         },
         message: new.message.map(|text| MessageDraft { text, ..MessageDraft::default() }),
@@ -122,7 +127,7 @@ async fn create_agent(app: &App, caller: &Caller, new: NewAgentSession) -> Resul
 async fn create_device(
     app: &App,
     caller: &Caller,
-    new: NewDeviceSession,
+    new: DeviceSessionRequest,
     wait: Option<Duration>,
 ) -> Result<(SessionId, bool), Failure> {
     let Some(request) = new.request else {
