@@ -27,13 +27,13 @@ with-security-parameters = false
 [parameters]
 org = "{organization}"
 
-# Changes that are no longer kept, and objects of a deleted organization: 410.
+# Changes that are no longer kept, and objects of a deleted organization: 410. A tag that an object does not have: 412.
 [checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "429", "5xx"]
+expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "410", "412", "429", "5xx"]
 
 # A request above a limit is refused before it is parsed.
 [checks.negative_data_rejection]
-expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "413", "414", "415", "422", "429", "5xx"]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "410", "412", "413", "414", "415", "422", "429", "5xx"]
 
 # The documents say (`links`) which values of responses go into which paths; inferred links would take a list for an id.
 [phases.stateful.inference]

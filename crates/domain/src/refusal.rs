@@ -115,6 +115,14 @@ pub enum Refusal {
     /// The session is archived: it can be read and unarchived, but not changed.
     #[error("the session is archived: unarchive it first")]
     SessionArchived,
+    /// Sessions of this kind, or in this state, do not have what the request is for.
+    #[error("{problem}")]
+    WrongState {
+        /// Why not.
+        problem: &'static str,
+        /// What the caller can do instead.
+        remedy: &'static str,
+    },
     /// Too many messages of the session wait for an answer.
     #[error("{max} messages of the session wait for an answer already")]
     Backlog {

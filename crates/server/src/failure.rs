@@ -106,6 +106,12 @@ pub enum RequestFailure {
     /// No such path.
     #[error("no such endpoint")]
     NoRoute,
+    /// The object of the path has no such action.
+    #[error("there is no such action")]
+    NoAction {
+        /// The actions that it has.
+        known: &'static [&'static str],
+    },
     /// The path does not support the method.
     #[error("this endpoint does not know that method")]
     Method,
@@ -121,6 +127,9 @@ pub enum RequestFailure {
     /// The link has expired or was never issued.
     #[error("{0}")]
     Conflict(String),
+    /// It is not as the request demands by `If-Match`.
+    #[error("it has changed since you read it: its tag is not one of If-Match")]
+    Precondition,
     /// A page of another site made the browser send it with the user's cookie.
     #[error(
         "this was sent by a page of another site: send it from this one, or with a key instead of a cookie"

@@ -15,7 +15,7 @@ mod worker;
 pub use events::{Event, EventContext, EventKind, EventQuery, MAX_EVENT_BYTES};
 pub use filter::{SessionFilter, TimeRange};
 pub use limits::{UsageLimits, cycle_days, day};
-pub use rules::{AgentChange, AgentCommand, Moment, decide, may_act_on};
+pub use rules::{AgentChange, AgentCommand, Moment, TagsUpdate, decide, may_act_on};
 pub use state::{ActivityGroup, AgentState, RunPhase, SuspendReason};
 pub use talk::{Attachment, MAX_ATTACHMENTS, MAX_MESSAGE_BYTES, Message, MessageSource, NewMessage};
 pub use worker::{MAX_ATTEMPTS, Turn, TurnCredential, TurnEnding, TurnItem, TurnItems, TurnState};

@@ -53,6 +53,13 @@ pub enum AgentCommand {
     SetTags(Vec<String>),
     /// Add tags.
     AddTags(Vec<String>),
+    /// Replace title and tags together. `None` leaves what is there.
+    Describe {
+        /// The new title; an inner `None` removes it.
+        title: Option<Option<String>>,
+        /// Changes to the tags.
+        tags: Option<TagsUpdate>,
+    },
     /// Record a session that it started.
     AddChild(SessionId),
     /// Claim a turn: one whose worker was lost, or else a new turn for the next message. Without either, nothing changes.
@@ -89,6 +96,15 @@ pub enum AgentCommand {
         /// The fencing number of the claim.
         fence: i64,
     },
+}
+
+/// Changes to a session's tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TagsUpdate {
+    /// Replaces all tags.
+    Replace(Vec<String>),
+    /// Adds tags.
+    Append(Vec<String>),
 }
 
 /// A change of an agent session.
@@ -185,12 +201,20 @@ fn ask(decision: &mut Decision<'_>, actor: Actor, command: AgentCommand) -> Resu
             end(decision, Ending { reason, actor: actor.principal(), evidence });
         }
         AgentCommand::SetTitle(title) => retitle(decision, super::check_title(title)?)?,
-        AgentCommand::SetTags(tags) => retag(decision, super::check_tags(tags)?)?,
+        AgentCommand::SetTags(tags) => {
+            let tags = merge_tags(decision, TagsUpdate::Replace(tags))?;
+            retag(decision, tags)?;
+        }
         AgentCommand::AddTags(tags) => {
-            let held = &decision.session.given.tags;
-            let new = super::check_tags(tags)?.into_iter().filter(|tag| !held.contains(tag));
-            let all = held.iter().cloned().chain(new).collect();
-            retag(decision, super::check_tags(all)?)?;
+            let tags = merge_tags(decision, TagsUpdate::Append(tags))?;
+            retag(decision, tags)?;
+        }
+        AgentCommand::Describe { title, tags } => {
+            // Both are checked before one changes.
+            let title = title.map(super::check_title).transpose()?;
+            let tags = tags.map(|tags| merge_tags(decision, tags)).transpose()?;
+            title.map_or(Ok(()), |title| retitle(decision, title))?;
+            tags.map_or(Ok(()), |tags| retag(decision, tags))?;
         }
         AgentCommand::AddChild(child) => adopt(decision, child)?,
         // The rest are commands of workers, and an `Unarchive` of a session that is not archived.
@@ -316,6 +340,18 @@ fn retitle(decision: &mut Decision<'_>, title: Option<String>) -> Result<(), Ref
         decision.push(AgentChange::Title(title));
     }
     Ok(())
+}
+
+/// The tags after an update.
+fn merge_tags(decision: &Decision<'_>, update: TagsUpdate) -> Result<Vec<String>, Refusal> {
+    match update {
+        TagsUpdate::Replace(tags) => super::check_tags(tags),
+        TagsUpdate::Append(tags) => {
+            let held = &decision.session.given.tags;
+            let new = super::check_tags(tags)?.into_iter().filter(|tag| !held.contains(tag));
+            super::check_tags(held.iter().cloned().chain(new).collect())
+        }
+    }
 }
 
 fn retag(decision: &mut Decision<'_>, tags: Vec<String>) -> Result<(), Refusal> {

@@ -72,6 +72,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Failure::Refused(Refusal::KeyReused) => StatusCode::UNPROCESSABLE_ENTITY,
+            Failure::Request(RequestFailure::Precondition) => StatusCode::PRECONDITION_FAILED,
             Failure::Request(RequestFailure::TargetTooLong { .. }) => StatusCode::URI_TOO_LONG,
             Failure::Request(RequestFailure::HeadTooLarge { .. }) => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -117,6 +118,7 @@ fn describe_refusal(refusal: &Refusal) -> (Class, &'static str) {
         Refusal::Exists(_) => (Class::Conflict, "exists"),
         Refusal::SessionEnded => (Class::WrongState, "session_ended"),
         Refusal::SessionArchived => (Class::WrongState, "session_archived"),
+        Refusal::WrongState { .. } => (Class::WrongState, "wrong_state"),
         Refusal::NoMatch { .. } => (Class::WrongState, "no_match"),
         Refusal::LastAdmin => (Class::WrongState, "last_admin"),
         Refusal::InvitationLimit { .. } => (Class::WrongState, "limit"),
@@ -132,11 +134,12 @@ fn describe_refusal(refusal: &Refusal) -> (Class, &'static str) {
 
 fn describe_request(request: &RequestFailure) -> (Class, &'static str) {
     match request {
-        RequestFailure::NoRoute => (Class::NotFound, "not_found"),
+        RequestFailure::NoRoute | RequestFailure::NoAction { .. } => (Class::NotFound, "not_found"),
         RequestFailure::Method => (Class::Unsupported, "method_not_allowed"),
         RequestFailure::BodyTooLarge { .. } => (Class::TooLarge, "too_large"),
         RequestFailure::Body(_) => (Class::Invalid, "invalid"),
         RequestFailure::Conflict(_) => (Class::Conflict, "conflict"),
+        RequestFailure::Precondition => (Class::Conflict, "precondition_failed"),
         RequestFailure::CrossSite => (Class::Forbidden, "cross_site"),
         RequestFailure::TargetTooLong { .. } => (Class::Invalid, "uri_too_long"),
         RequestFailure::HeadTooLarge { .. } => (Class::Invalid, "headers_too_large"),

@@ -32,6 +32,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::invalid("new-password", "at least 12 characters"),
         SessionEnded,
         SessionArchived,
+        WrongState { problem: "a device session has no title", remedy: "change an agent session" },
         Backlog { max: 100 },
         TurnLost,
         KeyReused,
@@ -54,11 +55,13 @@ fn request_failures() -> Vec<RequestFailure> {
     use RequestFailure::*;
     vec![
         NoRoute,
+        NoAction { known: &["end", "archive"] },
         Method,
         BodyTooLarge { limit: 1_000 },
         Body("expected a JSON list".to_owned()),
         Body("missing field `prompt`".to_owned()),
         Conflict("the link has expired".to_owned()),
+        Precondition,
         CrossSite,
         TargetTooLong { limit: 8_192 },
         HeadTooLarge { bytes: 16_384, count: 100 },

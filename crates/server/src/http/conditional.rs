@@ -30,6 +30,11 @@ impl Tag {
         Tag(hasher.finish())
     }
 
+    /// The tag of an answer with one session.
+    pub fn new_for_session(listed: &ListedSession) -> Tag {
+        Tag::new(None, std::slice::from_ref(listed), ())
+    }
+
     /// Adds the header with which a client can ask whether its copy is still right. Caches store nothing all the same:
     /// only programs that keep the answer themselves use it.
     pub fn set_header(self, headers: &mut HeaderMap) {
@@ -92,8 +97,33 @@ impl KnownTags {
 /// # Errors
 /// Those of [`KnownTags::respond`].
 pub fn respond_with_session(known: &KnownTags, listed: &ListedSession) -> Result<Response, Failure> {
-    let tag = Tag::new(None, std::slice::from_ref(listed), ());
-    known.respond(tag, || Ok(listed.body.text().into()))
+    known.respond(Tag::new_for_session(listed), || Ok(listed.body.text().into()))
+}
+
+/// Extractor: the tags that the answer must have now, or else the request changes nothing (`If-Match`).
+#[derive(Debug, Clone, Default)]
+pub struct ExpectedTags(Vec<HeaderValue>);
+
+impl<S: Sync> FromRequestParts<S> for ExpectedTags {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<ExpectedTags, Infallible> {
+        Ok(ExpectedTags(parts.headers.get_all(header::IF_MATCH).iter().cloned().collect()))
+    }
+}
+
+impl ExpectedTags {
+    /// Whether the request demands anything.
+    pub fn are_given(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Whether the tag is one of them. Weak tags are none.
+    pub fn include(&self, tag: Tag) -> bool {
+        let wanted = tag.to_text();
+        let values = self.0.iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| tag == "*" || tag == wanted)
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +155,20 @@ mod tests {
         for values in [&[][..], &[""], &["\"\""], &[bare], &["\"other\""], &[&format!("w/{text}")]] {
             assert!(!known(values).have(tag), "{values:?}");
         }
+    }
+
+    #[test]
+    fn an_expected_tag_must_be_the_same() {
+        let tag = Tag::new(None, &[], 1);
+        let text = tag.to_text();
+        let expected = |value: &str| ExpectedTags(vec![HeaderValue::from_str(value).unwrap()]);
+        for value in [text.as_str(), "*", &format!("\"other\", {text}")] {
+            assert!(expected(value).include(tag), "{value}");
+        }
+        for value in ["", "\"other\"", text.trim_matches('"'), &format!("W/{text}")] {
+            assert!(!expected(value).include(tag), "{value}");
+        }
+        assert!(expected("").are_given() && !ExpectedTags::default().are_given());
     }
 
     /// A backup that was restored may use revisions again for other texts.

@@ -27,7 +27,8 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks a stored response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The headers that are stored with a response.
-const STORED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::WARNING];
+const STORED_HEADERS: [HeaderName; 4] =
+    [header::CONTENT_TYPE, header::ETAG, header::LOCATION, header::WARNING];
 
 /// The body to store in place of the response's own, which has a secret that is shown once. A handler adds it to the
 /// extensions of its response.

@@ -56,6 +56,9 @@ pub struct Route {
     pub callers: Callers,
     /// The names of its query parameters, on a wire that warns of others.
     pub query: &'static [&'static [&'static str]],
+    /// The actions of the object that the path names: each is a path of its own, with a colon and the action at the end. The
+    /// router cannot tell such paths apart, so one handler has all of them.
+    pub actions: &'static [&'static str],
     /// What it needs of the middleware.
     pub needs: RouteNeeds,
     /// Its handler.
@@ -89,7 +92,22 @@ pub fn delete<H: Handler<T, App>, T: 'static>(path: &str, callers: Callers, hand
 
 impl Route {
     fn new(method: Method, path: &str, callers: Callers, handler: MethodRouter<App>) -> Route {
-        Route { method, path: path.to_owned(), callers, query: &[], needs: RouteNeeds::default(), handler }
+        let needs = RouteNeeds::default();
+        Route { method, path: path.to_owned(), callers, query: &[], actions: &[], needs, handler }
+    }
+
+    /// The route with these actions.
+    pub fn actions(self, actions: &'static [&'static str]) -> Route {
+        Route { actions, ..self }
+    }
+
+    /// One route for each action of a route that has them.
+    pub fn split_actions(self) -> Vec<Route> {
+        let of_action = |action: &&str| Route { path: format!("{}:{action}", self.path), ..self.clone() };
+        match self.actions {
+            [] => vec![self],
+            actions => actions.iter().map(of_action).collect(),
+        }
     }
 
     /// The route with these lists of query parameters.

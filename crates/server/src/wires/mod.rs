@@ -37,7 +37,10 @@ pub fn router(app: App) -> Router {
     }
 }
 
-/// Every route of the server, with the name of its wire. The tests' table of callers must have a row for each.
+/// Every route of the server, with the name of its wire; of a route with actions, one for each. The tests' table of callers must
+/// have a row for each.
 pub fn routes() -> impl Iterator<Item = (&'static str, Route)> {
-    WIRES.into_iter().flat_map(|wire| wire.routes().map(move |route| (wire.name, route)))
+    let split =
+        |wire: WireSpec| wire.routes().flat_map(Route::split_actions).map(move |route| (wire.name, route));
+    WIRES.into_iter().flat_map(split)
 }

@@ -100,7 +100,7 @@ fn operation(contract: &Value, method: &str, path: &str, request: &Value, answer
 /// `get_v1_sessions_session`.
 fn operation_id(method: &str, path: &str) -> String {
     let words = path.split('/').filter(|part| !part.is_empty()).map(|part| match part.strip_prefix('{') {
-        Some(name) => format!("by_{}", name.trim_end_matches('}')),
+        Some(name) => format!("by_{}", name.replace("}:", "_").trim_end_matches('}')),
         None => part.to_owned(),
     });
     [method.to_lowercase()].into_iter().chain(words).collect::<Vec<_>>().join("_")
@@ -288,7 +288,7 @@ fn links(contract: &Value, path: &str, entry: &Value) -> Value {
 
 /// The names of a path's parameters.
 fn open_parts(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    path.split('/').filter_map(|part| Some(part.strip_prefix('{')?.split_once('}')?.0))
 }
 
 fn reference(schema: &Value) -> Value {

@@ -278,14 +278,14 @@ both! {
         use agents::sessions::TagsUpdate::*;
         let granted = grant::<UseSessions>(&ana).await;
         let app = world.app();
-        let changed = agents::sessions::update_agent_session(app, &granted, session.id, change("T", Append(vec!["a".into()]))).await;
+        let changed = agents::sessions::update_agent_session(app, &granted, session.id, change("T", Append(vec!["a".into()])), None).await;
         let changed = changed.unwrap();
         assert_eq!((changed.given.title.as_deref(), changed.given.tags.as_slice()), (Some("T"), &["a".to_owned()][..]));
         let long = "x".repeat(2_000);
-        let refused = agents::sessions::update_agent_session(app, &granted, session.id, change(&long, Replace(vec![]))).await;
+        let refused = agents::sessions::update_agent_session(app, &granted, session.id, change(&long, Replace(vec![])), None).await;
         assert!(matches!(refusal(refused), Refusal::Invalid { .. }));
         let foreign = grant::<UseSessions>(&bob).await;
-        let refused = agents::sessions::update_agent_session(app, &foreign, session.id, change("B", Replace(vec![]))).await;
+        let refused = agents::sessions::update_agent_session(app, &foreign, session.id, change("B", Replace(vec![])), None).await;
         assert_eq!(refusal(refused), Refusal::NotYours(Thing::Session));
         let kept = agents::sessions::load_agent_session(app, &granted.authorize().unwrap(), session.id).await.unwrap();
         assert_eq!(kept.given, changed.given);

@@ -85,9 +85,19 @@ fn is_open(part: &str) -> bool {
 }
 
 fn fits(pattern: &[String], parts: &[&str]) -> bool {
-    let fits =
-        |(known, part): (&String, &&str)| if is_open(known) { !part.is_empty() } else { known == part };
+    // An open part can have an action after it.
+    let fits = |(known, part): (&String, &&str)| match known.split_once('}') {
+        Some((_, action)) => part.len() > action.len() && part.ends_with(action),
+        None => known == part,
+    };
     pattern.len() == parts.len() && pattern.iter().zip(parts).all(fits)
+}
+
+/// Whether a pattern is that of an action of the object of this path.
+fn has_action(pattern: &[String], parts: &[&str]) -> bool {
+    let Some((last, before)) = pattern.split_last() else { return false };
+    let Some((object, _)) = last.split_once(':').filter(|(object, _)| is_open(object)) else { return false };
+    fits(&[before, &[object.to_owned()]].concat(), parts)
 }
 
 fn check(method: &str, path: &str, response: &TestResponse) -> Held {
@@ -178,6 +188,10 @@ impl Contract {
         let refusals = &self.text["refusals"];
         let parts = path.split('/').collect::<Vec<_>>();
         let known = self.patterns.iter().any(|(_, pattern, _)| fits(pattern, &parts));
+        // An unknown action is an unknown path.
+        let known = known
+            && !(path.contains(':')
+                && self.patterns.iter().any(|(_, pattern, _)| has_action(pattern, &parts)));
         let name = if known { &refusals["no_method"] } else { &refusals["no_route"] };
         let names = name.as_str().into_iter().chain(texts(&refusals["any"])).collect();
         self.check_refusal(names, "", response)

@@ -90,10 +90,19 @@ pub const TABLE: &[(&str, &str, u16, [u16; 9])] = &[
     ("POST",   "/v1/commands/{name}",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/v1/auth/me",                                         401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions",                                 401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
+    ("POST",   "/tenure/v1/sessions",                                 401, [201, 403, 403, 201, 201, 201, 403, 201, 403]),
     ("POST",   "/tenure/v1/sessions:batchGet",                        401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/facets",                          401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/histogram",                       401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
     ("GET",    "/tenure/v1/sessions/{session}",                       401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
+    // For the sessions of other kinds and organizations, see tenure/actions.rs.
+    ("PATCH",  "/tenure/v1/sessions/{session}",                       401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("POST",   "/tenure/v1/sessions/{session}:end",                   401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("POST",   "/tenure/v1/sessions/{session}:extend",                401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("POST",   "/tenure/v1/sessions/{session}:archive",               401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("POST",   "/tenure/v1/sessions/{session}:unarchive",             401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("POST",   "/tenure/v1/sessions/{session}:message",               401, [404, 403, 403, 200, 403, 200, 403, 200, 403]),
+    ("GET",    "/tenure/v1/sessions/{session}/timeline",              401, [404, 403, 200, 200, 200, 200, 200, 200, 403]),
     // Without a token.
     ("GET",    "/tenure/v1/watch",                                    401, [400, 403, 400, 400, 400, 400, 400, 400, 403]),
     ("GET",    "/tenure/v1/filter/fields",                            401, [200, 403, 200, 200, 200, 200, 200, 200, 403]),
@@ -348,8 +357,9 @@ both! {
         for (method, pattern, ..) in TABLE.iter().filter(|(_, path, ..)| path.contains("{session}")) {
             let path = story.path(pattern).await;
             let real = send(&story, &foreign, method, &path).await;
-            let at = pattern.split('/').position(|part| part == "{session}").unwrap();
-            let session = path.split('/').nth(at).unwrap();
+            let at = pattern.split('/').position(|part| part.starts_with("{session}")).unwrap();
+            // An action can follow.
+            let session = path.split('/').nth(at).unwrap().split(':').next().unwrap();
             // Everruns' wire reports malformed ids, to every caller alike.
             let others = match session.strip_prefix("session_") {
                 Some(_) => vec![format!("session_{}", unknown.replace('-', "")), format!("session_{}", "0".repeat(32))],

@@ -92,6 +92,8 @@ fn body_of(method: &str, path: &str, story: &Story<'_>) -> Value {
         ("POST", path) if path.ends_with("verify") => {
             json!({ "verify-token": "a.b.c", "new-password": "another-one" })
         }
+        ("POST", "/tenure/v1/sessions") => json!({ "kind": "agent" }),
+        ("POST", path) if path.ends_with(":message") => json!({ "text": "hi" }),
         _ => json!({}),
     }
 }

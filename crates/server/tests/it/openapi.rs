@@ -88,7 +88,8 @@ fn path_parameters_are_declared_once_and_references_resolve() {
                     assert!(parameter["schema"].is_object(), "{wire} {method} {path}: {parameter}");
                     format!("{{{}}}", parameter["name"].as_str().unwrap())
                 });
-                let open = path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned);
+                let open = path.split('/').filter(|part| part.starts_with('{'));
+                let open = open.map(|part| part.split_inclusive('}').next().unwrap().to_owned());
                 assert_eq!(declared.collect::<Vec<_>>(), open.collect::<Vec<_>>(), "{wire} {method} {path}");
             }
         }

@@ -83,7 +83,7 @@ pub async fn act(choices: &mut Choices, tenant: &mut Tenant<'_>, server: &World)
         (3, Some(id)) => {
             let tags = Some(TagsUpdate::Replace(choices.some(&TAGS)));
             let update = AgentSessionUpdate { title: choices.maybe(None), tags };
-            let _ = sessions::update_agent_session(app, &granted, id, update).await;
+            let _ = sessions::update_agent_session(app, &granted, id, update, None).await;
         }
         (4, Some(id)) => drop(sessions::archive_agent_session(app, &granted, id).await),
         (5, Some(id)) => drop(sessions::terminate_agent_session(app, &granted, id, false).await),
@@ -303,7 +303,7 @@ both! {
             }
             let update = AgentSessionUpdate { title: Some(Some(format!("about {path}"))), tags: None };
             let granted = grant::<UseSessions>(&ana).await;
-            sessions::update_agent_session(world.app(), &granted, agent.id, update).await.unwrap();
+            sessions::update_agent_session(world.app(), &granted, agent.id, update, None).await.unwrap();
             assert_eq!(get(&ana, path, &tag).await.0, 200, "{path}");
             if path.starts_with("/v1/") {
                 let (_, tag) = get(&ana, path, "").await;

@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Without a membership, only a role in the account gives access to an organization, and only if it exists.
-    async fn account_opens(
+    pub(crate) async fn account_opens(
         &self,
         system: &System,
         organization: OrganizationId,

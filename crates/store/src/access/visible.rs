@@ -131,6 +131,38 @@ impl Caller {
 }
 
 impl Store {
+    /// The same caller in another organization, with the permissions that the credential gives where a request names this
+    /// organization. `is_admitted` says whether a role counts for the caller, who may lack the second factor that it
+    /// demands.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAMember`] for an organization that does not exist or is not the caller's;
+    /// [`Refusal::SecondFactorRequired`].
+    pub async fn choose_organization(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        is_admitted: impl Fn(Role) -> bool,
+    ) -> Result<Caller> {
+        if caller.lacks_factor {
+            return Err(Refusal::SecondFactorRequired.into());
+        }
+        if caller.bound.is_some_and(|bound| bound != organization) {
+            return Err(Refusal::NotAMember.into());
+        }
+        if caller.organization != Some(organization) {
+            match caller.memberships.iter().find(|member| member.organization == organization) {
+                Some(member) if is_admitted(member.role) => {}
+                Some(_) => return Err(Refusal::SecondFactorRequired.into()),
+                None => {
+                    self.account_opens(&System::for_granted_reads(), organization, caller.account).await?;
+                }
+            }
+        }
+        let permissions = caller.permissions_in(organization, &is_admitted);
+        Ok(Caller { organization: Some(organization), permissions, ..caller.clone() })
+    }
+
     /// Finds out which sessions a caller may see. `is_admitted` says whether a role counts for the caller, who may lack
     /// the second factor that it demands.
     ///

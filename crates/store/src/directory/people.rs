@@ -117,13 +117,37 @@ impl Store {
         own: &'static str,
         other: &'static str,
     ) -> Result<GrantedPerson> {
+        let rows = self.read_unscoped(&System::for_granted_reads(), BY_NUMBER, values![number]).await?;
+        let found = rows.read_first(read_person)?.ok_or(Refusal::NotFound(Thing::Principal))?;
+        self.authorize_over(caller, &found, access, own, other).await
+    }
+
+    /// Grants the caller access to change the owner of a session: see [`Store::authorize_over_person`].
+    ///
+    /// # Errors
+    /// Those of [`Store::authorize_over_person`].
+    pub async fn authorize_over_owner(&self, caller: &Caller, owner: PrincipalId) -> Result<GrantedPerson> {
+        if owner == caller.principal() {
+            return Ok(caller.authorize_self("write:user")?);
+        }
+        let rows = self.read_unscoped(&System::for_granted_reads(), BY_ID, values![owner]).await?;
+        let found = rows.read_first(read_person)?.ok_or(Refusal::NotFound(Thing::Principal))?;
+        self.authorize_over(caller, &found, PersonAccess::Change, "write:user", "write:sub-user").await
+    }
+
+    async fn authorize_over(
+        &self,
+        caller: &Caller,
+        found: &Person,
+        access: PersonAccess,
+        own: &'static str,
+        other: &'static str,
+    ) -> Result<GrantedPerson> {
         let not_found = || Error::from(Refusal::NotFound(Thing::Principal));
         let system = System::for_granted_reads();
-        let rows = self.read_unscoped(&system, BY_NUMBER, values![number]).await?;
-        let found = rows.read_first(read_person)?.ok_or_else(not_found)?;
         let memberships = self.read_unscoped(&system, MEMBERSHIPS, values![found.principal.id]).await?;
         let memberships = memberships.read_all(read_member)?;
-        let (ties, person) = (build_ties(caller, &found, &memberships), found.principal.id);
+        let (ties, person) = (build_ties(caller, found, &memberships), found.principal.id);
         let administrator = caller.authorize_in_account::<ManageMembers>().is_ok();
         let relate = |access| relation_to_person(caller.principal(), administrator, person, access, ties);
         let visible = relate(PersonAccess::See).ok_or_else(not_found)?;

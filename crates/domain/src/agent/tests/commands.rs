@@ -20,6 +20,7 @@ fn members_act_on_their_own_sessions_and_managers_on_all() {
             end(),
             AgentCommand::SetTitle(None),
             AgentCommand::SetTags(vec![]),
+            AgentCommand::Describe { title: None, tags: None },
         ];
         for command in commands {
             let outcome = decide(&session(), actor, command.clone(), &at(6));
@@ -102,6 +103,34 @@ fn archived_sessions_do_not_change() {
     // Tags of an ended or unarchived session can still be changed.
     let back = run(away, [AgentCommand::Unarchive, tags(&["b"])]);
     assert_eq!(run(back, [end(), tags(&["c"])]).given.tags, ["c"]);
+}
+
+#[test]
+fn a_description_changes_as_a_whole() {
+    let describe = |title: Option<&str>, tags: Option<TagsUpdate>| AgentCommand::Describe {
+        title: title.map(|title| Some(title.to_owned())),
+        tags,
+    };
+    let replace = |tags: &[&str]| Some(TagsUpdate::Replace(tags.iter().map(|&tag| tag.to_owned()).collect()));
+    let append = |tags: &[&str]| Some(TagsUpdate::Append(tags.iter().map(|&tag| tag.to_owned()).collect()));
+    let first = run(session(), [describe(Some("T"), replace(&["a", "b"]))]);
+    let change = |command| decide(&first, Actor::Tenure, command, &at(9));
+    assert_eq!(
+        (first.given.title.as_deref(), first.given.tags.as_slice()),
+        (Some("T"), &["a".into(), "b".into()][..])
+    );
+    let added = AgentChange::Tags(vec!["a".into(), "b".into(), "c".into()]);
+    assert_eq!(change(describe(None, append(&["b", "c"]))), Ok(vec![added]));
+    assert_eq!(change(describe(Some("T"), append(&["a"]))), Ok(vec![]));
+    assert_eq!(change(describe(None, None)), Ok(vec![]));
+    let removed = AgentCommand::Describe { title: Some(None), tags: None };
+    assert_eq!(change(removed), Ok(vec![AgentChange::Title(None)]));
+    assert!(change(describe(Some("U"), replace(&[""]))).is_err());
+    let away = run(first.clone(), [AgentCommand::Archive]);
+    for command in [describe(Some("U"), None), describe(Some("T"), replace(&["a"]))] {
+        assert_eq!(decide(&away, Actor::Tenure, command, &at(9)), Err(Refusal::SessionArchived));
+    }
+    assert_eq!(decide(&away, Actor::Tenure, describe(Some("T"), append(&["a"])), &at(9)), Ok(vec![]));
 }
 
 #[test]

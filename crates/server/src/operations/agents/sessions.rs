@@ -1,13 +1,15 @@
 //! Agent sessions: list, load, change, archive, end. `create.rs` creates them.
 
 use crate::app::App;
-use crate::failure::Failure;
+use crate::failure::{Failure, RequestFailure};
 use crate::operations::agents::change::change_agent_session;
+use crate::operations::sessions::actions::describe_end;
 use crate::operations::sessions::{
     Encoding, ListedSession, SessionSource, count_sessions, ids, list_sessions,
 };
 use crate::services::caller_cache::Pins;
-use domain::agent::{self, AgentCommand, AgentSession, AgentState, SessionFilter};
+pub use domain::agent::TagsUpdate;
+use domain::agent::{AgentCommand, AgentSession, AgentState, SessionFilter};
 use domain::ids::{AgentId, OrganizationId, SessionId};
 use domain::page::{ListRange, ListSlice};
 use domain::session::{
@@ -32,13 +34,10 @@ pub struct AgentSessionUpdate {
     pub tags: Option<TagsUpdate>,
 }
 
-/// Changes to a session's tags.
-#[derive(Debug, Clone)]
-pub enum TagsUpdate {
-    /// Replaces all tags.
-    Replace(Vec<String>),
-    /// Adds tags.
-    Append(Vec<String>),
+impl AgentSessionUpdate {
+    fn to_command(&self) -> AgentCommand {
+        AgentCommand::Describe { title: self.title.clone(), tags: self.tags.clone() }
+    }
 }
 
 /// Session counts of an organization.
@@ -235,30 +234,22 @@ pub async fn find_agent_session(
     Ok(app.store.find_agent_session(granted, id).await?.into_session())
 }
 
-/// Changes title and tags.
+/// Changes title and tags, in one batch. `revision` is the one that the session must still have, if any.
 ///
 /// # Errors
-/// [`Refusal`](domain::Refusal) `NotFound`, `NotYours`, `Invalid`.
+/// [`Refusal`](domain::Refusal) `NotFound`, `NotYours`, `Invalid`; [`RequestFailure::Precondition`] for another revision.
 pub async fn update_agent_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
     update: AgentSessionUpdate,
+    revision: Option<i64>,
 ) -> Result<AgentSession, Failure> {
-    let mut commands = Vec::new();
-    commands.extend(update.tags.map(|tags| match tags {
-        TagsUpdate::Replace(tags) => AgentCommand::SetTags(tags),
-        TagsUpdate::Append(tags) => AgentCommand::AddTags(tags),
-    }));
-    // Checks the title before it changes the tags, so that an invalid title changes nothing.
-    update.title.clone().map(agent::check_title).transpose()?;
-    commands.extend(update.title.map(AgentCommand::SetTitle));
-    // Checks the caller's permission even when there is nothing to change.
-    let mut session = run_command(app, granted, id, AgentCommand::AddTags(Vec::new())).await?;
-    for command in commands {
-        session = run_command(app, granted, id, command).await?;
-    }
-    Ok(session)
+    let command = |session: &AgentSession| match revision.is_none_or(|known| known == session.revision) {
+        true => Ok(update.to_command()),
+        false => Err(RequestFailure::Precondition.into()),
+    };
+    Ok(change_agent_session(app, granted, id, command).await?.session)
 }
 
 /// Deletes a session with its messages. A running turn is stopped first, so that its worker learns of it. When the
@@ -275,7 +266,7 @@ pub async fn delete_agent_session(
         return Ok(());
     }
     for _ in 0..50 {
-        let ended = end_session(app, granted, id, "deleted by its user").await?;
+        let ended = end_session(app, granted, id, "deleted by its user".to_owned()).await?;
         match app.store.delete_agent_session(granted, &ended, app.now()).await {
             Err(store::Error::Stale) => {}
             outcome => return Ok(outcome?),
@@ -332,6 +323,19 @@ pub async fn unarchive_agent_session(
     run_command(app, granted, id, AgentCommand::Unarchive).await
 }
 
+/// Ends a session.
+///
+/// # Errors
+/// `NotFound`; `NotYours`; `Invalid` for a reason that cannot be kept.
+pub async fn end_agent_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    id: SessionId,
+    reason: Option<&str>,
+) -> Result<AgentSession, Failure> {
+    end_session(app, granted, id, describe_end("ended by its user", reason)?).await
+}
+
 /// Ends a session, and archives it if `and_archive` is set.
 ///
 /// # Errors
@@ -342,7 +346,7 @@ pub async fn terminate_agent_session(
     id: SessionId,
     and_archive: bool,
 ) -> Result<AgentSession, Failure> {
-    let ended = end_session(app, granted, id, "ended by its user").await?;
+    let ended = end_agent_session(app, granted, id, None).await?;
     if and_archive { archive_agent_session(app, granted, id).await } else { Ok(ended) }
 }
 
@@ -416,9 +420,9 @@ async fn end_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
-    evidence: &str,
+    evidence: String,
 ) -> Result<AgentSession, Failure> {
-    let command = AgentCommand::End { reason: EndReason::Released, evidence: evidence.to_owned() };
+    let command = AgentCommand::End { reason: EndReason::Released, evidence };
     run_command(app, granted, id, command).await
 }
 

@@ -1,5 +1,6 @@
 //! Device sessions, the queue for devices, and the hosts of the devices.
 
+pub mod create;
 pub mod driving;
 pub mod files;
 pub mod fleet;

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::devices::fleet;
+use crate::operations::sessions::actions::describe_end;
 use crate::operations::sessions::{SessionSource, ids};
 use crate::services::metrics::AllocationOutcome;
 use domain::Refusal;
@@ -186,21 +187,49 @@ pub async fn release_anywhere(app: &App, granted: &Granted<UseSessions>, name: &
     release_device(app, granted, session.id, name).await.map(|_| ())
 }
 
-/// Ends a session and releases its devices. Ending it again changes nothing.
+/// Ends a session and releases its devices. Ending it again changes nothing. The user can say why.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::NotYours`].
+/// [`Refusal::NotFound`]; [`Refusal::NotYours`]; [`Refusal::Invalid`] for a reason that cannot be kept.
 pub async fn end_device_session(
     app: &App,
     granted: &Granted<UseSessions>,
     id: SessionId,
+    reason: Option<&str>,
 ) -> Result<DeviceSession, Failure> {
+    let evidence = describe_end("ended by its user", reason)?;
     let session = change_device_session(app, granted, id, |_| {
-        Ok(DeviceCommand::End { reason: EndReason::Released, evidence: "ended by its user".to_owned() })
+        Ok(DeviceCommand::End { reason: EndReason::Released, evidence: evidence.clone() })
     })
     .await?;
     app.queue.request_run();
     Ok(session)
+}
+
+/// Counts as a use of all of a session's devices and of its waiting requests, so that their time begins again.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::NotYours`]; [`Refusal::SessionEnded`]; [`Refusal::WrongState`] without a device and a
+/// request.
+pub async fn extend_device_session(
+    app: &App,
+    granted: &Granted<UseSessions>,
+    id: SessionId,
+) -> Result<(), Failure> {
+    let session = app.store.load_device_session(&granted.authorize()?, id).await?;
+    granted.actor().may_act_on(session.owner, Thing::Session)?;
+    if session.ended.is_some() {
+        return Err(Refusal::SessionEnded.into());
+    }
+    if session.open_holds().next().is_none() {
+        let problem = "the session holds no device and waits for none";
+        return Err(Refusal::WrongState { problem, remedy: "request a device for it" }.into());
+    }
+    let (system, now) = (System::for_background_jobs(), app.now());
+    for hold in session.open_holds() {
+        app.store.record_hold_use(&system, session.key(), hold.id, now).await?;
+    }
+    Ok(())
 }
 
 /// Loads the session, decides the command and writes the changes. When another request changed the session first, it

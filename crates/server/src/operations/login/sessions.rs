@@ -2,10 +2,13 @@
 
 use crate::app::App;
 use crate::failure::Failure;
+use crate::operations::login::second_factor::demand_fresh;
+use crate::operations::sessions::actions::describe_end;
 use crate::operations::sessions::{SessionSource, ids, load_sessions};
-use domain::ids::{OrganizationId, SessionId};
-use domain::login::Login;
+use domain::ids::{OrganizationId, PrincipalId, SessionId};
+use domain::login::{Login, PersonRelation};
 use domain::page::ListRange;
+use domain::permission::Permission;
 use domain::refusal::{Refusal, Thing};
 use domain::session::{
     EndReason, Ending, Filter, ListPart, ListScope, LoginState, SessionKey, SessionState, ValueField,
@@ -79,6 +82,71 @@ pub async fn revoke_login(app: &App, caller: &Caller, id: SessionId) -> Result<(
     }
     let ending = build_ending(&own, EndReason::Revoked, "revoked by its user");
     Ok(app.store.end_login(&own, id, &ending, now).await?)
+}
+
+/// Ends a session of the caller, or of another person whom the caller may change. Ending it again changes nothing. The
+/// caller can say why.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] for a person whom the caller may not change; [`Refusal::StaleAuthentication`];
+/// [`Refusal::OutOfScope`]; [`Refusal::Invalid`] for a reason that cannot be kept.
+pub async fn end_visible_login(
+    app: &App,
+    caller: &Caller,
+    login: &Login,
+    reason: Option<&str>,
+) -> Result<(), Failure> {
+    let granted = authorize_over_owner(app, caller, login.owner).await?;
+    let by = match granted.relation() {
+        PersonRelation::Same => "revoked by its user",
+        PersonRelation::Maker | PersonRelation::Administrator => "revoked by an administrator",
+    };
+    let (evidence, now) = (describe_end(by, reason)?, app.now());
+    if !login.is_open(now) {
+        return Ok(());
+    }
+    let ending = build_ending(&granted, EndReason::Revoked, &evidence);
+    match app.store.end_login(&granted, login.id, &ending, now).await {
+        // Somebody else has ended it meanwhile.
+        Err(store::Error::Refused(Refusal::NotFound(_))) => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// Counts as a use of one of the caller's sessions, so that the time for which it may be unused begins again.
+///
+/// # Errors
+/// [`Refusal::WrongState`] for a session of another person; [`Refusal::SessionEnded`]; [`Refusal::OutOfScope`].
+pub async fn extend_login(app: &App, caller: &Caller, login: &Login) -> Result<(), Failure> {
+    if login.owner != caller.principal() {
+        let problem = "only the person who is signed in can extend a login session";
+        return Err(Refusal::WrongState { problem, remedy: "end it, or leave it as it is" }.into());
+    }
+    caller.authorize_self("write:user")?;
+    let now = app.now();
+    if !login.is_open(now) {
+        return Err(Refusal::SessionEnded.into());
+    }
+    Ok(app.store.record_login_use(&System::for_background_jobs(), login.id, now).await?)
+}
+
+/// Grants the caller access to change the person of a session that the caller can see.
+async fn authorize_over_owner(
+    app: &App,
+    caller: &Caller,
+    owner: PrincipalId,
+) -> Result<GrantedPerson, Failure> {
+    let granted = match app.store.authorize_over_owner(caller, owner).await {
+        // The session is visible, so the person is known.
+        Err(store::Error::Refused(Refusal::NotFound(_))) => {
+            return Err(Refusal::Forbidden(Permission::ManageMembers).into());
+        }
+        granted => granted?,
+    };
+    if granted.relation() != PersonRelation::Same {
+        demand_fresh(app, caller)?;
+    }
+    Ok(granted)
 }
 
 /// Which sessions to end.

@@ -1,10 +1,12 @@
 //! Sessions of all kinds, as they are read: the index says which, their bodies are kept from the last time, and the store
 //! has what is missing.
 
+pub mod actions;
 pub mod facets;
 pub mod ordered;
 mod parts;
 pub mod queries;
+pub mod timeline;
 pub mod visible;
 pub mod watch;
 

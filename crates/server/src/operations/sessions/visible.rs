@@ -1,10 +1,13 @@
 //! The sessions of all kinds that a caller may see.
 
-use super::SessionSource;
+use super::{SessionSource, parts};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::policies;
+use domain::Refusal;
+use domain::ids::{OrganizationId, SessionId};
 use domain::permission::Role;
+use domain::refusal::Thing;
 use domain::session::{ListPart, SessionKey};
 use domain::time::Micros;
 use index::SessionRef;
@@ -20,11 +23,45 @@ pub async fn authorize_sessions(
     caller: &Caller,
     requested: &RequestedScope,
 ) -> Result<VisibleSessions, Failure> {
+    let is_admitted = find_admitted_roles(app, caller).await?;
+    Ok(app.store.authorize_sessions(caller, requested, is_admitted).await?)
+}
+
+/// The same caller in the organization of a session, which may be another one than the request has chosen.
+///
+/// # Errors
+/// Those of [`store::Store::choose_organization`].
+pub async fn choose_organization(
+    app: &App,
+    caller: &Caller,
+    organization: OrganizationId,
+) -> Result<Caller, Failure> {
+    let is_admitted = find_admitted_roles(app, caller).await?;
+    Ok(app.store.choose_organization(caller, organization, is_admitted).await?)
+}
+
+/// Which roles count for a caller, who may lack the second factor that they demand.
+async fn find_admitted_roles(app: &App, caller: &Caller) -> Result<impl Fn(Role) -> bool, Failure> {
     let demands_factor = |role: Role| policies::demands_second_factor(app, caller, role);
     let is_lacking = caller.memberships().iter().any(|member| demands_factor(member.role))
         && !policies::has_shown_factor(app, caller).await?;
-    let is_admitted = |role: Role| !is_lacking || !demands_factor(role);
-    Ok(app.store.authorize_sessions(caller, requested, is_admitted).await?)
+    Ok(move |role: Role| !is_lacking || !demands_factor(role))
+}
+
+/// Finds a session by its id.
+///
+/// # Errors
+/// [`Refusal::NotFound`] for a session that the caller may not see.
+pub async fn find_visible_session(
+    app: &App,
+    visible: &VisibleSessions,
+    id: SessionId,
+) -> Result<AnySession, Failure> {
+    let (parts, now) = (visible.parts(), app.now());
+    let found = app.sessions.read(now, |index| parts::find(index, &parts, now, id)).await?;
+    let key = found.ok_or(Refusal::NotFound(Thing::Session))?.key;
+    let loaded = app.store.load_visible_sessions(visible, &[key]).await?.items.into_iter().next();
+    Ok(loaded.ok_or(Refusal::NotFound(Thing::Session))?)
 }
 
 /// A session with the names that it shows.

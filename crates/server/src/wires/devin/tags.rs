@@ -36,7 +36,7 @@ pub async fn update_tags(
     let tags =
         create_session::read_tags(&body).and_then(|tags| tags.ok_or_else(needed)).map_err(Failure::from)?;
     let update = AgentSessionUpdate { tags: Some(update(tags)), ..AgentSessionUpdate::default() };
-    respond_with_tags(&agents::sessions::update_agent_session(app, granted, id, update).await?)
+    respond_with_tags(&agents::sessions::update_agent_session(app, granted, id, update, None).await?)
 }
 
 /// `GET /sessions/{devin}/tags`.

@@ -199,7 +199,7 @@ pub async fn update_from_body(
         title: changes.title.map(|title| Some(title).filter(|title| !title.is_empty())),
         tags: changes.tags.map(TagsUpdate::Replace),
     };
-    let session = agents::sessions::update_agent_session(app, granted, id, update).await?;
+    let session = agents::sessions::update_agent_session(app, granted, id, update, None).await?;
     session_output(app, StatusCode::OK, &session, is_pinned(app, &granted.authorize()?, id).await?)
 }
 

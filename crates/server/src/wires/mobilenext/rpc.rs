@@ -176,7 +176,7 @@ async fn allocate(app: &App, caller: &Caller, params: Map<String, Value>) -> Res
         }
         Err(failure) => {
             // Do not leave an empty session behind.
-            let _ = devices::sessions::end_device_session(app, &granted, session.id).await;
+            let _ = devices::sessions::end_device_session(app, &granted, session.id, None).await;
             Err(failure)
         }
     }

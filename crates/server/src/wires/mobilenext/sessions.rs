@@ -87,7 +87,7 @@ pub async fn end(
     State(app): State<App>,
     id: SessionPath,
 ) -> Result<StatusCode, MobileError> {
-    devices::sessions::end_device_session(&app, &granted, session_id(id)?).await?;
+    devices::sessions::end_device_session(&app, &granted, session_id(id)?, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,6 @@
 //! Error responses: `application/problem+json` (RFC 9457). Programs can rely on the codes.
 
-use crate::failure::{Cause, Class, Failure, complete_response};
+use crate::failure::{Cause, Class, Failure, RequestFailure, complete_response};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -26,7 +26,7 @@ impl From<Failure> for TenureError {
             status: status.as_u16(),
             code: code.to_owned(),
             detail: failure.to_string(),
-            hint: hint(&failure).map(str::to_owned),
+            hint: hint(&failure),
             field: None,
             filter: None,
             faults: Vec::new(),
@@ -66,14 +66,22 @@ fn title(class: Class) -> &'static str {
 }
 
 /// What to do next.
-fn hint(failure: &Failure) -> Option<&'static str> {
-    Some(match failure.class() {
+fn hint(failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Refused(Refusal::WrongState { remedy, .. }) => return Some((*remedy).to_owned()),
+        Failure::Request(RequestFailure::NoAction { known }) => {
+            return Some(format!("the actions are {}", known.join(", ")));
+        }
+        _ => {}
+    }
+    let hint = match failure.class() {
         Class::Unauthenticated => "send an API key or a session token as Authorization: Bearer …",
         Class::Forbidden => "ask an administrator of the organization, or choose another one",
         Class::Unavailable | Class::OutOfTime | Class::Throttled => "try again after some seconds",
         Class::Conflict => "read it again, then repeat the request",
         _ => return None,
-    })
+    };
+    Some(hint.to_owned())
 }
 
 impl IntoResponse for TenureError {

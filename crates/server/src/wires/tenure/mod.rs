@@ -13,11 +13,13 @@ mod sign_in;
 mod users;
 mod work;
 
-use crate::http::route::{BodyKind, Callers, Route, delete, get, post, put};
+use crate::http::route::{BodyKind, Callers, Route, delete, get, patch, post, put};
 use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
 use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
 use errors::TenureError;
+use protocol::actions::ACTIONS;
+use protocol::new_session::MAX_DEVICE_WAIT_SECONDS;
 use protocol::work::MAX_WAIT_SECONDS;
 
 /// This wire.
@@ -33,10 +35,14 @@ fn routes() -> Vec<Route> {
     use Callers::{Anyone, Authenticated, InAccount, Permitted, SignedIn, TokenHolder};
     vec![
         get("/tenure/v1/sessions", Authenticated, sessions::list),
+        post("/tenure/v1/sessions", Authenticated, sessions::create).wait(MAX_DEVICE_WAIT_SECONDS),
         post("/tenure/v1/sessions:batchGet", Authenticated, sessions::batch_get),
         get("/tenure/v1/sessions/facets", Authenticated, sessions::facets),
         get("/tenure/v1/sessions/histogram", Authenticated, sessions::histogram),
         get("/tenure/v1/sessions/{session}", Authenticated, sessions::get),
+        patch("/tenure/v1/sessions/{session}", Authenticated, sessions::update),
+        post("/tenure/v1/sessions/{session}", Authenticated, sessions::act).actions(ACTIONS),
+        get("/tenure/v1/sessions/{session}/timeline", Authenticated, sessions::timeline),
         get("/tenure/v1/watch", Authenticated, sessions::watch),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
         get("/tenure/v1/filter/complete", Authenticated, sessions::complete),

@@ -50,7 +50,13 @@ impl<'w> Story<'w> {
         }
         if pattern.starts_with("/v1/") && pattern.contains("{session}") {
             path = path.replace("{session}", &self.owner.talk(json!({})).await);
-        } else if pattern.starts_with("/tenure/v1/work/{session}") {
+        } else if pattern.starts_with("/tenure/v1/sessions/{session}:extend") {
+            let session = self.owner.session().await;
+            assert_eq!(self.owner.ask(&session, "android").await.status, 202);
+            path = path.replace("{session}", &session);
+        } else if pattern.starts_with("/tenure/v1/work/{session}")
+            || pattern.starts_with("/tenure/v1/sessions/{session}")
+        {
             path = path.replace("{session}", &self.owner.agent_session(None).await.id.to_string());
         } else if pattern.contains("{session}") {
             let session = self.owner.session().await;
@@ -162,7 +168,10 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
         return actor.call_with(method, path, &body).await;
     }
     let body = match (method, path) {
+        ("POST", "/tenure/v1/sessions") => json!({ "kind": "agent" }),
         ("POST", "/tenure/v1/sessions:batchGet") => json!({ "ids": ["x"] }),
+        ("PATCH", path) if path.starts_with("/tenure/v1/sessions/") => json!({ "title": "New" }),
+        ("POST", path) if path.ends_with(":message") => json!({ "text": "hi" }),
         ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
         ("POST", "/tenure/v1/sign-in") => json!({ "email": new_email(), "password": "wrong-password" }),
         ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),

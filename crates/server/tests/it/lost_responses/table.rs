@@ -69,8 +69,15 @@ const POSTS: &[(&str, Why)] = &[
     ("/frontend/api/v1/auth/password-restore-verify", Unknown),
     ("/frontend/api/v1/auth/verify", Unknown),
     ("/frontend/api/v1/user/current", Noted),
+    ("/tenure/v1/sessions", Noted),
     // It only reads.
     ("/tenure/v1/sessions:batchGet", Sets),
+    ("/tenure/v1/sessions/{session}:end", Sets),
+    // A use of now counts, whenever it comes.
+    ("/tenure/v1/sessions/{session}:extend", Sets),
+    ("/tenure/v1/sessions/{session}:archive", Sets),
+    ("/tenure/v1/sessions/{session}:unarchive", Sets),
+    ("/tenure/v1/sessions/{session}:message", Noted),
     ("/tenure/v1/sign-in", NotKept),
     ("/tenure/v1/sign-in/code", NotKept),
     ("/tenure/v1/me/authenticate", Noted),

@@ -2,6 +2,7 @@
 
 mod changes;
 mod key_families;
+mod organizations;
 mod people;
 pub mod remembered;
 mod scopes;

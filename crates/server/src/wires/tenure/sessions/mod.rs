@@ -1,16 +1,22 @@
 //! `/tenure/v1/sessions`: sessions of all kinds, as far as the caller may see them.
 
+mod actions;
+mod create;
 mod facets;
 mod filters;
 mod histogram;
 mod paging;
 mod shapes;
+mod timeline;
 mod visible;
 mod watch;
 
+pub use actions::{act, update};
+pub use create::create;
 pub use facets::list as facets;
 pub use filters::{complete, fields};
 pub use histogram::get as histogram;
+pub use timeline::list as timeline;
 pub use watch::open as watch;
 
 use self::watch::WatchToken;

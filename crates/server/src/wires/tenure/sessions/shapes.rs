@@ -72,7 +72,8 @@ pub fn write_session(named: &NamedSession, base_url: &str, now: Micros) -> Sessi
     }
 }
 
-fn time(time: Micros) -> Time {
+/// A time, as this wire writes it.
+pub fn time(time: Micros) -> Time {
     Time(time.0)
 }
 
@@ -81,8 +82,8 @@ fn write_organization(names: &SessionNames, id: OrganizationId) -> Option<Named>
     (id != OrganizationId::PEOPLE).then(|| Named { id: id.0, name: name() })
 }
 
-/// A principal whose row is gone has an empty name.
-fn write_principal(names: &SessionNames, id: PrincipalId) -> Principal {
+/// A principal, by the names that are known. One whose row is gone has an empty name.
+pub fn write_principal(names: &SessionNames, id: PrincipalId) -> Principal {
     let known = names.principals.get(&id);
     Principal {
         id: id.0,

@@ -13,7 +13,7 @@ use domain::Refusal;
 use domain::ids::{OrganizationId, SessionId};
 use jiff::tz::TimeZone;
 use std::convert::Infallible;
-use store::{OrganizationChoice, RequestedScope, VisibleSessions};
+use store::{Caller, OrganizationChoice, RequestedScope, VisibleSessions};
 
 /// The sessions that the caller may see, within the scope that the request asks for: `scope`, or else the organization in
 /// the header, or else everything.
@@ -23,6 +23,20 @@ impl FromRequestParts<App> for Visible {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Visible, TenureError> {
+        Ok(Visible(Acting::from_request_parts(parts, app).await?.visible))
+    }
+}
+
+/// The caller, and the sessions that they may see within the scope that the request asks for.
+pub struct Acting {
+    pub caller: Caller,
+    pub visible: VisibleSessions,
+}
+
+impl FromRequestParts<App> for Acting {
+    type Rejection = TenureError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Acting, TenureError> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
         let query = Query::read(parts.uri.query().unwrap_or_default());
         let named = middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER);
@@ -31,7 +45,8 @@ impl FromRequestParts<App> for Visible {
             (None, OrganizationChoice::Named(Some(one))) => RequestedScope::Organizations([one].into()),
             (None, _) => RequestedScope::Everything,
         };
-        Ok(Visible(authorize_sessions(app, &caller, &requested).await?))
+        let visible = authorize_sessions(app, &caller, &requested).await?;
+        Ok(Acting { caller, visible })
     }
 }
 
