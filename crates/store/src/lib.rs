@@ -47,6 +47,7 @@ pub use devices::due::{DueHold, LostHost, SweepWork};
 pub use devices::files::{FileKind, NewFile, StoredFile};
 pub use devices::fleet::{DeviceUpdate, QueueEntry, QueueSnapshot};
 pub use devices::hosts::HostLink;
+pub use devices::overview::{DeviceHolder, VisibleDevice, VisibleHost, VisibleRequest};
 pub use directory::account_roles::RoleSource;
 pub use directory::identities::Identity;
 pub use directory::invitations::ReceivedInvitation;

@@ -132,4 +132,14 @@ impl Store {
         let people = sessions.iter().map(AnySession::owner).chain(actors).collect();
         SessionNames::load(self, &organizations, &people).await
     }
+
+    /// The names of people and organizations that somebody sees who may see some sessions.
+    pub async fn load_names(
+        &self,
+        _: &VisibleSessions,
+        organizations: impl Iterator<Item = OrganizationId>,
+        principals: impl Iterator<Item = PrincipalId>,
+    ) -> Result<SessionNames> {
+        SessionNames::load(self, &organizations.collect(), &principals.collect()).await
+    }
 }

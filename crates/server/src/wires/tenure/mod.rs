@@ -5,7 +5,9 @@ mod changes;
 pub mod errors;
 mod extractors;
 mod files;
+mod fleet;
 mod host;
+mod lists;
 mod login_sessions;
 mod me;
 mod sessions;
@@ -40,6 +42,9 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/watch", Authenticated, sessions::watch),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
         get("/tenure/v1/filter/complete", Authenticated, sessions::complete),
+        get("/tenure/v1/devices", Authenticated, fleet::devices),
+        get("/tenure/v1/hosts", Authenticated, fleet::hosts),
+        get("/tenure/v1/queue", Authenticated, fleet::queue),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
         get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
         get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),

@@ -4,8 +4,8 @@ mod facets;
 mod filters;
 mod histogram;
 mod paging;
-mod shapes;
-mod visible;
+pub mod shapes;
+pub mod visible;
 mod watch;
 
 pub use facets::list as facets;

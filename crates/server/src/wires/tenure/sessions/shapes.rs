@@ -36,7 +36,8 @@ pub fn write_session(named: &NamedSession, base_url: &str, now: Micros) -> Sessi
     let session = Session {
         id: key.id.uuid(),
         kind: kind(key.kind),
-        organization: write_organization(names, key.organization),
+        organization: (key.organization != OrganizationId::PEOPLE)
+            .then(|| write_organization(names, key.organization)),
         owner: write_principal(names, owner),
         state: summary.state_at(now).name().to_owned(),
         title: None,
@@ -76,13 +77,13 @@ fn time(time: Micros) -> Time {
     Time(time.0)
 }
 
-fn write_organization(names: &SessionNames, id: OrganizationId) -> Option<Named> {
-    let name = || names.organizations.get(&id).cloned().unwrap_or_default();
-    (id != OrganizationId::PEOPLE).then(|| Named { id: id.0, name: name() })
+/// An organization whose row is gone has an empty name.
+pub fn write_organization(names: &SessionNames, id: OrganizationId) -> Named {
+    Named { id: id.0, name: names.organizations.get(&id).cloned().unwrap_or_default() }
 }
 
 /// A principal whose row is gone has an empty name.
-fn write_principal(names: &SessionNames, id: PrincipalId) -> Principal {
+pub fn write_principal(names: &SessionNames, id: PrincipalId) -> Principal {
     let known = names.principals.get(&id);
     Principal {
         id: id.0,
