@@ -1,4 +1,4 @@
-//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`], [`fleet`], [`lists`] and
+//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`], [`fleet`], [`views`], [`lists`] and
 //! [`problem`] are the shapes of Tenure's own wire for everybody else.
 //!
 //! A host opens one WebSocket to `/tenure/v1/host` of each of its servers, with its key as `Authorization: Bearer …`. Both
@@ -18,6 +18,7 @@ pub mod lists;
 pub mod problem;
 pub mod sessions;
 pub mod time;
+pub mod views;
 pub mod work;
 
 use serde::{Deserialize, Serialize};

@@ -22,6 +22,7 @@ mod sessions;
 mod summaries;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod views;
 
 pub use access::authentication::Authentication;
 pub use access::credentials::OrganizationChoice;
@@ -65,6 +66,7 @@ pub use maintenance::restore;
 pub use rows::{LoadedSessions, MAX_PAGE_BYTES};
 pub use sessions::{AnySession, NamePattern, PrincipalName, SessionNames};
 pub use summaries::{CommitObserver, CommittedChanges};
+pub use views::ViewGrant;
 
 use domain::Refusal;
 use domain::credential::KeyLimits;

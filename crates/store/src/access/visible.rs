@@ -106,7 +106,7 @@ impl VisibleSessions {
 impl Caller {
     /// What the caller may do in an organization. `is_admitted` says whether a role counts for the caller, who may lack
     /// the second factor that it demands.
-    fn permissions_in(
+    pub(super) fn permissions_in(
         &self,
         organization: OrganizationId,
         is_admitted: &impl Fn(Role) -> bool,

@@ -85,6 +85,7 @@ macro_rules! of_organizations {
         ]
     };
 }
+pub(crate) use of_organizations;
 
 const DEVICES: [&str; 2] = of_organizations!(
     concat!(

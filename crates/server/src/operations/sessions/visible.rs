@@ -4,12 +4,14 @@ use super::SessionSource;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::login::policies;
+use domain::ids::OrganizationId;
 use domain::permission::Role;
 use domain::session::{ListPart, SessionKey};
 use domain::time::Micros;
 use index::SessionRef;
 use std::sync::Arc;
-use store::{AnySession, Caller, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
+use store::access::PermissionType;
+use store::{AnySession, Caller, Granted, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
 
 /// Finds out which sessions a caller may see.
 ///
@@ -20,11 +22,30 @@ pub async fn authorize_sessions(
     caller: &Caller,
     requested: &RequestedScope,
 ) -> Result<VisibleSessions, Failure> {
+    let admitted = list_admitted_roles(app, caller).await?;
+    Ok(app.store.authorize_sessions(caller, requested, |role| admitted.contains(&role)).await?)
+}
+
+/// Grants a caller a permission in any organization that was not deleted.
+///
+/// # Errors
+/// [`domain::Refusal::Forbidden`]; [`domain::Refusal::SecondFactorRequired`].
+pub async fn authorize_in<P: PermissionType>(
+    app: &App,
+    caller: &Caller,
+    organization: OrganizationId,
+) -> Result<Granted<P>, Failure> {
+    let admitted = list_admitted_roles(app, caller).await?;
+    Ok(caller.authorize_in(organization, &|role| admitted.contains(&role))?)
+}
+
+/// The roles that count for a caller, who may lack the second factor that others demand.
+pub async fn list_admitted_roles(app: &App, caller: &Caller) -> Result<Vec<Role>, Failure> {
     let demands_factor = |role: Role| policies::demands_second_factor(app, caller, role);
     let is_lacking = caller.memberships().iter().any(|member| demands_factor(member.role))
         && !policies::has_shown_factor(app, caller).await?;
-    let is_admitted = |role: Role| !is_lacking || !demands_factor(role);
-    Ok(app.store.authorize_sessions(caller, requested, is_admitted).await?)
+    let roles = Role::NAMES.into_iter().map(|(role, _)| role);
+    Ok(roles.filter(|role| !is_lacking || !demands_factor(*role)).collect())
 }
 
 /// A session with the names that it shows.

@@ -13,6 +13,7 @@ mod me;
 mod sessions;
 mod sign_in;
 mod users;
+mod views;
 mod work;
 
 use crate::http::route::{BodyKind, Callers, Route, delete, get, post, put};
@@ -45,6 +46,11 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/devices", Authenticated, fleet::devices),
         get("/tenure/v1/hosts", Authenticated, fleet::hosts),
         get("/tenure/v1/queue", Authenticated, fleet::queue),
+        get("/tenure/v1/views", Authenticated, views::list),
+        post("/tenure/v1/views", Authenticated, views::create),
+        get("/tenure/v1/views/{view}", Authenticated, views::get),
+        put("/tenure/v1/views/{view}", Authenticated, views::update),
+        delete("/tenure/v1/views/{view}", Authenticated, views::delete),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
         get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
         get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),

@@ -71,6 +71,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/frontend/api/v1/user/current", Noted),
     // It only reads.
     ("/tenure/v1/sessions:batchGet", Sets),
+    ("/tenure/v1/views", Noted),
     ("/tenure/v1/sign-in", NotKept),
     ("/tenure/v1/sign-in/code", NotKept),
     ("/tenure/v1/me/authenticate", Noted),

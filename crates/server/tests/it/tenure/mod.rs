@@ -2,5 +2,6 @@
 
 mod fleet;
 mod lists;
+mod views;
 mod visibility;
 mod watches;
