@@ -28,6 +28,7 @@ pub use access::authentication::Authentication;
 pub use access::credentials::OrganizationChoice;
 pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse};
 pub use access::own_keys::{ApiKey, ApiKeyName};
+pub use access::scope::ScopeGrant;
 pub use access::visible::{RequestedScope, VisibleSessions};
 pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
@@ -52,6 +53,7 @@ pub use devices::overview::{DeviceHolder, VisibleDevice, VisibleHost, VisibleReq
 pub use directory::account_roles::RoleSource;
 pub use directory::identities::Identity;
 pub use directory::invitations::ReceivedInvitation;
+pub use directory::listed_people::ListedPerson;
 pub use directory::memberships::OrganizationMember;
 pub use directory::people::{NewPassword, SignInRecord};
 pub use feed::FeedPage;

@@ -7,8 +7,9 @@ mod names;
 pub use lookups::NamePattern;
 pub use names::{PrincipalName, SessionNames};
 
-use crate::access::System;
+use crate::access::scope::ScopeGrant;
 use crate::access::visible::VisibleSessions;
+use crate::access::{PermissionType, System};
 use crate::agents::lists::read_agents_by_keys;
 use crate::rows::LoadedSessions;
 use crate::{Result, Store};
@@ -131,6 +132,16 @@ impl Store {
         let actors = sessions.iter().filter_map(|session| session.ended()?.1.actor);
         let people = sessions.iter().map(AnySession::owner).chain(actors).collect();
         SessionNames::load(self, &organizations, &people).await
+    }
+
+    /// The names of people and organizations that somebody sees who has a permission in some of them.
+    pub async fn load_names_in_scope<P: PermissionType>(
+        &self,
+        _: &ScopeGrant<P>,
+        organizations: impl Iterator<Item = OrganizationId>,
+        principals: impl Iterator<Item = PrincipalId>,
+    ) -> Result<SessionNames> {
+        SessionNames::load(self, &organizations.collect(), &principals.collect()).await
     }
 
     /// The names of people and organizations that somebody sees who may see some sessions.

@@ -2,6 +2,7 @@
 //! of agents for their workers.
 
 mod changes;
+mod directory;
 pub mod errors;
 mod extractors;
 mod files;
@@ -19,7 +20,9 @@ mod work;
 use crate::http::route::{BodyKind, Callers, Route, delete, get, post, put};
 use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
-use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
+use domain::permission::Permission::{
+    ConnectHosts, ConnectWorkers, ManageMembers, ViewAudit, ViewSessions, ViewUsage,
+};
 use errors::TenureError;
 use protocol::work::MAX_WAIT_SECONDS;
 
@@ -51,6 +54,11 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/views/{view}", Authenticated, views::get),
         put("/tenure/v1/views/{view}", Authenticated, views::update),
         delete("/tenure/v1/views/{view}", Authenticated, views::delete),
+        get("/tenure/v1/organizations", Authenticated, directory::organizations),
+        get("/tenure/v1/people", Permitted(ManageMembers), directory::people),
+        get("/tenure/v1/keys", Authenticated, directory::keys),
+        get("/tenure/v1/audit", Permitted(ViewAudit), directory::audit),
+        get("/tenure/v1/usage", Permitted(ViewUsage), directory::usage),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
         get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
         get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),
