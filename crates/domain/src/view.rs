@@ -14,7 +14,7 @@ const MAX_NAME_CHARS: usize = 100;
 
 /// A saved view.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
+pub struct ListView {
     /// Its id.
     pub id: ViewId,
     /// The organization whose members share it; `None` for a view of its creator alone.

@@ -1,5 +1,5 @@
-//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`], [`fleet`], [`directory`],
-//! [`views`], [`lists`] and [`problem`] are the shapes of Tenure's own wire for everybody else.
+//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`], [`fleet`], [`agents`],
+//! [`directory`], [`views`], [`lists`] and [`problem`] are the shapes of Tenure's own wire for everybody else.
 //!
 //! A host opens one WebSocket to `/tenure/v1/host` of each of its servers, with its key as `Authorization: Bearer …`. Both
 //! sides send JSON text frames: the host [`FromHost`], the server [`ToHost`]. The host begins with `hello`, and the server
@@ -13,6 +13,7 @@
 //! Both sides ignore unknown fields. On an unknown message type they close the connection with a reason: to skip a message
 //! would be worse than to reconnect.
 
+pub mod agents;
 pub mod directory;
 pub mod fleet;
 pub mod lists;

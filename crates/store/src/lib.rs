@@ -33,6 +33,7 @@ pub use access::visible::{RequestedScope, VisibleSessions};
 pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
+pub use agents::overview::VisibleAgent;
 pub use agents::search::SearchBounds;
 pub use agents::secrets::{SealedSecret, SecretPlace};
 pub use agents::session_body::LoadedAgentSession;

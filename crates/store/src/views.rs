@@ -12,7 +12,7 @@ use crate::{Error, Result, Store};
 use domain::Refusal;
 use domain::ids::{OrganizationId, PrincipalId, ViewId};
 use domain::refusal::Thing;
-use domain::view::{MAX_VIEWS, View, ViewContent};
+use domain::view::{ListView, MAX_VIEWS, ViewContent};
 use uuid::Uuid;
 
 /// The right to change views.
@@ -81,7 +81,7 @@ impl Store {
         &self,
         visible: &VisibleSessions,
         own: Option<&GrantedPerson>,
-    ) -> Result<Vec<View>> {
+    ) -> Result<Vec<ListView>> {
         let owners = self.list_view_owners(visible, own).await?;
         let sql = self.choose_dialect(VISIBLE);
         let rows = self.read_unscoped(&System::for_granted_reads(), Scan(sql), values![owners]).await?;
@@ -97,7 +97,7 @@ impl Store {
         visible: &VisibleSessions,
         own: Option<&GrantedPerson>,
         id: ViewId,
-    ) -> Result<View> {
+    ) -> Result<ListView> {
         let owners = self.list_view_owners(visible, own).await?;
         let sql = self.choose_dialect(ONE);
         let rows = self.read_unscoped(&System::for_granted_reads(), Scan(sql), values![owners, id]).await?;
@@ -128,7 +128,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::ViewLimit`]; [`Refusal::Exists`] for a name that another view of the owner has.
-    pub async fn create_view(&self, grant: &ViewGrant, view: &View) -> Result<()> {
+    pub async fn create_view(&self, grant: &ViewGrant, view: &ListView) -> Result<()> {
         assert_eq!(grant.organization(), view.organization, "a grant is for its own views only");
         let ViewContent { name, filter, written, order, columns } = &view.content;
         let has_room = grant.one_row(
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::NotFound`]; [`Refusal::Exists`] for a name that another view of the owner has.
-    pub async fn update_view(&self, grant: &ViewGrant, view: &View) -> Result<()> {
+    pub async fn update_view(&self, grant: &ViewGrant, view: &ListView) -> Result<()> {
         let ViewContent { name, filter, written, order, columns } = &view.content;
         let update = grant.one_row(
             "UPDATE views SET name = $3, filter = $4, written = $5, sorting = $6, fields = $7, updated_us = $8
@@ -203,9 +203,9 @@ fn name_exists(name: &str) -> Error {
     Refusal::Exists(format!("a view named {name:?}")).into()
 }
 
-fn read_view(columns: &mut Columns) -> Result<View, DatabaseError> {
+fn read_view(columns: &mut Columns) -> Result<ListView, DatabaseError> {
     let (owner, id, shared): (Uuid, _, _) = (columns.id()?, ViewId(columns.id()?), columns.flag()?);
-    Ok(View {
+    Ok(ListView {
         id,
         organization: shared.then_some(OrganizationId(owner)),
         creator: PrincipalId(columns.id()?),

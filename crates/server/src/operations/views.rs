@@ -7,14 +7,18 @@ use domain::Refusal;
 use domain::ids::ViewId;
 use domain::permission::Permission;
 use domain::refusal::Thing;
-use domain::view::{View, ViewContent};
+use domain::view::{ListView, ViewContent};
 use filter::LocalTime;
 use jiff::tz::TimeZone;
 use store::access::UseSessions;
 use store::{Caller, Granted, GrantedPerson, ViewGrant, VisibleSessions};
 
 /// Lists the views that the visible organizations share, and the caller's own.
-pub async fn list_views(app: &App, caller: &Caller, visible: &VisibleSessions) -> Result<Vec<View>, Failure> {
+pub async fn list_views(
+    app: &App,
+    caller: &Caller,
+    visible: &VisibleSessions,
+) -> Result<Vec<ListView>, Failure> {
     Ok(app.store.list_views(visible, authorize_own(caller).as_ref()).await?)
 }
 
@@ -27,7 +31,7 @@ pub async fn load_view(
     caller: &Caller,
     visible: &VisibleSessions,
     id: Option<ViewId>,
-) -> Result<View, Failure> {
+) -> Result<ListView, Failure> {
     let id = id.ok_or(Refusal::NotFound(Thing::View))?;
     Ok(app.store.load_view(visible, authorize_own(caller).as_ref(), id).await?)
 }
@@ -49,7 +53,7 @@ pub async fn create_view(
     visible: &VisibleSessions,
     content: ViewContent,
     shared: bool,
-) -> Result<View, Failure> {
+) -> Result<ListView, Failure> {
     let grant = match shared {
         true => ViewGrant::Shared(caller.authorize::<UseSessions>()?),
         false => ViewGrant::Own(caller.authorize_self("write:user")?),
@@ -58,7 +62,7 @@ pub async fn create_view(
         return load_view(app, caller, visible, Some(created)).await;
     }
     let (content, now) = (check_content(app, content)?, app.now());
-    let view = View {
+    let view = ListView {
         id: ViewId::new(now, app.random_bytes()),
         organization: grant.organization(),
         creator: caller.principal(),
@@ -81,13 +85,13 @@ pub async fn update_view(
     id: Option<ViewId>,
     content: ViewContent,
     shared: Option<bool>,
-) -> Result<View, Failure> {
+) -> Result<ListView, Failure> {
     let view = load_view(app, caller, visible, id).await?;
     let grant = authorize_change(app, caller, &view).await?;
     if shared.is_some_and(|shared| shared != view.organization.is_some()) {
         return Err(Refusal::invalid("shared", "what it is: save another view").into());
     }
-    let view = View { content: check_content(app, content)?, updated: app.now(), ..view };
+    let view = ListView { content: check_content(app, content)?, updated: app.now(), ..view };
     app.store.update_view(&grant, &view).await?;
     Ok(view)
 }
@@ -109,7 +113,7 @@ pub async fn delete_view(
 }
 
 /// A shared view belongs to its creator and to the organization's administrators.
-async fn authorize_change(app: &App, caller: &Caller, view: &View) -> Result<ViewGrant, Failure> {
+async fn authorize_change(app: &App, caller: &Caller, view: &ListView) -> Result<ViewGrant, Failure> {
     let Some(organization) = view.organization else {
         return Ok(ViewGrant::Own(caller.authorize_self("write:user")?));
     };

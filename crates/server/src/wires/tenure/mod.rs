@@ -1,6 +1,7 @@
 //! Tenure's own wire: the change feed, sign-in and the caller's account, hosts, files between clients and hosts, and the work
 //! of agents for their workers.
 
+mod agents;
 mod changes;
 mod directory;
 pub mod errors;
@@ -54,6 +55,8 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/views/{view}", Authenticated, views::get),
         put("/tenure/v1/views/{view}", Authenticated, views::update),
         delete("/tenure/v1/views/{view}", Authenticated, views::delete),
+        get("/tenure/v1/agents", Authenticated, agents::agents),
+        get("/tenure/v1/workers", Authenticated, agents::workers),
         get("/tenure/v1/organizations", Authenticated, directory::organizations),
         get("/tenure/v1/people", Permitted(ManageMembers), directory::people),
         get("/tenure/v1/keys", Authenticated, directory::keys),

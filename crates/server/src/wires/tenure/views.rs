@@ -15,7 +15,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::ids::{ViewId, parse_uuid};
-use domain::view::{View, ViewContent};
+use domain::view::{ListView, ViewContent};
 use protocol::lists::List;
 use protocol::time::Time;
 use protocol::views::{SavedView, ViewDraft};
@@ -98,7 +98,7 @@ fn read_content(draft: ViewDraft) -> ViewContent {
     ViewContent { name, written: filter, order, columns, ..ViewContent::default() }
 }
 
-async fn answer(app: &App, visible: &VisibleSessions, view: View) -> Result<Json<SavedView>, Failure> {
+async fn answer(app: &App, visible: &VisibleSessions, view: ListView) -> Result<Json<SavedView>, Failure> {
     let names = load_view_names(app, visible, std::slice::from_ref(&view)).await?;
     Ok(Json(write_view(view, &names)))
 }
@@ -106,13 +106,13 @@ async fn answer(app: &App, visible: &VisibleSessions, view: View) -> Result<Json
 async fn load_view_names(
     app: &App,
     visible: &VisibleSessions,
-    views: &[View],
+    views: &[ListView],
 ) -> Result<SessionNames, Failure> {
     let organizations = views.iter().filter_map(|view| view.organization);
     load_names(app, visible, organizations, views.iter().map(|view| view.creator)).await
 }
 
-fn write_view(view: View, names: &SessionNames) -> SavedView {
+fn write_view(view: ListView, names: &SessionNames) -> SavedView {
     let ViewContent { name, filter, written, order, columns } = view.content;
     SavedView {
         id: view.id.0,

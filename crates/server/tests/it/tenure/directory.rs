@@ -1,7 +1,7 @@
 //! The directory: organizations, people, keys, the audit log and usage.
 
 use crate::work::Turn;
-use crate::world::{Actor, World};
+use crate::world::Actor;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
 use domain::time::Span;

@@ -1,7 +1,7 @@
 //! Saved views.
 
 use crate::lost_responses::Keyed;
-use crate::world::{Actor, START, TestResponse, World};
+use crate::world::{Actor, START, TestResponse};
 use axum::body::Body;
 use domain::permission::{AccountRole, Role};
 use domain::principal::PrincipalState;
