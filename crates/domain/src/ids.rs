@@ -52,6 +52,8 @@ identifiers! {
     SigningKeyId
     /// An invitation into an organization.
     InvitationId
+    /// A saved view.
+    ViewId
 }
 
 impl OrganizationId {

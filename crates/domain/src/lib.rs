@@ -25,5 +25,6 @@ pub mod schema;
 pub mod second_factor;
 pub mod session;
 pub mod time;
+pub mod view;
 
 pub use refusal::Refusal;

@@ -31,6 +31,8 @@ pub enum Thing {
     Program,
     /// A second factor of a user.
     SecondFactor,
+    /// A saved view.
+    View,
 }
 
 impl Thing {
@@ -50,6 +52,7 @@ impl Thing {
             Thing::Invitation => "invitation",
             Thing::Program => "code",
             Thing::SecondFactor => "second factor",
+            Thing::View => "view",
         }
     }
 }
@@ -188,6 +191,12 @@ pub enum Refusal {
     /// The organization has reached its limit of open invitations.
     #[error("{max} invitations of the organization are open, which is the most: take one back first")]
     InvitationLimit {
+        /// The limit.
+        max: u32,
+    },
+    /// A person or an organization has reached the limit of saved views.
+    #[error("there are {max} saved views, which is the most: delete one first")]
+    ViewLimit {
         /// The limit.
         max: u32,
     },

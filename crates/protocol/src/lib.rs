@@ -1,5 +1,6 @@
-//! The messages between a Tenure server and its hosts; for its workers see [`work`]. [`sessions`], [`actions`] and [`problem`]
-//! are the shapes of Tenure's own wire for everybody else.
+//! The messages between a Tenure server and its hosts; for its workers see [`work`]. The other modules are the shapes of
+//! Tenure's own wire for everybody else: [`sessions`], [`new_session`], [`actions`], [`timeline`], [`views`], [`fleet`],
+//! [`agents`], [`directory`], [`lists`] and [`problem`].
 //!
 //! A host opens one WebSocket to `/tenure/v1/host` of each of its servers, with its key as `Authorization: Bearer …`. Both
 //! sides send JSON text frames: the host [`FromHost`], the server [`ToHost`]. The host begins with `hello`, and the server
@@ -14,11 +15,16 @@
 //! would be worse than to reconnect.
 
 pub mod actions;
+pub mod agents;
+pub mod directory;
+pub mod fleet;
+pub mod lists;
 pub mod new_session;
 pub mod problem;
 pub mod sessions;
 pub mod time;
 pub mod timeline;
+pub mod views;
 pub mod work;
 
 use serde::{Deserialize, Serialize};

@@ -19,6 +19,7 @@ use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
+use crate::services::waiting_workers::WaitingWorkers;
 use domain::ids::NodeId;
 use domain::time::Micros;
 use object_store::ObjectStore;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The hosts that are connected to this server.
     pub hosts: Hosts,
+    /// The workers that wait for a turn at this server.
+    pub waiting_workers: WaitingWorkers,
     /// Runs of the device queue.
     pub queue: QueueRunner,
     /// The id of this process among the servers of one database.

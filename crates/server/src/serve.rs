@@ -26,6 +26,7 @@ use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
+use crate::services::waiting_workers::WaitingWorkers;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::wires;
 use domain::credential::KeyLimits;
@@ -174,6 +175,7 @@ impl Server {
             keys,
             metrics: Metrics::new(),
             hosts: Hosts::default(),
+            waiting_workers: WaitingWorkers::default(),
             queue: QueueRunner::default(),
             stop,
             tasks: TaskTracker::new(),

@@ -22,15 +22,18 @@ mod sessions;
 mod summaries;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod views;
 
 pub use access::authentication::Authentication;
 pub use access::credentials::OrganizationChoice;
 pub use access::idempotency::{IdempotencyScope, IdempotencyState, StoredResponse};
 pub use access::own_keys::{ApiKey, ApiKeyName};
+pub use access::scope::ScopeGrant;
 pub use access::visible::{RequestedScope, VisibleSessions};
 pub use access::watch::{AccessMoment, AccessWatch};
 pub use access::{Caller, Granted, GrantedAccount, GrantedPerson, System};
 pub use agents::changes::CycleLimit;
+pub use agents::overview::VisibleAgent;
 pub use agents::search::SearchBounds;
 pub use agents::secrets::{SealedSecret, SecretPlace};
 pub use agents::session_body::LoadedAgentSession;
@@ -47,9 +50,11 @@ pub use devices::due::{DueHold, LostHost, SweepWork};
 pub use devices::files::{FileKind, NewFile, StoredFile};
 pub use devices::fleet::{DeviceUpdate, QueueEntry, QueueSnapshot};
 pub use devices::hosts::HostLink;
+pub use devices::overview::{DeviceHolder, VisibleDevice, VisibleHost, VisibleRequest};
 pub use directory::account_roles::RoleSource;
 pub use directory::identities::Identity;
 pub use directory::invitations::ReceivedInvitation;
+pub use directory::listed_people::ListedPerson;
 pub use directory::memberships::OrganizationMember;
 pub use directory::people::{NewPassword, SignInRecord};
 pub use feed::FeedPage;
@@ -64,6 +69,7 @@ pub use maintenance::restore;
 pub use rows::{LoadedSessions, MAX_PAGE_BYTES};
 pub use sessions::{AnySession, NamePattern, PrincipalName, SessionNames};
 pub use summaries::{CommitObserver, CommittedChanges};
+pub use views::ViewGrant;
 
 use domain::Refusal;
 use domain::credential::KeyLimits;

@@ -5,7 +5,7 @@ use crate::blocking::run_by_size;
 use crate::database::{Batch, Columns, DatabaseError, Rows, Statement, Value};
 use domain::ids::{
     AgentId, CredentialId, DeviceId, EventId, FileId, HoldId, HostId, InvitationId, MessageId, NodeId,
-    OrganizationId, PrincipalId, SigningKeyId, TurnId,
+    OrganizationId, PrincipalId, SigningKeyId, TurnId, ViewId,
 };
 use domain::page::ListSlice;
 use domain::principal::Scopes;
@@ -27,7 +27,7 @@ macro_rules! id_values {
 
 id_values! {
     OrganizationId PrincipalId CredentialId HoldId DeviceId HostId FileId NodeId AgentId MessageId EventId TurnId
-    SigningKeyId InvitationId
+    SigningKeyId InvitationId ViewId
 }
 
 impl From<Micros> for Value {

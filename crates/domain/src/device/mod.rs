@@ -5,7 +5,7 @@ mod queue;
 mod rules;
 
 pub use filter::{DeviceFilter, DeviceFilters, DeviceProfile};
-pub use queue::{DeviceAssignment, QueuedRequest, assign_devices, can_hold};
+pub use queue::{DeviceAssignment, QueuedRequest, assign_devices, can_hold, estimate_wait, number_places};
 pub use rules::{Actor, DeviceChange, DeviceCommand, MAX_HOLDS, MAX_OPEN_HOLDS, decide};
 
 use crate::ids::{DeviceId, HoldId, HostId, OrganizationId, PrincipalId, SessionId};
@@ -42,8 +42,31 @@ pub struct Device {
 impl Device {
     /// Whether it can be held now.
     pub fn is_free(&self) -> bool {
-        self.online && self.holder.is_none() && !self.cleaning
+        self.availability() == Availability::Free
     }
+
+    /// Whether it can be held, or why not.
+    pub fn availability(&self) -> Availability {
+        match self {
+            Device { holder: Some(_), .. } => Availability::Held,
+            Device { cleaning: true, .. } => Availability::Cleaning,
+            Device { online: false, .. } => Availability::Offline,
+            _ => Availability::Free,
+        }
+    }
+}
+
+/// Whether a device can be held, or why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Availability {
+    /// It can be held.
+    Free,
+    /// A session holds it.
+    Held,
+    /// Its last hold has ended, and its host has not cleaned it yet.
+    Cleaning,
+    /// It is not connected.
+    Offline,
 }
 
 /// The device of a hold, as it was when the hold was granted.

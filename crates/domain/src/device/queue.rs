@@ -2,6 +2,8 @@
 
 use super::{Device, DeviceFilters};
 use crate::ids::{DeviceId, HoldId, OrganizationId};
+use crate::time::Span;
+use std::collections::{BTreeSet, HashMap};
 
 /// A waiting request in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,30 @@ pub fn assign_devices(waiting: &[QueuedRequest], devices: &[Device]) -> Vec<Devi
         }
     }
     assignments
+}
+
+/// The place of each request in the queue, which is in the order of the requests' commits: 1 for a request that no earlier
+/// one competes with. Requests for one platform compete within an organization, and with those of other organizations when
+/// the shared pool has devices of the platform.
+pub fn number_places(waiting: &[QueuedRequest], shared_platforms: &BTreeSet<String>) -> Vec<u64> {
+    let mut waiting_before = HashMap::new();
+    let number = |request: &QueuedRequest| {
+        let platform = request.filters.platform();
+        let competitors = (!shared_platforms.contains(platform)).then_some(request.organization);
+        let place: &mut u64 = waiting_before.entry((platform.to_owned(), competitors)).or_default();
+        *place += 1;
+        *place
+    };
+    waiting.iter().map(number).collect()
+}
+
+/// How much longer a request that has waited for `waited` has to wait: the median of what others, who waited as long, then
+/// had to wait still. `None` when nobody waited as long.
+pub fn estimate_wait(waits: &[Span], waited: Span) -> Option<Span> {
+    let mut left =
+        waits.iter().filter(|wait| **wait >= waited).map(|wait| wait.0 - waited.0).collect::<Vec<_>>();
+    left.sort_unstable();
+    left.get(left.len().checked_sub(1)? / 2).copied().map(Span)
 }
 
 /// Whether an organization can hold a device: its own, or one of the shared pool.
@@ -116,6 +142,24 @@ mod tests {
         let offline = Device { online: false, ..device(2, A, "ios") };
         let dirty = Device { cleaning: true, ..device(3, A, "ios") };
         assert_eq!(pairs(&[waiting(1, A, "ios")], &[held, offline, dirty]), []);
+    }
+
+    #[test]
+    fn requests_of_other_organizations_count_only_where_they_compete() {
+        let queue =
+            [waiting(1, A, "ios"), waiting(2, B, "ios"), waiting(3, A, "android"), waiting(4, A, "ios")];
+        assert_eq!(number_places(&queue, &BTreeSet::new()), [1, 1, 1, 2]);
+        assert_eq!(number_places(&queue, &["ios".to_owned()].into()), [1, 2, 1, 3]);
+        assert!(number_places(&[], &BTreeSet::new()).is_empty());
+    }
+
+    #[test]
+    fn a_wait_is_estimated_by_those_who_waited_as_long() {
+        let waits = [60, 0, 10, 0, 40].map(Span::seconds);
+        for (waited, expected) in [(0, Some(10)), (1, Some(39)), (40, Some(0)), (41, Some(19)), (61, None)] {
+            assert_eq!(estimate_wait(&waits, Span::seconds(waited)), expected.map(Span::seconds), "{waited}");
+        }
+        assert_eq!(estimate_wait(&[], Span::seconds(0)), None);
     }
 
     proptest! {

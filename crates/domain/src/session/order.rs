@@ -79,6 +79,12 @@ pub struct SessionOrder {
 }
 
 impl SessionOrder {
+    /// Reads the name of a field, with `-` in front for the greatest value first; `None` for another text.
+    pub fn parse(text: &str) -> Option<SessionOrder> {
+        let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+        Some(SessionOrder { field: Field::parse(name).and_then(OrderField::from_field)?, descending })
+    }
+
     /// Compares the values of two sessions: the one of the session that is first in the list is less.
     pub fn compare_values<V: Ord>(self, one: Option<V>, other: Option<V>) -> Ordering {
         match (one, other) {

@@ -121,7 +121,7 @@ fn describe_refusal(refusal: &Refusal) -> (Class, &'static str) {
         Refusal::WrongState { .. } => (Class::WrongState, "wrong_state"),
         Refusal::NoMatch { .. } => (Class::WrongState, "no_match"),
         Refusal::LastAdmin => (Class::WrongState, "last_admin"),
-        Refusal::InvitationLimit { .. } => (Class::WrongState, "limit"),
+        Refusal::InvitationLimit { .. } | Refusal::ViewLimit { .. } => (Class::WrongState, "limit"),
         Refusal::Resync { .. } => (Class::Gone, "resync"),
         Refusal::Backlog { .. } => (Class::Throttled, "backlog"),
         Refusal::TooManyAttempts { .. } => (Class::Throttled, "too_many_attempts"),

@@ -47,6 +47,7 @@ fn refusals() -> Vec<Refusal> {
         Exists("an agent named \"a\"".to_owned()),
         LastAdmin,
         InvitationLimit { max: 100 },
+        ViewLimit { max: 200 },
         Resync { pruned: 5, latest: 9 },
     ]
 }

@@ -12,3 +12,4 @@ pub mod idempotency;
 pub mod login;
 pub mod sessions;
 pub mod sweep;
+pub mod views;

@@ -18,6 +18,7 @@ pub mod session_index;
 mod session_loading;
 pub mod signing;
 pub mod throttle;
+pub mod waiting_workers;
 
 use crate::clock::{Clock, Random};
 use crate::settings::Settings;

@@ -152,6 +152,7 @@ fn a_wire_uses_operations_and_only_grants_of_the_store() {
         "StoredFile",
         "Topic",
         "RequestedScope",
+        "ScopeGrant",
         "VisibleSessions",
         "AnySession",
         "SessionNames",

@@ -56,7 +56,7 @@ use domain::device::Actor;
 use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::PersonRelation;
 use domain::network::Networks;
-use domain::permission::{Permission, PermissionSet};
+use domain::permission::{Permission, PermissionSet, Role};
 use domain::principal::{Membership, PrincipalKind, Scopes};
 use domain::time::Micros;
 use std::marker::PhantomData;
@@ -235,6 +235,30 @@ impl Caller {
             organization,
             by: self.attribution(),
             permissions: self.permissions,
+            account: self.account,
+            max_key_expiry: self.max_key_expiry(),
+            permission: PhantomData,
+        })
+    }
+
+    /// Grants a permission in any organization that was not deleted. `is_admitted` says whether a role counts for the caller,
+    /// who may lack the second factor that it demands.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`]; [`Refusal::SecondFactorRequired`].
+    pub fn authorize_in<P: PermissionType>(
+        &self,
+        organization: OrganizationId,
+        is_admitted: &impl Fn(Role) -> bool,
+    ) -> std::result::Result<Granted<P>, Refusal> {
+        let permissions = self.permissions_in(organization, is_admitted);
+        if self.lacks_factor || !permissions.has(P::PERMISSION) {
+            return Err(self.forbidden(P::PERMISSION));
+        }
+        Ok(Granted {
+            organization,
+            by: self.attribution(),
+            permissions,
             account: self.account,
             max_key_expiry: self.max_key_expiry(),
             permission: PhantomData,

@@ -10,6 +10,7 @@ pub(crate) mod key_families;
 pub(crate) mod lane;
 pub(crate) mod own_keys;
 pub(crate) mod reads;
+pub(crate) mod scope;
 pub(crate) mod visible;
 pub(crate) mod watch;
 

@@ -106,7 +106,7 @@ impl VisibleSessions {
 impl Caller {
     /// What the caller may do in an organization. `is_admitted` says whether a role counts for the caller, who may lack
     /// the second factor that it demands.
-    fn permissions_in(
+    pub(super) fn permissions_in(
         &self,
         organization: OrganizationId,
         is_admitted: &impl Fn(Role) -> bool,
@@ -125,7 +125,7 @@ impl Caller {
     }
 
     /// The organizations that the caller's roles name.
-    fn own_organizations(&self) -> BTreeSet<OrganizationId> {
+    pub(super) fn own_organizations(&self) -> BTreeSet<OrganizationId> {
         self.memberships.iter().map(|member| member.organization).chain(self.organization).collect()
     }
 }
@@ -236,7 +236,7 @@ impl Store {
     }
 
     /// Whether all of some organizations exist and were not deleted.
-    async fn all_exist(&self, organizations: &BTreeSet<OrganizationId>) -> Result<bool> {
+    pub(super) async fn all_exist(&self, organizations: &BTreeSet<OrganizationId>) -> Result<bool> {
         let sql = match self.database.kind() {
             "sqlite" => {
                 "SELECT COUNT(*) FROM json_each($1) k CROSS JOIN organizations o ON o.id = unhex(k.value)

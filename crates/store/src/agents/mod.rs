@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod messages;
+pub(crate) mod overview;
 pub(crate) mod pins;
 pub(crate) mod search;
 pub(crate) mod secrets;

@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     15 "0015_access_changes" "access_changes",
     16 "0016_agent_texts" "agent_texts",
     17 "0017_own_wire" "own_wire",
+    18 "0018_views" "views",
 ];
 
 /// The schema version of this program.

@@ -49,17 +49,19 @@ pub struct QueueSnapshot {
     pub devices: Vec<Device>,
 }
 
+/// The columns of a device `d`; see [`read_device`].
 macro_rules! device_columns {
     () => {
-        "id, host, organization, serial, handle, platform, kind, name, version, model, online, fence, holder_hold,
-         cleaning"
+        "d.id, d.host, d.organization, d.serial, d.handle, d.platform, d.kind, d.name, d.version, d.model, d.online,
+         d.fence, d.holder_hold, d.cleaning"
     };
 }
+pub(crate) use device_columns;
 
 const FREE: &str = concat!(
     "SELECT ",
     device_columns!(),
-    " FROM devices WHERE online = 1 AND holder_hold IS NULL AND cleaning = 0 ORDER BY id"
+    " FROM devices d WHERE online = 1 AND holder_hold IS NULL AND cleaning = 0 ORDER BY id"
 );
 
 const QUEUE: &str = "
@@ -69,16 +71,18 @@ const QUEUE: &str = "
 const VISIBLE: &str = concat!(
     "SELECT ",
     device_columns!(),
-    " FROM devices WHERE organization = $1 OR organization = $2 ORDER BY platform, name, version, handle"
+    " FROM devices d WHERE organization = $1 OR organization = $2 ORDER BY platform, name, version, handle"
 );
 
-const OF_HOST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE host = $1 ORDER BY serial");
+const OF_HOST: &str =
+    concat!("SELECT ", device_columns!(), " FROM devices d WHERE host = $1 ORDER BY serial");
 
-const TO_CLEAN: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE cleaning = 1 ORDER BY id");
+const TO_CLEAN: &str =
+    concat!("SELECT ", device_columns!(), " FROM devices d WHERE cleaning = 1 ORDER BY id");
 
-const ALL: &str = concat!("SELECT ", device_columns!(), " FROM devices ORDER BY id");
+const ALL: &str = concat!("SELECT ", device_columns!(), " FROM devices d ORDER BY id");
 
-const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = $1");
+const BY_ID: &str = concat!("SELECT ", device_columns!(), " FROM devices d WHERE id = $1");
 
 impl Store {
     /// The devices whose last hold has ended and that their hosts have not cleaned yet.
@@ -251,7 +255,7 @@ fn read_queue_entry(columns: &mut Columns) -> Result<QueueEntry, DatabaseError> 
     Ok(QueueEntry { session, request })
 }
 
-fn read_device(columns: &mut Columns) -> Result<Device, DatabaseError> {
+pub(crate) fn read_device(columns: &mut Columns) -> Result<Device, DatabaseError> {
     Ok(Device {
         id: DeviceId(columns.id()?),
         host: HostId(columns.id()?),

@@ -5,4 +5,5 @@ pub(crate) mod files;
 pub(crate) mod fleet;
 pub(crate) mod holds;
 pub(crate) mod hosts;
+pub(crate) mod overview;
 pub(crate) mod sessions;

@@ -3,6 +3,7 @@
 pub(crate) mod account_roles;
 pub(crate) mod identities;
 pub(crate) mod invitations;
+pub(crate) mod listed_people;
 pub(crate) mod members;
 pub(crate) mod memberships;
 pub(crate) mod organizations;

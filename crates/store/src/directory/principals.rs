@@ -187,6 +187,7 @@ impl Store {
             }
             if state == PrincipalState::Deleted {
                 statements.push(any_rows("DELETE FROM identities WHERE principal = $1", values![id]));
+                statements.push(any_rows("DELETE FROM views WHERE owner = $1", values![id]));
             }
             let details = json!({ "state": state.name() });
             let entry = NewAuditEntry::new(system.0, &state_action(previous.kind, state), id, details, now)

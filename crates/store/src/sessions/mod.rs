@@ -7,8 +7,9 @@ mod names;
 pub use lookups::NamePattern;
 pub use names::{PrincipalName, SessionNames};
 
-use crate::access::System;
+use crate::access::scope::ScopeGrant;
 use crate::access::visible::VisibleSessions;
+use crate::access::{PermissionType, System};
 use crate::agents::lists::read_agents_by_keys;
 use crate::rows::LoadedSessions;
 use crate::{Result, Store};
@@ -19,7 +20,7 @@ use domain::ids::{OrganizationId, PrincipalId};
 use domain::login::Login;
 use domain::session::{Ending, SessionKey, SessionKind};
 use domain::time::Micros;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// A session of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,12 +134,23 @@ impl Store {
         SessionNames::load(self, &organizations, &people).await
     }
 
-    /// The names of the people who have acted in visible sessions.
-    pub async fn load_principal_names(
+    /// The names of people and organizations that somebody sees who has a permission in some of them.
+    pub async fn load_names_in_scope<P: PermissionType>(
+        &self,
+        _: &ScopeGrant<P>,
+        organizations: impl Iterator<Item = OrganizationId>,
+        principals: impl Iterator<Item = PrincipalId>,
+    ) -> Result<SessionNames> {
+        SessionNames::load(self, &organizations.collect(), &principals.collect()).await
+    }
+
+    /// The names of people and organizations that somebody sees who may see some sessions.
+    pub async fn load_names(
         &self,
         _: &VisibleSessions,
-        people: &BTreeSet<PrincipalId>,
+        organizations: impl Iterator<Item = OrganizationId>,
+        principals: impl Iterator<Item = PrincipalId>,
     ) -> Result<SessionNames> {
-        SessionNames::load(self, &BTreeSet::new(), people).await
+        SessionNames::load(self, &organizations.collect(), &principals.collect()).await
     }
 }

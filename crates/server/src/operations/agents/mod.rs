@@ -7,6 +7,7 @@ pub mod create;
 pub mod definitions;
 pub mod events;
 pub mod messages;
+pub mod overview;
 pub mod secrets;
 pub mod sessions;
 pub mod turns;

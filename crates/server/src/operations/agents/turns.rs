@@ -8,6 +8,7 @@ use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::change::try_change;
 use crate::operations::agents::secrets;
 use crate::services::metrics::WokenReader;
+use crate::services::waiting_workers::WaitingWorker;
 use domain::Refusal;
 use domain::agent::{
     Agent, AgentChange, AgentCommand, AgentSession, Event, Message, Turn, TurnCredential, TurnEnding,
@@ -141,6 +142,12 @@ pub async fn claim_turn(
 ) -> Result<Option<AssignedTurn>, Failure> {
     domain::agent::check_agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
+    let _waiting = app.waiting_workers.add(WaitingWorker {
+        name: claim.worker.clone(),
+        organization: worker.organization(),
+        agents: claim.agents.clone(),
+        since: app.now(),
+    });
     // Subscribes before the first read, so that no turn in between is missed.
     let only = worker.organization().map(|organization| organization.0);
     let mut work = app.store.database().wait_for_work(only, claim.agents.clone());

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::failure::Failure;
 use crate::services::metrics::DeviceCounts;
 use domain::Refusal;
-use domain::device::{Device, DeviceFilters, DeviceProfile, Hold, HoldState};
+use domain::device::{Availability, Device, DeviceFilters, DeviceProfile, Hold, HoldState};
 use domain::session::SessionKey;
 use std::collections::BTreeSet;
 use store::access::ViewSessions;
@@ -57,11 +57,11 @@ pub async fn count_devices(app: &App) -> Result<(), Failure> {
     let system = System::for_background_jobs();
     let mut counts = DeviceCounts::default();
     for device in app.store.list_all_devices(&system).await? {
-        match device {
-            Device { holder: Some(_), .. } => counts.held += 1,
-            Device { cleaning: true, .. } => counts.cleaning += 1,
-            Device { online: false, .. } => counts.offline += 1,
-            _ => counts.free += 1,
+        match device.availability() {
+            Availability::Held => counts.held += 1,
+            Availability::Cleaning => counts.cleaning += 1,
+            Availability::Offline => counts.offline += 1,
+            Availability::Free => counts.free += 1,
         }
     }
     let pending = app.store.load_queue(&system).await?.queue.len();

@@ -5,5 +5,6 @@ pub mod driving;
 pub mod files;
 pub mod fleet;
 pub mod hosts;
+pub mod overview;
 pub mod queue;
 pub mod sessions;

@@ -4,5 +4,6 @@ pub mod administration;
 pub mod invitations;
 pub mod members;
 pub mod organizations;
+pub mod overview;
 pub mod suspensions;
 pub mod users;

@@ -89,8 +89,8 @@ pub async fn list_timeline(
         }
         AnySession::Login(login) => cut(login_moments(&login), position, limit),
     };
-    let actors = moments.iter().filter_map(|moment| moment.actor).collect();
-    let names = app.store.load_principal_names(visible, &actors).await?;
+    let actors = moments.iter().filter_map(|moment| moment.actor);
+    let names = app.store.load_names(visible, std::iter::empty(), actors).await?;
     Ok(TimelinePage { moments, next, names })
 }
 

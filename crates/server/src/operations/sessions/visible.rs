@@ -12,7 +12,8 @@ use domain::session::{ListPart, SessionKey};
 use domain::time::Micros;
 use index::SessionRef;
 use std::sync::Arc;
-use store::{AnySession, Caller, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
+use store::access::PermissionType;
+use store::{AnySession, Caller, Granted, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
 
 /// Finds out which sessions a caller may see.
 ///
@@ -23,8 +24,8 @@ pub async fn authorize_sessions(
     caller: &Caller,
     requested: &RequestedScope,
 ) -> Result<VisibleSessions, Failure> {
-    let is_admitted = find_admitted_roles(app, caller).await?;
-    Ok(app.store.authorize_sessions(caller, requested, is_admitted).await?)
+    let admitted = list_admitted_roles(app, caller).await?;
+    Ok(app.store.authorize_sessions(caller, requested, |role| admitted.contains(&role)).await?)
 }
 
 /// The same caller in the organization of a session, which may be another one than the request has chosen.
@@ -36,16 +37,8 @@ pub async fn choose_organization(
     caller: &Caller,
     organization: OrganizationId,
 ) -> Result<Caller, Failure> {
-    let is_admitted = find_admitted_roles(app, caller).await?;
-    Ok(app.store.choose_organization(caller, organization, is_admitted).await?)
-}
-
-/// Which roles count for a caller, who may lack the second factor that they demand.
-async fn find_admitted_roles(app: &App, caller: &Caller) -> Result<impl Fn(Role) -> bool, Failure> {
-    let demands_factor = |role: Role| policies::demands_second_factor(app, caller, role);
-    let is_lacking = caller.memberships().iter().any(|member| demands_factor(member.role))
-        && !policies::has_shown_factor(app, caller).await?;
-    Ok(move |role: Role| !is_lacking || !demands_factor(role))
+    let admitted = list_admitted_roles(app, caller).await?;
+    Ok(app.store.choose_organization(caller, organization, |role| admitted.contains(&role)).await?)
 }
 
 /// Finds a session by its id.
@@ -62,6 +55,28 @@ pub async fn find_visible_session(
     let key = found.ok_or(Refusal::NotFound(Thing::Session))?.key;
     let loaded = app.store.load_visible_sessions(visible, &[key]).await?.items.into_iter().next();
     Ok(loaded.ok_or(Refusal::NotFound(Thing::Session))?)
+}
+
+/// Grants a caller a permission in any organization that was not deleted.
+///
+/// # Errors
+/// [`domain::Refusal::Forbidden`]; [`domain::Refusal::SecondFactorRequired`].
+pub async fn authorize_in<P: PermissionType>(
+    app: &App,
+    caller: &Caller,
+    organization: OrganizationId,
+) -> Result<Granted<P>, Failure> {
+    let admitted = list_admitted_roles(app, caller).await?;
+    Ok(caller.authorize_in(organization, &|role| admitted.contains(&role))?)
+}
+
+/// The roles that count for a caller, who may lack the second factor that others demand.
+pub async fn list_admitted_roles(app: &App, caller: &Caller) -> Result<Vec<Role>, Failure> {
+    let demands_factor = |role: Role| policies::demands_second_factor(app, caller, role);
+    let is_lacking = caller.memberships().iter().any(|member| demands_factor(member.role))
+        && !policies::has_shown_factor(app, caller).await?;
+    let roles = Role::NAMES.into_iter().map(|(role, _)| role);
+    Ok(roles.filter(|role| !is_lacking || !demands_factor(*role)).collect())
 }
 
 /// A session with the names that it shows.

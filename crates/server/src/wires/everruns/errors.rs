@@ -44,9 +44,10 @@ fn code(failure: &Failure) -> &'static str {
             Refusal::Backlog { .. } => "backlog_full",
             // The command line retries on this code.
             Refusal::KeyBusy => "idempotency_key_in_progress",
-            Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. } | Refusal::InvitationLimit { .. } => {
-                "limit_exceeded"
-            }
+            Refusal::DeviceLimit { .. }
+            | Refusal::SessionFull { .. }
+            | Refusal::InvitationLimit { .. }
+            | Refusal::ViewLimit { .. } => "limit_exceeded",
             Refusal::DeviceUnavailable(_) => "unavailable",
             Refusal::DeviceTimeout { .. } => "timeout",
             Refusal::QuotaExceeded { .. } => "quota_exceeded",

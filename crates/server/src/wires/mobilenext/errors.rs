@@ -92,9 +92,12 @@ fn code(failure: &Failure) -> &'static str {
         Failure::Refused(Refusal::DeviceLimit { .. } | Refusal::SessionFull { .. }) => "concurrency_limit",
         Failure::Refused(Refusal::NoMatch { .. }) => "no_matching_device",
         Failure::Refused(Refusal::QuotaExceeded { .. }) => "storage_quota",
-        Failure::Refused(Refusal::Exists(_) | Refusal::LastAdmin | Refusal::InvitationLimit { .. }) => {
-            "conflict"
-        }
+        Failure::Refused(
+            Refusal::Exists(_)
+            | Refusal::LastAdmin
+            | Refusal::InvitationLimit { .. }
+            | Refusal::ViewLimit { .. },
+        ) => "conflict",
         failure if failure.class() == Class::Unauthenticated => "unauthorized",
         failure => failure.code(),
     }

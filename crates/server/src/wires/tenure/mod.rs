@@ -1,22 +1,29 @@
 //! Tenure's own wire: the change feed, sign-in and the caller's account, hosts, files between clients and hosts, and the work
 //! of agents for their workers.
 
+mod agents;
 mod changes;
+mod directory;
 pub mod errors;
 mod extractors;
 mod files;
+mod fleet;
 mod host;
+mod lists;
 mod login_sessions;
 mod me;
 mod sessions;
 mod sign_in;
 mod users;
+mod views;
 mod work;
 
 use crate::http::route::{BodyKind, Callers, Route, delete, get, patch, post, put};
 use crate::http::wire::{WireSpec, authorize_by};
 use axum::response::IntoResponse;
-use domain::permission::Permission::{ConnectHosts, ConnectWorkers, ManageMembers, ViewSessions};
+use domain::permission::Permission::{
+    ConnectHosts, ConnectWorkers, ManageMembers, ViewAudit, ViewSessions, ViewUsage,
+};
 use errors::TenureError;
 use protocol::actions::ACTIONS;
 use protocol::new_session::MAX_DEVICE_WAIT_SECONDS;
@@ -46,6 +53,21 @@ fn routes() -> Vec<Route> {
         get("/tenure/v1/watch", Authenticated, sessions::watch),
         get("/tenure/v1/filter/fields", Authenticated, sessions::fields),
         get("/tenure/v1/filter/complete", Authenticated, sessions::complete),
+        get("/tenure/v1/devices", Authenticated, fleet::devices),
+        get("/tenure/v1/hosts", Authenticated, fleet::hosts),
+        get("/tenure/v1/queue", Authenticated, fleet::queue),
+        get("/tenure/v1/views", Authenticated, views::list),
+        post("/tenure/v1/views", Authenticated, views::create),
+        get("/tenure/v1/views/{view}", Authenticated, views::get),
+        put("/tenure/v1/views/{view}", Authenticated, views::update),
+        delete("/tenure/v1/views/{view}", Authenticated, views::delete),
+        get("/tenure/v1/agents", Authenticated, agents::agents),
+        get("/tenure/v1/workers", Authenticated, agents::workers),
+        get("/tenure/v1/organizations", Authenticated, directory::organizations),
+        get("/tenure/v1/people", Permitted(ManageMembers), directory::people),
+        get("/tenure/v1/keys", Authenticated, directory::keys),
+        get("/tenure/v1/audit", Permitted(ViewAudit), directory::audit),
+        get("/tenure/v1/usage", Permitted(ViewUsage), directory::usage),
         get("/tenure/v1/changes", Permitted(ViewSessions), changes::list),
         get("/tenure/v1/host", Permitted(ConnectHosts), host::open),
         get("/tenure/v1/host/files/{file}", Permitted(ConnectHosts), files::send_to_host).body(File),

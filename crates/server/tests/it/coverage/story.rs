@@ -45,6 +45,11 @@ impl<'w> Story<'w> {
         let mut path = pattern.replace("{file}", &self.file).replace("{token}", &"0".repeat(64));
         path = path.replace("{name}", "list_sessions").replace("{document}", "probe.json");
         path = path.replace("{key}", &self.owner.credential.to_string());
+        if pattern.contains("{view}") {
+            let draft = json!({ "name": new_name(self.owner.world), "shared": true });
+            let saved = self.owner.post("/tenure/v1/views", draft).await.json();
+            path = path.replace("{view}", saved["id"].as_str().unwrap());
+        }
         if pattern.contains("{agent}") {
             path = path.replace("{agent}", &self.owner.agent(&new_name(self.owner.world)).await);
         }
@@ -172,6 +177,8 @@ pub async fn send(story: &Story<'_>, actor: &Actor<'_>, method: &str, path: &str
         ("POST", "/tenure/v1/sessions:batchGet") => json!({ "ids": ["x"] }),
         ("PATCH", path) if path.starts_with("/tenure/v1/sessions/") => json!({ "title": "New" }),
         ("POST", path) if path.ends_with(":message") => json!({ "text": "hi" }),
+        ("POST", "/tenure/v1/views") => json!({ "name": new_name(actor.world), "shared": true }),
+        ("PUT", path) if path.starts_with("/tenure/v1/views/") => json!({ "name": new_name(actor.world) }),
         ("POST", "/tenure/v1/login-sessions/revoke") => json!({ "dry_run": true }),
         ("POST", "/tenure/v1/sign-in") => json!({ "email": new_email(), "password": "wrong-password" }),
         ("POST", "/tenure/v1/sign-in/code") => json!({ "challenge": "x", "code": "123456" }),

@@ -78,6 +78,7 @@ const POSTS: &[(&str, Why)] = &[
     ("/tenure/v1/sessions/{session}:archive", Sets),
     ("/tenure/v1/sessions/{session}:unarchive", Sets),
     ("/tenure/v1/sessions/{session}:message", Noted),
+    ("/tenure/v1/views", Noted),
     ("/tenure/v1/sign-in", NotKept),
     ("/tenure/v1/sign-in/code", NotKept),
     ("/tenure/v1/me/authenticate", Noted),

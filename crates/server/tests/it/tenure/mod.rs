@@ -1,10 +1,14 @@
-//! Tenure's own wire.
+//! Tenure's own wire over the sessions of all kinds, and all that surrounds them.
 
 mod actions;
+mod at_work;
 mod creation;
+mod directory;
+mod fleet;
 mod lists;
 mod timeline;
 mod updates;
+mod views;
 mod visibility;
 mod watches;
 

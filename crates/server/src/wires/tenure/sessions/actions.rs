@@ -1,6 +1,6 @@
 //! `POST /tenure/v1/sessions/{session}:{action}`, and changes of title and tags.
 
-use super::visible::{Acting, SessionPath, check_names, read_session_id};
+use super::visible::{SessionPath, VisibleTo, check_names, read_session_id};
 use super::{HandlerResult, TenureError};
 use crate::app::App;
 use crate::failure::{Failure, RequestFailure};
@@ -30,7 +30,7 @@ const PARAMETERS: &[&str] = &["scope"];
 
 /// `POST /sessions/{session}:{action}`: the router has one route for all actions.
 pub async fn act(
-    Acting { caller, visible }: Acting,
+    VisibleTo(caller, visible): VisibleTo,
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     query: Query,
@@ -51,7 +51,7 @@ pub async fn act(
 
 /// `PATCH /sessions/{session}`: title and tags of an agent session.
 pub async fn update(
-    Acting { caller, visible }: Acting,
+    VisibleTo(caller, visible): VisibleTo,
     State(app): State<App>,
     expected: ExpectedTags,
     path: SessionPath,

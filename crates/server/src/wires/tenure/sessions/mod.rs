@@ -6,9 +6,9 @@ mod facets;
 mod filters;
 mod histogram;
 mod paging;
-mod shapes;
+pub mod shapes;
 mod timeline;
-mod visible;
+pub mod visible;
 mod watch;
 
 pub use actions::{act, update};

@@ -36,7 +36,8 @@ pub fn write_session(named: &NamedSession, base_url: &str, now: Micros) -> Sessi
     let session = Session {
         id: key.id.uuid(),
         kind: kind(key.kind),
-        organization: write_organization(names, key.organization),
+        organization: (key.organization != OrganizationId::PEOPLE)
+            .then(|| write_organization(names, key.organization)),
         owner: write_principal(names, owner),
         state: summary.state_at(now).name().to_owned(),
         title: None,
@@ -77,9 +78,9 @@ pub fn time(time: Micros) -> Time {
     Time(time.0)
 }
 
-fn write_organization(names: &SessionNames, id: OrganizationId) -> Option<Named> {
-    let name = || names.organizations.get(&id).cloned().unwrap_or_default();
-    (id != OrganizationId::PEOPLE).then(|| Named { id: id.0, name: name() })
+/// An organization whose row is gone has an empty name.
+pub fn write_organization(names: &SessionNames, id: OrganizationId) -> Named {
+    Named { id: id.0, name: names.organizations.get(&id).cloned().unwrap_or_default() }
 }
 
 /// A principal, by the names that are known. One whose row is gone has an empty name.

@@ -1,6 +1,6 @@
 //! `GET /tenure/v1/sessions/{session}/timeline`: what happened in a session.
 
-use super::visible::{Acting, SessionPath, check_names};
+use super::visible::{SessionPath, VisibleTo, check_names};
 use super::{HandlerResult, shapes};
 use crate::app::App;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ use store::Caller;
 
 /// `GET /sessions/{session}/timeline`: oldest first.
 pub async fn list(
-    Acting { caller, visible }: Acting,
+    VisibleTo(caller, visible): VisibleTo,
     State(app): State<App>,
     path: SessionPath,
     query: Query,

@@ -23,20 +23,31 @@ impl FromRequestParts<App> for Visible {
     type Rejection = TenureError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Visible, TenureError> {
-        Ok(Visible(Acting::from_request_parts(parts, app).await?.visible))
+        let VisibleTo(_, visible) = VisibleTo::from_request_parts(parts, app).await?;
+        Ok(Visible(visible))
     }
 }
 
-/// The caller, and the sessions that they may see within the scope that the request asks for.
-pub struct Acting {
-    pub caller: Caller,
-    pub visible: VisibleSessions,
-}
+/// The caller, with [`Visible`].
+pub struct VisibleTo(pub Caller, pub VisibleSessions);
 
-impl FromRequestParts<App> for Acting {
+impl FromRequestParts<App> for VisibleTo {
     type Rejection = TenureError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Acting, TenureError> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<VisibleTo, TenureError> {
+        let Scoped(caller, requested) = Scoped::from_request_parts(parts, app).await?;
+        let visible = authorize_sessions(app, &caller, &requested).await?;
+        Ok(VisibleTo(caller, visible))
+    }
+}
+
+/// The caller, and the scope that the request asks for: `scope`, or else the organization in the header, or else everything.
+pub struct Scoped(pub Caller, pub RequestedScope);
+
+impl FromRequestParts<App> for Scoped {
+    type Rejection = TenureError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Scoped, TenureError> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, app).await?;
         let query = Query::read(parts.uri.query().unwrap_or_default());
         let named = middleware::organization_choice(&parts.headers, ORGANIZATION_HEADER);
@@ -45,8 +56,7 @@ impl FromRequestParts<App> for Acting {
             (None, OrganizationChoice::Named(Some(one))) => RequestedScope::Organizations([one].into()),
             (None, _) => RequestedScope::Everything,
         };
-        let visible = authorize_sessions(app, &caller, &requested).await?;
-        Ok(Acting { caller, visible })
+        Ok(Scoped(caller, requested))
     }
 }
 
