@@ -14,7 +14,7 @@ impl Micros {
 
     /// The span from `earlier` to this time; zero when `earlier` is later, because clocks differ.
     pub fn duration_since(self, earlier: Micros) -> Span {
-        Span((self.0 - earlier.0).max(0))
+        Span(self.0.saturating_sub(earlier.0).max(0))
     }
 }
 

@@ -43,8 +43,26 @@ pub struct HistogramSeries {
 /// How many sessions started, ended and were open over time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
-    /// A series for each value that has sessions in some bucket, or one series without a split.
+    /// A series for each value that has sessions in some bucket, in the order of the values; or one series without a split.
     pub series: Vec<HistogramSeries>,
+}
+
+impl Histogram {
+    /// Adds the sessions of another list, counted in the same buckets.
+    pub fn add(&mut self, other: Histogram) {
+        for added in other.series {
+            match self.series.binary_search_by(|series| series.value.cmp(&added.value)) {
+                Ok(at) => {
+                    for (bucket, added) in self.series[at].buckets.iter_mut().zip(added.buckets) {
+                        bucket.started += added.started;
+                        bucket.ended += added.ended;
+                        bucket.running += added.running;
+                    }
+                }
+                Err(at) => self.series.insert(at, added),
+            }
+        }
+    }
 }
 
 impl HistogramSplit {
@@ -108,7 +126,9 @@ impl Index {
         let has_sessions = |series: &HistogramSeries| {
             split.is_none() || series.buckets.iter().any(|bucket| *bucket != HistogramBucket::default())
         };
-        Histogram { series: series.filter(has_sessions).collect() }
+        let mut series = series.filter(has_sessions).collect::<Vec<_>>();
+        series.sort_by(|one, other| one.value.cmp(&other.value));
+        Histogram { series }
     }
 
     /// Counts the matching rows. Without a split, all are of the first value.

@@ -71,9 +71,16 @@ impl Both {
         let is_empty = |series: &HistogramSeries| {
             series.buckets.iter().all(|bucket| *bucket == HistogramBucket::default())
         };
-        let series = series.filter(|series| split.is_none() || !is_empty(series)).collect();
-        let found = self.index.histogram(scope, filter, self.now, boundaries, *split);
-        prop_assert_eq!(found, Histogram { series });
+        let mut series = series.filter(|series| split.is_none() || !is_empty(series)).collect::<Vec<_>>();
+        series.sort_by(|one, other| one.value.cmp(&other.value));
+        let expected = Histogram { series };
+        let ask = |filter: &Filter| self.index.histogram(scope, filter, self.now, boundaries, *split);
+        prop_assert_eq!(&ask(filter), &expected);
+        // Two parts of a list are as much as the list.
+        let agents = Filter::has_text(ValueField::Kind, ["agent"]);
+        let mut parts = ask(&Filter::And(vec![filter.clone(), agents.clone()]));
+        parts.add(ask(&Filter::And(vec![filter.clone(), Filter::Not(Box::new(agents))])));
+        prop_assert_eq!(&parts, &expected);
         Ok(())
     }
 }
