@@ -21,8 +21,11 @@ fn is_id(part: &str, pattern: &str) -> bool {
     id || part == "{token}" && pattern.starts_with("/frontend/")
 }
 
-/// An unknown id of the same form.
+/// An unknown id of the same form. An action of the object stays.
 fn unknown(id: &str) -> String {
+    if let Some((id, action)) = id.split_once(':') {
+        return format!("{}:{action}", unknown(id));
+    }
     if id.bytes().all(|byte| byte.is_ascii_digit()) {
         return "987654321".to_owned();
     }
