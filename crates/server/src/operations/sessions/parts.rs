@@ -4,7 +4,9 @@ use domain::ids::SessionId;
 use domain::page::{ListRange, OrderedRange, PageDirection};
 use domain::session::{ListPart, SessionOrder, ValueField};
 use domain::time::Micros;
-use index::{Facet, HistogramSeries, HistogramSplit, Index, OrderedSelection, Selection, SessionRef};
+use index::{
+    Facet, Histogram, HistogramSeries, HistogramSplit, Index, OrderedSelection, Selection, SessionRef,
+};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -115,20 +117,9 @@ pub(super) fn histogram(
     boundaries: &[Micros],
     split: Option<HistogramSplit>,
 ) -> Vec<HistogramSeries> {
-    let mut all = Vec::<HistogramSeries>::new();
+    let mut all = Histogram { series: Vec::new() };
     for part in parts {
-        for series in index.histogram(&part.scope, &part.filter, now, boundaries, split).series {
-            match all.iter_mut().find(|known| known.value == series.value) {
-                None => all.push(series),
-                Some(known) => {
-                    for (sum, more) in known.buckets.iter_mut().zip(series.buckets) {
-                        sum.started += more.started;
-                        sum.ended += more.ended;
-                        sum.running += more.running;
-                    }
-                }
-            }
-        }
+        all.add(index.histogram(&part.scope, &part.filter, now, boundaries, split));
     }
-    all
+    all.series
 }
