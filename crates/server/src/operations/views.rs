@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::operations::sessions::visible::authorize_in;
+use crate::operations::sessions::visible::choose_organization;
 use domain::Refusal;
 use domain::ids::ViewId;
 use domain::permission::Permission;
@@ -11,7 +11,7 @@ use domain::view::{ListView, ViewContent};
 use filter::LocalTime;
 use jiff::tz::TimeZone;
 use store::access::UseSessions;
-use store::{Caller, Granted, GrantedPerson, ViewGrant, VisibleSessions};
+use store::{Caller, GrantedPerson, ViewGrant, VisibleSessions};
 
 /// Lists the views that the visible organizations share, and the caller's own.
 pub async fn list_views(
@@ -117,7 +117,7 @@ async fn authorize_change(app: &App, caller: &Caller, view: &ListView) -> Result
     let Some(organization) = view.organization else {
         return Ok(ViewGrant::Own(caller.authorize_self("write:user")?));
     };
-    let granted: Granted<UseSessions> = authorize_in(app, caller, organization).await?;
+    let granted = choose_organization(app, caller, organization).await?.authorize::<UseSessions>()?;
     if view.creator != caller.principal() && !granted.has(Permission::ManageSessions) {
         return Err(Refusal::NotYours(Thing::View).into());
     }

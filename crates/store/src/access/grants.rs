@@ -246,7 +246,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]; [`Refusal::SecondFactorRequired`].
-    pub fn authorize_in<P: PermissionType>(
+    pub(crate) fn authorize_in<P: PermissionType>(
         &self,
         organization: OrganizationId,
         is_admitted: &impl Fn(Role) -> bool,

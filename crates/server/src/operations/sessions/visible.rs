@@ -12,8 +12,7 @@ use domain::session::{ListPart, SessionKey};
 use domain::time::Micros;
 use index::SessionRef;
 use std::sync::Arc;
-use store::access::PermissionType;
-use store::{AnySession, Caller, Granted, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
+use store::{AnySession, Caller, LoadedSessions, RequestedScope, SessionNames, VisibleSessions};
 
 /// Finds out which sessions a caller may see.
 ///
@@ -55,19 +54,6 @@ pub async fn find_visible_session(
     let key = found.ok_or(Refusal::NotFound(Thing::Session))?.key;
     let loaded = app.store.load_visible_sessions(visible, &[key]).await?.items.into_iter().next();
     Ok(loaded.ok_or(Refusal::NotFound(Thing::Session))?)
-}
-
-/// Grants a caller a permission in any organization that was not deleted.
-///
-/// # Errors
-/// [`domain::Refusal::Forbidden`]; [`domain::Refusal::SecondFactorRequired`].
-pub async fn authorize_in<P: PermissionType>(
-    app: &App,
-    caller: &Caller,
-    organization: OrganizationId,
-) -> Result<Granted<P>, Failure> {
-    let admitted = list_admitted_roles(app, caller).await?;
-    Ok(caller.authorize_in(organization, &|role| admitted.contains(&role))?)
 }
 
 /// The roles that count for a caller, who may lack the second factor that others demand.
