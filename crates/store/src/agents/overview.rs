@@ -9,6 +9,7 @@ use crate::rows::values;
 use crate::{Result, Store};
 use domain::ids::{AgentId, OrganizationId};
 use domain::session::{SessionKey, SessionKind};
+use domain::time::Micros;
 
 /// An agent that a caller may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +35,7 @@ const AGENTS: [&str; 2] = [
      ORDER BY a.name, a.id",
 ];
 
-const TAKEN: &str =
-    "SELECT organization, created_us, tail FROM agent_sessions WHERE work = 'taken' ORDER BY lease_us";
+const TAKEN: &str = "SELECT organization, created_us, tail, lease_us FROM agent_sessions WHERE work = 'taken' ORDER BY lease_us";
 
 impl Store {
     /// The agents of the visible organizations, by name.
@@ -54,14 +54,16 @@ impl Store {
         })?)
     }
 
-    /// The visible sessions with a turn that a worker has.
-    pub async fn list_taken_sessions(&self, visible: &VisibleSessions) -> Result<Vec<SessionKey>> {
+    /// The visible sessions with a turn that a worker has, and when its lease ends. Only this column is right: a heartbeat does not
+    /// change the body.
+    pub async fn list_taken_sessions(&self, visible: &VisibleSessions) -> Result<Vec<(SessionKey, Micros)>> {
         let organizations = self.list_existing_organizations(visible).await?;
         let rows = self.read_unscoped(&System::for_granted_reads(), Scan(TAKEN), values![]).await?;
         let taken = rows.read_all(|columns| {
             let organization = OrganizationId(columns.id()?);
-            Ok(SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(columns)? })
+            let key = SessionKey { organization, kind: SessionKind::Agent, id: read_session_id(columns)? };
+            Ok((key, columns.maybe_time()?.unwrap_or_default()))
         })?;
-        Ok(taken.into_iter().filter(|key| organizations.contains(&key.organization)).collect())
+        Ok(taken.into_iter().filter(|(key, _)| organizations.contains(&key.organization)).collect())
     }
 }

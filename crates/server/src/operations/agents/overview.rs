@@ -8,7 +8,7 @@ use domain::agent::AgentSession;
 use domain::ids::OrganizationId;
 use domain::session::{FieldValue, Filter, SessionKey, ValueField};
 use domain::time::Micros;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 pub use store::VisibleAgent;
 use store::{AnySession, VisibleSessions};
 
@@ -58,7 +58,10 @@ pub async fn list_workers(app: &App, visible: &VisibleSessions) -> Result<Worker
     };
     let waiting = app.waiting_workers.list().into_iter().filter(is_seen).collect();
     let mut working = Vec::new();
-    for keys in app.store.list_taken_sessions(visible).await?.chunks(SESSIONS_AT_ONCE) {
+    let taken = app.store.list_taken_sessions(visible).await?;
+    let leases = taken.iter().copied().collect::<HashMap<_, _>>();
+    let keys = taken.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    for keys in keys.chunks(SESSIONS_AT_ONCE) {
         let mut left = keys;
         while !left.is_empty() {
             let loaded = app.store.load_visible_sessions(visible, left).await?;
@@ -67,13 +70,13 @@ pub async fn list_workers(app: &App, visible: &VisibleSessions) -> Result<Worker
             let last = loaded.items.last().filter(|_| is_cut).map(AnySession::key);
             let next = last.and_then(|last| left.iter().position(|key| *key == last));
             left = next.map_or(&[], |next| &left[next + 1..]);
-            working.extend(loaded.items.iter().filter_map(read_taken_turn));
+            working.extend(loaded.items.iter().filter_map(|session| read_taken_turn(session, &leases)));
         }
     }
     Ok(WorkersOverview { working, waiting })
 }
 
-fn read_taken_turn(session: &AnySession) -> Option<TakenTurn> {
+fn read_taken_turn(session: &AnySession, leases: &HashMap<SessionKey, Micros>) -> Option<TakenTurn> {
     let AnySession::Agent(session) = session else { return None };
     let session: &AgentSession = session;
     let turn = session.open_turn()?;
@@ -82,7 +85,7 @@ fn read_taken_turn(session: &AnySession) -> Option<TakenTurn> {
         session: session.key(),
         agent: session.given.agent_name.clone(),
         since: turn.started,
-        lease: turn.lease,
+        lease: leases.get(&session.key()).copied().unwrap_or(turn.lease),
     })
 }
 

@@ -28,7 +28,7 @@ both! {
         assert_eq!(agents[0]["organization"], json!({ "id": organization.0, "name": "Acme" }));
         let states = agents[0]["sessions"].as_object().unwrap();
         assert_eq!(states.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 3, "{states:?}");
-        assert_eq!((states.len(), &agents[1]["sessions"]), (2, &json!({})));
+        assert_eq!(agents[1]["sessions"], json!({}));
         // Each state is one of the filter language.
         for (state, count) in states {
             let found = ana.get(&format!("/tenure/v1/sessions?filter=state:{state}")).await.json();
@@ -38,6 +38,7 @@ both! {
         let _turn = Turn::claim(&worker).await;
         let agents = list(&ana, "agents").await;
         assert_eq!((&agents[0]["worker_connected"], &agents[1]["worker_connected"]), (&json!(true), &json!(false)));
+        assert_eq!(agents[0]["sessions"].as_object().unwrap().len(), 2, "one of them works: {agents:?}");
         assert_eq!(list(&outsider, "agents").await, Vec::<Value>::new());
         let account = world.account_member(AccountRole::Viewer).await;
         assert_eq!(list(&account, "agents").await, agents);
