@@ -30,12 +30,12 @@ pub struct Problem {
     pub filter: Option<String>,
     /// All faults of the filter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FilterFault>,
 }
 
 /// What is wrong with one place of a filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct FilterFault {
     /// Where it begins, in Unicode code points from the start of the filter.
     pub at: usize,
     /// How many code points it has.

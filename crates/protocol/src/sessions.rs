@@ -117,7 +117,7 @@ pub struct Session {
     /// When it ended.
     pub ended: Option<Time>,
     /// Why it ended.
-    pub end: Option<End>,
+    pub end: Option<SessionEnd>,
     /// When it ends at the latest.
     pub expires: Option<Time>,
     /// Whether it is archived.
@@ -185,7 +185,7 @@ pub struct SignIn {
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct SessionEnd {
     /// The reason.
     pub reason: String,
     /// Who ended it; `None` when Tenure did.
@@ -264,7 +264,7 @@ pub struct FacetValue {
 
 /// How many sessions started, ended and were open over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Histogram {
+pub struct SessionHistogram {
     /// The boundaries of the buckets: each ends one and begins the next, so there is one bucket less.
     pub boundaries: Vec<Time>,
     /// A line for each value that has sessions, or one without a split.

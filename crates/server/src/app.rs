@@ -6,6 +6,7 @@ use crate::operations::sessions::watch::WatchGroups;
 use crate::services::Services;
 use crate::services::caller_cache::CallerCache;
 use crate::services::host_connections::Hosts;
+use crate::services::idle_workers::IdleWorkers;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
@@ -19,7 +20,6 @@ use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
-use crate::services::waiting_workers::WaitingWorkers;
 use domain::ids::NodeId;
 use domain::time::Micros;
 use object_store::ObjectStore;
@@ -50,7 +50,7 @@ pub struct Parts {
     /// The hosts that are connected to this server.
     pub hosts: Hosts,
     /// The workers that wait for a turn at this server.
-    pub waiting_workers: WaitingWorkers,
+    pub idle_workers: IdleWorkers,
     /// Runs of the device queue.
     pub queue: QueueRunner,
     /// The id of this process among the servers of one database.

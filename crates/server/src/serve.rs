@@ -12,6 +12,7 @@ use crate::private_files;
 use crate::services::Services;
 use crate::services::caller_cache::CallerCache;
 use crate::services::host_connections::Hosts;
+use crate::services::idle_workers::IdleWorkers;
 use crate::services::issuer::Issuer;
 use crate::services::mailer::Mailer;
 use crate::services::master_key::MasterKey;
@@ -26,7 +27,6 @@ use crate::services::session_index::SessionIndex;
 use crate::services::signing::Signer;
 use crate::services::throttle::SocketCounts;
 use crate::services::throttle::Throttle;
-use crate::services::waiting_workers::WaitingWorkers;
 use crate::settings::{FileStore, Settings, SettingsError};
 use crate::wires;
 use domain::credential::KeyLimits;
@@ -175,7 +175,7 @@ impl Server {
             keys,
             metrics: Metrics::new(),
             hosts: Hosts::default(),
-            waiting_workers: WaitingWorkers::default(),
+            idle_workers: IdleWorkers::default(),
             queue: QueueRunner::default(),
             stop,
             tasks: TaskTracker::new(),

@@ -57,7 +57,7 @@ impl EventSender {
     }
 
     /// Waits until the reader has disconnected.
-    pub async fn closed(&self) {
+    pub async fn wait_until_closed(&self) {
         self.out.closed().await;
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod caller_cache;
 pub mod host_connections;
+pub mod idle_workers;
 pub mod issuer;
 pub mod mailer;
 pub mod master_key;
@@ -18,7 +19,6 @@ pub mod session_index;
 mod session_loading;
 pub mod signing;
 pub mod throttle;
-pub mod waiting_workers;
 
 use crate::clock::{Clock, Random};
 use crate::settings::Settings;

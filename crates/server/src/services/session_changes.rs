@@ -61,7 +61,7 @@ struct SessionChange {
     times: [Micros; 2],
 }
 
-enum Message {
+enum ChangeMessage {
     Changed(Vec<SessionChange>),
     Deleted(OrganizationId),
     Everything,
@@ -72,12 +72,12 @@ enum Message {
 
 /// The changes of sessions, for those who listen. Cheap to clone.
 #[derive(Clone)]
-pub struct SessionChanges(Arc<Shared>);
+pub struct SessionChanges(Arc<ChangesState>);
 
-struct Shared {
-    messages: UnboundedSender<Message>,
+struct ChangesState {
+    messages: UnboundedSender<ChangeMessage>,
     /// Taken by the task when somebody listens for the first time.
-    received: Mutex<Option<UnboundedReceiver<Message>>>,
+    received: Mutex<Option<UnboundedReceiver<ChangeMessage>>>,
     listeners: AtomicUsize,
     next_id: AtomicU64,
     /// The time at which changes are judged. What expires later has not expired for listeners.
@@ -87,7 +87,7 @@ struct Shared {
 impl Default for SessionChanges {
     fn default() -> SessionChanges {
         let (messages, received) = unbounded_channel();
-        SessionChanges(Arc::new(Shared {
+        SessionChanges(Arc::new(ChangesState {
             messages,
             received: Mutex::new(Some(received)),
             listeners: AtomicUsize::new(0),
@@ -118,7 +118,7 @@ impl Listener {
     /// Waits until every change has come that was committed before the last read of the session index.
     pub async fn settle(&self) {
         let (settled, done) = oneshot::channel();
-        if self.changes.send(Message::Settle(settled)) {
+        if self.changes.send(ChangeMessage::Settle(settled)) {
             let _ = done.await;
         }
     }
@@ -126,7 +126,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.changes.send(Message::Leave(self.id));
+        self.changes.send(ChangeMessage::Leave(self.id));
         self.changes.0.listeners.fetch_sub(1, Ordering::SeqCst);
     }
 }
@@ -145,7 +145,7 @@ impl SessionChanges {
         self.advance(index, now);
         let (sender, received) = unbounded_channel();
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        self.send(Message::Listen(id, list, sender));
+        self.send(ChangeMessage::Listen(id, list, sender));
         Listener { id, changes: self.clone(), received }
     }
 
@@ -164,7 +164,7 @@ impl SessionChanges {
         let expired = if time.0 == 0 { Vec::new() } else { expired.collect::<Vec<_>>() };
         *time = now.max(*time);
         if !expired.is_empty() {
-            self.send(Message::Changed(expired));
+            self.send(ChangeMessage::Changed(expired));
         }
     }
 
@@ -197,21 +197,21 @@ impl SessionChanges {
             }
         }
         if !changes.is_empty() {
-            self.send(Message::Changed(changes));
+            self.send(ChangeMessage::Changed(changes));
         }
         for organization in deleted {
             index.delete_organization(organization);
-            self.send(Message::Deleted(organization));
+            self.send(ChangeMessage::Deleted(organization));
         }
     }
 
     /// Says that nobody can say what has changed.
     pub fn lose(&self) {
-        self.send(Message::Everything);
+        self.send(ChangeMessage::Everything);
     }
 
     /// Whether it was sent. Without listeners, nothing is: nobody may receive it.
-    fn send(&self, message: Message) -> bool {
+    fn send(&self, message: ChangeMessage) -> bool {
         self.has_listeners() && self.0.messages.send(message).is_ok()
     }
 
@@ -224,31 +224,31 @@ impl SessionChanges {
 }
 
 /// Tells the listeners what concerns them, in the order of commits.
-async fn dispatch(mut messages: UnboundedReceiver<Message>) {
+async fn dispatch(mut messages: UnboundedReceiver<ChangeMessage>) {
     let mut listeners = HashMap::<u64, (ListenedList, UnboundedSender<ListChange>)>::new();
     while let Some(message) = messages.recv().await {
         match message {
-            Message::Changed(changes) => {
+            ChangeMessage::Changed(changes) => {
                 for change in &changes {
                     tell(listeners.values(), change);
                 }
             }
-            Message::Deleted(organization) => {
+            ChangeMessage::Deleted(organization) => {
                 let concerned = listeners.values().filter(|(list, _)| {
                     list.parts.iter().any(|part| part.scope.includes(organization, |_| false))
                 });
                 tell_all(concerned);
             }
-            Message::Everything => {
+            ChangeMessage::Everything => {
                 tell_all(listeners.values());
             }
-            Message::Listen(id, list, sender) => {
+            ChangeMessage::Listen(id, list, sender) => {
                 listeners.insert(id, (list, sender));
             }
-            Message::Leave(id) => {
+            ChangeMessage::Leave(id) => {
                 listeners.remove(&id);
             }
-            Message::Settle(settled) => drop(settled.send(())),
+            ChangeMessage::Settle(settled) => drop(settled.send(())),
         }
         // Many listeners must not keep a thread of the server for long.
         tokio::task::consume_budget().await;

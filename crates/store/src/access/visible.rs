@@ -70,7 +70,7 @@ impl VisibleSessions {
     }
 
     /// What the request asked for.
-    pub fn requested(&self) -> &RequestedScope {
+    pub fn scope(&self) -> &RequestedScope {
         &self.requested
     }
 

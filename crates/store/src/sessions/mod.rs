@@ -62,7 +62,7 @@ impl AnySession {
     }
 
     /// When and why it ended.
-    pub fn ended(&self) -> Option<&(Micros, Ending)> {
+    pub fn ending(&self) -> Option<&(Micros, Ending)> {
         match self {
             AnySession::Device(session, _) => session.ended.as_ref(),
             AnySession::Agent(session) => session.ended.as_ref(),
@@ -129,7 +129,7 @@ impl Store {
     ) -> Result<SessionNames> {
         let organizations = sessions.iter().map(|session| session.key().organization);
         let organizations = organizations.filter(|one| *one != OrganizationId::PEOPLE).collect();
-        let actors = sessions.iter().filter_map(|session| session.ended()?.1.actor);
+        let actors = sessions.iter().filter_map(|session| session.ending()?.1.actor);
         let people = sessions.iter().map(AnySession::owner).chain(actors).collect();
         SessionNames::load(self, &organizations, &people).await
     }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::failure::Failure;
 use crate::operations::sessions::facets::{CountedField, count_values};
-pub use crate::services::waiting_workers::WaitingWorker;
+pub use crate::services::idle_workers::IdleWorker;
 use domain::agent::AgentSession;
 use domain::ids::OrganizationId;
 use domain::session::{FieldValue, Filter, SessionKey, ValueField};
@@ -36,7 +36,7 @@ pub struct WorkersOverview {
     /// The turns that workers have.
     pub working: Vec<TakenTurn>,
     /// The workers that wait for a turn at this server.
-    pub waiting: Vec<WaitingWorker>,
+    pub waiting: Vec<IdleWorker>,
 }
 
 impl WorkersOverview {
@@ -52,11 +52,11 @@ impl WorkersOverview {
 /// every organization.
 pub async fn list_workers(app: &App, visible: &VisibleSessions) -> Result<WorkersOverview, Failure> {
     let organizations = app.store.list_existing_organizations(visible).await?;
-    let is_seen = |worker: &WaitingWorker| match &worker.organization {
+    let is_seen = |worker: &IdleWorker| match &worker.organization {
         Some(own) => organizations.contains(own),
         None => !organizations.is_empty(),
     };
-    let waiting = app.waiting_workers.list().into_iter().filter(is_seen).collect();
+    let waiting = app.idle_workers.list().into_iter().filter(is_seen).collect();
     let mut working = Vec::new();
     let taken = app.store.list_taken_sessions(visible).await?;
     let leases = taken.iter().copied().collect::<HashMap<_, _>>();

@@ -7,8 +7,8 @@ use crate::operations::agents::change::ATTEMPTS;
 use crate::operations::agents::change::change_agent_session;
 use crate::operations::agents::change::try_change;
 use crate::operations::agents::secrets;
+use crate::services::idle_workers::IdleWorker;
 use crate::services::metrics::WokenReader;
-use crate::services::waiting_workers::WaitingWorker;
 use domain::Refusal;
 use domain::agent::{
     Agent, AgentChange, AgentCommand, AgentSession, Event, Message, Turn, TurnCredential, TurnEnding,
@@ -142,7 +142,7 @@ pub async fn claim_turn(
 ) -> Result<Option<AssignedTurn>, Failure> {
     domain::agent::check_agent_name(&claim.worker)
         .map_err(|_| Refusal::invalid("worker", "1 to 128 characters"))?;
-    let _waiting = app.waiting_workers.add(WaitingWorker {
+    let _waiting = app.idle_workers.add(IdleWorker {
         name: claim.worker.clone(),
         organization: worker.organization(),
         agents: claim.agents.clone(),

@@ -135,7 +135,7 @@ impl Stream {
                 biased;
                 () = stop.cancelled() => return Err(End::Stop),
                 () = &mut life => return Err(End::Cycle),
-                () = self.out.closed() => return Err(End::Gone),
+                () = self.out.wait_until_closed() => return Err(End::Gone),
                 true = self.access.due() => {
                     self.check_access().await?;
                     continue;

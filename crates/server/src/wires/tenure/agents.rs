@@ -7,7 +7,7 @@ use super::sessions::visible::{Visible, check_names};
 use crate::app::App;
 use crate::http::query::Query;
 use crate::operations::agents::overview;
-use crate::operations::agents::overview::{TakenTurn, WaitingWorker};
+use crate::operations::agents::overview::{IdleWorker, TakenTurn};
 use crate::operations::devices::overview::load_names;
 use axum::Json;
 use axum::extract::State;
@@ -78,7 +78,7 @@ fn write_working(turn: TakenTurn, names: &SessionNames) -> WorkerEntry {
     }
 }
 
-fn write_waiting(worker: WaitingWorker, names: &SessionNames) -> WorkerEntry {
+fn write_waiting(worker: IdleWorker, names: &SessionNames) -> WorkerEntry {
     WorkerEntry {
         name: worker.name,
         state: WorkerState::Waiting,

@@ -64,7 +64,7 @@ impl WatchGroup {
         };
         let (listener, (total, sessions)) = app.sessions.listen(app.now(), heard, ask).await?;
         let (events, _) = broadcast::channel(BATCHES);
-        let known = sessions.into_iter().map(|session| (key_order(&session.key), session)).collect();
+        let known = sessions.into_iter().map(|session| (find_place(&session.key), session)).collect();
         let watcher = Watcher {
             app: app.clone(),
             visible,
@@ -96,9 +96,9 @@ impl WatchGroup {
 }
 
 /// A key that has an order.
-type KeyOrder = (domain::ids::OrganizationId, domain::session::SessionKind, domain::ids::SessionId);
+type SessionPlace = (domain::ids::OrganizationId, domain::session::SessionKind, domain::ids::SessionId);
 
-fn key_order(key: &SessionKey) -> KeyOrder {
+fn find_place(key: &SessionKey) -> SessionPlace {
     (key.organization, key.kind, key.id)
 }
 
@@ -111,13 +111,13 @@ struct Watcher {
     write: WriteSession,
     events: broadcast::Sender<Arc<WatchEvent>>,
     /// The whole list, if it must be compared as a whole.
-    known: Option<BTreeMap<KeyOrder, SessionRef>>,
+    known: Option<BTreeMap<SessionPlace, SessionRef>>,
 }
 
 /// What has become of sessions since the last batch: whether each was in the list then, and is in it.
 #[derive(Default)]
 struct Collected {
-    sessions: BTreeMap<KeyOrder, (SessionKey, bool, bool)>,
+    sessions: BTreeMap<SessionPlace, (SessionKey, bool, bool)>,
     everything: bool,
 }
 
@@ -126,7 +126,7 @@ impl Collected {
         match change {
             ListChange::Everything => self.everything = true,
             ListChange::Session { key, was_listed, is_listed } => {
-                let known = self.sessions.entry(key_order(&key)).or_insert((key, was_listed, is_listed));
+                let known = self.sessions.entry(find_place(&key)).or_insert((key, was_listed, is_listed));
                 known.2 = is_listed;
             }
         }
@@ -190,7 +190,7 @@ impl Watcher {
         let listed = collected.sessions.values().filter(|(_, _, is_listed)| *is_listed);
         let keys = listed.map(|(key, ..)| *key).collect::<Vec<_>>();
         let found = load_listed(&self.app, &self.visible, &self.filter.filter(), &keys, self.write).await?;
-        let mut found = found.into_iter().map(|listed| (key_order(&listed.session.key), listed));
+        let mut found = found.into_iter().map(|listed| (find_place(&listed.session.key), listed));
         let mut found = found.by_ref().collect::<BTreeMap<_, _>>();
         let mut changes = ListChanges { next: Some(next), ..ListChanges::default() };
         for (order, (key, was_listed, is_listed)) in collected.sessions {
@@ -219,7 +219,7 @@ impl Watcher {
         let select = |index: &Index| parts::select(index, &all, now, whole);
         let selection = self.app.sessions.read(now, select).await?;
         let Some(known) = &mut self.known else { return Ok(None) };
-        let sessions = selection.sessions.iter().map(|session| (key_order(&session.key), *session));
+        let sessions = selection.sessions.iter().map(|session| (find_place(&session.key), *session));
         let current = sessions.collect::<BTreeMap<_, _>>();
         if current.len() > MAX_COMPARED as usize || known.len() > MAX_COMPARED as usize {
             let is_same = *known == current && self.total == selection.total;
@@ -233,13 +233,13 @@ impl Watcher {
             next: Some(WatchStart { lookups: self.filter.hash_lookups(), ..next }),
             ..ListChanges::default()
         };
-        let is_new = |(order, session): &(&KeyOrder, &SessionRef)| known.get(order) != Some(session);
+        let is_new = |(order, session): &(&SessionPlace, &SessionRef)| known.get(order) != Some(session);
         let new = current.iter().filter(is_new).map(|(_, session)| session.key).collect::<Vec<_>>();
         if new.is_empty() && changes.left.is_empty() {
             return Ok(None);
         }
         for listed in load_listed(&self.app, &self.visible, &self.filter.filter(), &new, self.write).await? {
-            match known.contains_key(&key_order(&listed.session.key)) {
+            match known.contains_key(&find_place(&listed.session.key)) {
                 true => changes.changed.push(listed),
                 false => changes.entered.push(listed),
             }

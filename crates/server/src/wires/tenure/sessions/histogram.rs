@@ -16,7 +16,7 @@ use domain::time::Micros;
 use index::{HistogramSeries, HistogramSplit, MAX_BUCKETS};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Unit, Zoned};
-use protocol::sessions::{Histogram, HistogramLine};
+use protocol::sessions::{HistogramLine, SessionHistogram};
 use protocol::time::Time;
 
 /// The hours, or days, of a histogram without `from`.
@@ -44,7 +44,7 @@ pub async fn get(Visible(visible): Visible, State(app): State<App>, query: Query
     let text = query.text("filter")?.unwrap_or_default();
     let filter = queries::read_filter(&app, &visible, text, zone).await?;
     let series = count_over_time(&app, &visible, &filter.filter(), &boundaries, split).await?;
-    let histogram = Histogram {
+    let histogram = SessionHistogram {
         boundaries: boundaries.iter().map(|at| Time(at.0)).collect(),
         series: series.into_iter().map(write_series).collect(),
         filter_as_read: filter.text(),

@@ -8,7 +8,8 @@ use domain::login::{Login, Method};
 use domain::session::SessionKind;
 use domain::time::Micros;
 use protocol::sessions::{
-    End, Kind, Links, Named, Principal, Session, SessionDevice, SessionPullRequest, SessionUsage, SignIn,
+    Kind, Links, Named, Principal, Session, SessionDevice, SessionEnd, SessionPullRequest, SessionUsage,
+    SignIn,
 };
 use protocol::time::Time;
 use store::{AnySession, SessionNames};
@@ -32,7 +33,7 @@ pub fn write_session(named: &NamedSession, base_url: &str, now: Micros) -> Sessi
         AnySession::Agent(session) => session.summary(),
         AnySession::Login(login) => login.summary(None),
     };
-    let ended = named.session.ended();
+    let ended = named.session.ending();
     let session = Session {
         id: key.id.uuid(),
         kind: kind(key.kind),
@@ -52,7 +53,7 @@ pub fn write_session(named: &NamedSession, base_url: &str, now: Micros) -> Sessi
         created: time(key.id.creation_time()),
         updated: time(summary.updated),
         ended: ended.map(|(at, _)| time(*at)),
-        end: ended.map(|(_, ending)| End {
+        end: ended.map(|(_, ending)| SessionEnd {
             reason: ending.reason.name().to_owned(),
             actor: ending.actor.map(|actor| write_principal(names, actor)),
             evidence: ending.evidence.clone(),

@@ -50,7 +50,7 @@ pub struct WatchToken {
 impl WatchToken {
     /// The token of a list that was read from a position on.
     pub fn new(visible: &VisibleSessions, filter: &ListFilter, start: WatchStart) -> WatchToken {
-        let scope = match visible.requested() {
+        let scope = match visible.scope() {
             RequestedScope::Everything => None,
             RequestedScope::Account => Some("account".to_owned()),
             RequestedScope::Organizations(some) => {
@@ -202,7 +202,7 @@ impl Stream {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                () = self.out.closed() => return None,
+                () = self.out.wait_until_closed() => return None,
                 true = self.access.due() => self.check_access().await?,
                 _ = beats.tick() => {
                     self.check_access().await?;
@@ -225,7 +225,7 @@ impl Stream {
         if moment.is_some() && moment == self.checked {
             return Some(());
         }
-        let visible = authorize_sessions(&self.app, &caller, self.visible.requested()).await.ok()?;
+        let visible = authorize_sessions(&self.app, &caller, self.visible.scope()).await.ok()?;
         if visible.parts() == self.visible.parts() {
             self.checked = moment;
             return Some(());

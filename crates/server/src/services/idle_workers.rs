@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A worker that waits for a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitingWorker {
+pub struct IdleWorker {
     /// Its name for itself.
     pub name: String,
     /// The organization whose turns it takes; `None` for all.
@@ -18,7 +18,7 @@ pub struct WaitingWorker {
     pub since: Micros,
 }
 
-impl WaitingWorker {
+impl IdleWorker {
     /// Whether it takes turns of an agent.
     pub fn runs(&self, organization: OrganizationId, agent: &str) -> bool {
         let is_reached = self.organization.is_none_or(|own| own == organization);
@@ -29,24 +29,24 @@ impl WaitingWorker {
 #[derive(Debug, Default)]
 struct Waits {
     next: u64,
-    workers: BTreeMap<u64, WaitingWorker>,
+    workers: BTreeMap<u64, IdleWorker>,
 }
 
 /// The workers that wait now.
 #[derive(Debug, Clone, Default)]
-pub struct WaitingWorkers(Arc<Mutex<Waits>>);
+pub struct IdleWorkers(Arc<Mutex<Waits>>);
 
 /// The wait of one worker. Dropping it ends the wait.
 #[derive(Debug)]
 #[must_use]
 pub struct WorkerWait {
     id: u64,
-    all: WaitingWorkers,
+    all: IdleWorkers,
 }
 
-impl WaitingWorkers {
+impl IdleWorkers {
     /// Records that a worker waits.
-    pub fn add(&self, worker: WaitingWorker) -> WorkerWait {
+    pub fn add(&self, worker: IdleWorker) -> WorkerWait {
         let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = waits.next;
         waits.next += 1;
@@ -55,7 +55,7 @@ impl WaitingWorkers {
     }
 
     /// Those who wait now, longest waiting first.
-    pub fn list(&self) -> Vec<WaitingWorker> {
+    pub fn list(&self) -> Vec<IdleWorker> {
         let waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waits.workers.values().cloned().collect()
     }
