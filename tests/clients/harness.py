@@ -25,7 +25,7 @@ MODULES = HERE / "node_modules"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 MOBILECLI = MODULES / f"@mobilenext/mobilecli-linux-{MACHINE}/mobilecli-linux-{MACHINE}"
 MOBILECLI_LEGACY = MODULES / f"mobilecli-legacy/bin/mobilecli-linux-{MACHINE}"
-EVERRUNS = pathlib.Path(os.environ.get("EVERRUNS_BIN", ROOT / "target/tools/everruns/bin/everruns")).resolve()
+EVERRUNS = pathlib.Path(os.environ.get("EVERRUNS_BIN", ROOT / "target/everruns/bin/everruns")).resolve()
 FAKE_ADB = HERE / "fake-adb"
 
 # Every process of this run, and its children, have this in their environment.

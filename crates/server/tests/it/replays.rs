@@ -100,6 +100,7 @@ impl<'w> Scene<'w> {
                 json!({ "email": format!("{fresh}@example.com"), "role": "readonly" })
             }
             "/v1/agents" => json!({ "name": fresh, "system_prompt": "" }),
+            "/tenure/v1/views" => json!({ "name": fresh, "shared": true }),
             "/frontend/api/v1/user/current" => json!({ "email": format!("{fresh}@example.com") }),
             "/frontend/api/v1/auth/api-token" => json!({ "ttl": 3600 }),
             "/frontend/api/v1/auth/password-restore" => json!({ "email": format!("{fresh}@example.com") }),

@@ -23,6 +23,7 @@ use axum::response::Response;
 use domain::Refusal;
 use domain::time::Micros;
 use foldhash::quality::FixedState;
+use futures_util::future::BoxFuture;
 use jiff::tz::TimeZone;
 use protocol::sessions::WatchChanges;
 use serde::{Deserialize, Serialize};
@@ -193,7 +194,7 @@ impl Stream {
 
     /// Sends events until the reader is gone or may not read any more, or the server stops.
     async fn send_events(&mut self, mut watch: ListWatch) -> Option<()> {
-        self.send_event(&watch.since).await?;
+        Box::pin(self.send_event(&watch.since)).await?;
         let stop = self.app.stop.clone();
         let mut beats = interval(self.app.settings.stream_heartbeat.max(SHORTEST_HEARTBEAT));
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -206,20 +207,26 @@ impl Stream {
                 true = self.access.due() => self.check_access().await?,
                 _ = beats.tick() => {
                     self.check_access().await?;
-                    self.send(": heartbeat\n\n".to_owned()).await?;
+                    Box::pin(self.send(": heartbeat\n\n".to_owned())).await?;
                 }
                 event = watch.next() => {
                     let event = event?;
                     // A reader who has lost a right gets no new event.
                     self.check_access().await?;
-                    self.send_event(&event).await?;
+                    Box::pin(self.send_event(&event)).await?;
                 }
             }
         }
     }
 
     /// Authenticates the reader again. One who may see other sessions than before must read the list again.
-    async fn check_access(&mut self) -> Option<()> {
+    ///
+    /// Boxed, as sending is: what these need while they run would otherwise be reserved for every reader who waits.
+    fn check_access(&mut self) -> BoxFuture<'_, Option<()>> {
+        Box::pin(self.compare_access())
+    }
+
+    async fn compare_access(&mut self) -> Option<()> {
         let caller = self.credential.authenticate(&self.app).await.ok()?;
         let moment = self.app.callers.find_moment().await.ok()?;
         if moment.is_some() && moment == self.checked {
