@@ -82,7 +82,7 @@ checks.use_after_free.enabled = false
 
 # The program takes an optional body that is left out for a missing one.
 [[operations]]
-include-path-regex = "/auth/jwt$|/auth/api-token|/user/(current|{{user}})$"
+include-path-regex = "/auth/jwt$|/auth/api-token|/user/(current|{{user}})$|:(end|extend|archive|unarchive)$"
 checks.negative_data_rejection.enabled = false
 """
 # WebSockets need an upgrade (the server's tests and the hosts' tests cover them), and event streams have no end.

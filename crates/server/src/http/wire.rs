@@ -7,6 +7,7 @@ use crate::failure::{Failure, RequestFailure};
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
@@ -36,6 +37,8 @@ pub struct WireSpec {
     pub content_policy: &'static str,
     /// `Referrer-Policy` of responses that set none.
     pub referrer_policy: &'static str,
+    /// The methods of a path, for `Allow`, where the router has more.
+    pub allowed_methods: fn(&str) -> Option<&'static str>,
     /// Adds the wire's own middleware, which runs inside of the common one.
     pub own_middleware: fn(MethodRouter<App>) -> MethodRouter<App>,
 }
@@ -70,6 +73,7 @@ impl WireSpec {
             rate_limited: true,
             content_policy: "default-src 'none'; frame-ancestors 'none'",
             referrer_policy: "no-referrer",
+            allowed_methods: |_| None,
             own_middleware: |handler| handler,
         }
     }
@@ -97,7 +101,17 @@ impl WireSpec {
 
     /// A handler that always answers with this failure.
     pub fn failing_handler(self, app: &App, failure: RequestFailure) -> MethodRouter<App> {
-        let handler = any(async move || (self.error_response)(failure.into()));
+        let handler = any(async move |uri: Uri| {
+            let methods = match failure {
+                RequestFailure::Method => (self.allowed_methods)(uri.path()),
+                _ => None,
+            };
+            let mut response = (self.error_response)(failure.into());
+            if let Some(methods) = methods {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            response
+        });
         self.wrap(app, handler, RouteNeeds::default())
     }
 

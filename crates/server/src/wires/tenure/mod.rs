@@ -33,6 +33,7 @@ use protocol::work::MAX_WAIT_SECONDS;
 pub const WIRE: WireSpec = WireSpec {
     bases: &["/tenure"],
     organization_header: Some(extractors::ORGANIZATION_HEADER),
+    allowed_methods: sessions::allowed_methods,
     authorize: Some(authorize_by::<extractors::Authenticated>),
     ..WireSpec::new("tenure", routes, |failure| TenureError::from(failure).into_response())
 };

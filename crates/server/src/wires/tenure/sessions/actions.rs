@@ -13,8 +13,9 @@ use crate::operations::sessions::visible::{NamedSession, VisibleSource};
 use crate::operations::sessions::{Encoding, ListedSession, find_session};
 use crate::services::session_bodies::BodyShape;
 use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use domain::Refusal;
@@ -30,15 +31,14 @@ const PARAMETERS: &[&str] = &["scope"];
 
 /// `POST /sessions/{session}:{action}`: the router has one route for all actions.
 pub async fn act(
+    ActionPath(path): ActionPath,
     VisibleTo(caller, visible): VisibleTo,
     State(app): State<App>,
-    path: Result<Path<String>, PathRejection>,
     query: Query,
     WholeRequest(request): WholeRequest,
 ) -> HandlerResult {
     check_names(&query, PARAMETERS)?;
-    let Ok(Path(path)) = path else { return Err(not_found().into()) };
-    let Some((id, action)) = path.rsplit_once(':') else { return Ok(refuse_method()) };
+    let (id, action) = path.rsplit_once(':').unwrap_or((&path, ""));
     if !ACTIONS.contains(&action) {
         return Err(Failure::from(RequestFailure::NoAction { known: ACTIONS }).into());
     }
@@ -72,11 +72,37 @@ pub async fn update(
     Ok(respond_with_session(&KnownTags::default(), &session)?)
 }
 
-/// The refusal of a POST to a session itself. The router has the method, for the actions.
-fn refuse_method() -> Response {
-    let mut response = TenureError::from(Failure::from(RequestFailure::Method)).into_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD,PATCH"));
-    response
+/// The last segment of the path: a session and an action. A session itself has no POST; only the router has it.
+pub struct ActionPath(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for ActionPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ActionPath, Response> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(path)) if path.contains(':') => Ok(ActionPath(path)),
+            Ok(_) => {
+                let mut response = TenureError::from(Failure::from(RequestFailure::Method)).into_response();
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(SESSION_METHODS));
+                Err(response)
+            }
+            Err(_) => Err(TenureError::from(not_found()).into_response()),
+        }
+    }
+}
+
+/// The methods of a session itself.
+const SESSION_METHODS: &str = "GET,HEAD,PATCH";
+
+/// The methods of a path, where the router has those of sessions and of their actions.
+pub fn allowed_methods(path: &str) -> Option<&'static str> {
+    let last = path.strip_prefix("/tenure/v1/sessions/")?;
+    match last {
+        "facets" | "histogram" => None,
+        _ if last.contains('/') => None,
+        _ if last.contains(':') => Some("POST"),
+        _ => Some(SESSION_METHODS),
+    }
 }
 
 /// Checks that a session has an expected tag. Returns the revision that it must still have when it changes.

@@ -11,7 +11,7 @@ mod timeline;
 pub mod visible;
 mod watch;
 
-pub use actions::{act, update};
+pub use actions::{act, allowed_methods, update};
 pub use create::create;
 pub use facets::list as facets;
 pub use filters::{complete, fields};
